@@ -1,0 +1,98 @@
+#include "arrays.hpp"
+#include "convexnn/solve/group_lasso.hpp"
+#include "python_monitor.hpp"
+#include "register.hpp"
+
+namespace convexnn::bindings {
+namespace {
+
+// A GroupLassoResult as NumPy arrays.
+struct ResultArrays {
+    Indices indices;
+    RowMajorMatrix values;
+    Vector dual;
+    double objective;
+    double dual_objective;
+    int status;
+    std::size_t n_iter;
+    double seconds;
+    RowMajorMatrix history;
+};
+
+ResultArrays to_arrays(const GroupLassoResult& result, std::size_t d) {
+    const auto count = static_cast<py::ssize_t>(result.active.size());
+    ResultArrays arrays{Indices(count),
+                        RowMajorMatrix({count, static_cast<py::ssize_t>(d)}),
+                        Vector(static_cast<py::ssize_t>(result.dual.size())),
+                        result.objective,
+                        result.dual_objective,
+                        static_cast<int>(result.status),
+                        result.n_iter,
+                        result.seconds,
+                        RowMajorMatrix({static_cast<py::ssize_t>(result.history.size()),
+                                        static_cast<py::ssize_t>(5)})};
+    std::ranges::transform(result.active, arrays.indices.mutable_data(),
+                           [](std::size_t i) { return static_cast<std::int64_t>(i); });
+    std::ranges::copy(result.values, arrays.values.mutable_data());
+    std::ranges::copy(result.dual, arrays.dual.mutable_data());
+    double* row = arrays.history.mutable_data();
+    for (const Progress& at : result.history) {
+        *row++ = static_cast<double>(at.iteration);
+        *row++ = at.objective;
+        *row++ = at.dual_objective;
+        *row++ = static_cast<double>(at.active);
+        *row++ = at.seconds;
+    }
+    return arrays;
+}
+
+ResultArrays solve_group_lasso(const FortranMatrix& X, const Words& packed, const Vector& y,
+                               const Vector& sample_weight, const Vector& pattern_weight,
+                               double beta, int loss, double tol, std::size_t max_iter,
+                               double time_limit, std::size_t threads, const Indices& indices,
+                               const RowMajorMatrix& values, const py::object& callback) {
+    require(loss == 0 || loss == 1, "`loss` must be 0 or 1");
+    const MatrixView<const double> x = matrix(X, "X");
+    const MaskedMatrix A{x, patterns(packed, x.rows)};
+    require(A.blocks() > 0, "`packed` must hold at least one pattern");
+    const GroupLasso problem{
+        A,
+        {vector(y, A.rows(), "y"), vector(sample_weight, A.rows(), "sample_weight")},
+        vector(pattern_weight, A.blocks(), "pattern_weight"),
+        beta,
+        static_cast<LossKind>(loss)};
+    const std::vector<std::size_t> start = block_numbers(indices, A.blocks());
+    const MatrixView<const double> start_values = columns(values, A.width(), "values");
+    require(start_values.columns == start.size(), "`values` must have a row for each of `indices`");
+    const CoordinateDescentSettings settings{tol, max_iter, time_limit, threads};
+    PythonMonitor monitor(callback);
+    const GroupLassoResult result = run_released(monitor, [&](Monitor& asked) {
+        return coordinate_descent(problem, settings, start,
+                                  {start_values.data, start.size() * A.width()}, asked);
+    });
+    return to_arrays(result, A.width());
+}
+
+}  // namespace
+
+void register_solve(py::module_& module) {
+    py::class_<ResultArrays>(module, "GroupLassoResult", "What a group-lasso kernel returns.")
+        .def_readonly("indices", &ResultArrays::indices)
+        .def_readonly("values", &ResultArrays::values)
+        .def_readonly("dual", &ResultArrays::dual)
+        .def_readonly("objective", &ResultArrays::objective)
+        .def_readonly("dual_objective", &ResultArrays::dual_objective)
+        .def_readonly("status", &ResultArrays::status)
+        .def_readonly("n_iter", &ResultArrays::n_iter)
+        .def_readonly("seconds", &ResultArrays::seconds)
+        .def_readonly("history", &ResultArrays::history);
+    module.def("solve_group_lasso", &solve_group_lasso, py::arg("X").noconvert(),
+               py::arg("packed").noconvert(), py::arg("y").noconvert(),
+               py::arg("sample_weight").noconvert(), py::arg("pattern_weight").noconvert(),
+               py::arg("beta"), py::kw_only(), py::arg("loss"), py::arg("tol"), py::arg("max_iter"),
+               py::arg("time_limit"), py::arg("threads"), py::arg("indices").noconvert(),
+               py::arg("values").noconvert(), py::arg("callback"),
+               "Gated ReLU program by block coordinate descent on working sets.");
+}
+
+}  // namespace convexnn::bindings

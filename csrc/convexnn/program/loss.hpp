@@ -1,0 +1,49 @@
+// The losses sum_k s_k l(f_k, y_k), each as one small struct of functions of one sample.
+//
+//   value(f, y)      l
+//   slope(f, y)      dl/df
+//   dual(p, y)       -l*(-p); only asked for p = -slope scaled by a factor in [0, 1]
+//   kCurvature       an upper bound of d2l/df2
+//   kScaleBeyondOne  whether the dual's domain is the whole line, so that v may be scaled up too
+//
+// The Python reference (pyconvexnn/losses.py) holds the same formulas and shares no code.
+#pragma once
+
+#include <cmath>
+
+namespace convexnn {
+
+enum class LossKind : int { squared = 0, logistic = 1 };
+
+struct SquaredLoss {
+    static constexpr double kCurvature = 1.0;
+    static constexpr bool kScaleBeyondOne = true;
+    static double value(double f, double y) { return 0.5 * (f - y) * (f - y); }
+    static double slope(double f, double y) { return f - y; }
+    static double dual(double p, double y) { return p * y - 0.5 * p * p; }
+};
+
+// y in {-1, +1}
+struct LogisticLoss {
+    static constexpr double kCurvature = 0.25;
+    static constexpr bool kScaleBeyondOne = false;
+    static double value(double f, double y) {
+        const double margin = y * f;
+        const double tail = std::log1p(std::exp(-std::abs(margin)));
+        return margin >= 0 ? tail : tail - margin;
+    }
+    static double slope(double f, double y) {
+        const double margin = y * f;
+        const double small = std::exp(-std::abs(margin));  // never overflows
+        return -y * (margin >= 0 ? small : 1.0) / (1.0 + small);
+    }
+    static double dual(double p, double y) {
+        const double q = y * p < 1.0 ? y * p : 1.0;
+        return -(x_log_x(q) + x_log_x(1.0 - q));
+    }
+
+private:
+    static double x_log_x(double x) { return x > 0.0 ? x * std::log(x) : 0.0; }
+};
+
+}  // namespace convexnn

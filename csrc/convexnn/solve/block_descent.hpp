@@ -1,0 +1,145 @@
+// One epoch of block coordinate descent, and the state it works on.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "convexnn/base/simd.hpp"
+#include "convexnn/solve/group_lasso.hpp"
+#include "convexnn/solve/group_prox.hpp"
+
+namespace convexnn {
+
+// The iterate: blocks u_i, their fit f = sum_i D_i X u_i, and v = -loss gradient at f. Block
+// updates keep the three consistent (f to rounding; `GroupLassoSolver::refresh` removes the drift).
+template <typename Loss>
+class BlockDescent {
+public:
+    explicit BlockDescent(const GroupLasso& problem)
+        : f(problem.A.rows(), 0.0),
+          v(problem.A.rows()),
+          problem_(problem),
+          d_(problem.A.width()),
+          values_(problem.A.blocks() * d_, 0.0),
+          lipschitz_(problem.A.blocks(), 0.0),
+          gradient_(d_),
+          step_(d_),
+          fit_step_(problem.A.rows()),
+          masked_(problem.A.rows()) {
+        update_v();
+    }
+
+    std::vector<double> f;
+    std::vector<double> v;
+
+    std::span<double> block(std::size_t i) { return {values_.data() + i * d_, d_}; }
+    bool is_zero(std::size_t i) const {
+        const double* u = values_.data() + i * d_;
+        return std::all_of(u, u + d_, [](double x) { return x == 0.0; });
+    }
+    void update_v() { negative_gradient<Loss>(problem_.samples, f, v); }
+
+    // ||X^T D_i v|| / w_i at the current iterate.
+    double price(std::size_t i) {
+        adjoint_block(problem_.A, i, v, masked_, gradient_);
+        return norm(gradient_) / problem_.weights[i];
+    }
+
+    // loss(f) + beta sum over `blocks` of w_i ||u_i||; `blocks` holds every non-zero block.
+    double objective(std::span<const std::size_t> blocks) {
+        double penalty = 0.0;
+        for (const std::size_t i : blocks) penalty += problem_.weights[i] * norm(block(i));
+        return loss_value<Loss>(problem_.samples, f) + problem_.beta * penalty;
+    }
+
+    // Proximal gradient step of block i with step length 1 / L_i:
+    //   u_i <- prox_{beta w_i / L_i}(u_i + X^T D_i v / L_i).
+    void update(std::size_t i) {
+        const std::span<double> u = block(i);
+        const double threshold = problem_.beta * problem_.weights[i];
+        adjoint_block(problem_.A, i, v, masked_, gradient_);
+        if (is_zero(i) && norm(gradient_) <= threshold)
+            return;
+        if (lipschitz_[i] == 0.0)
+            lipschitz_[i] = estimate_lipschitz(i);
+        // The estimate comes from below, so a step is taken only if L_i holds along it.
+        for (;;) {
+            const double L = lipschitz_[i];
+            if (!(L > 0.0)) {  // D_i X = 0 to rounding: the block does not move the fit
+                std::ranges::fill(u, 0.0);
+                return;
+            }
+            for (std::size_t j = 0; j < d_; ++j) step_[j] = u[j] + gradient_[j] / L;
+            group_soft_threshold(step_, threshold / L);
+            double length = 0.0;
+            for (std::size_t j = 0; j < d_; ++j) {
+                step_[j] -= u[j];
+                length += step_[j] * step_[j];
+            }
+            if (length == 0.0)
+                return;
+            forward_block(problem_.A, i, step_, fit_step_);
+            const double curvature = weighted_square(fit_step_);
+            if (curvature <= L * length * (1.0 + 1e-10))
+                break;
+            lipschitz_[i] = 1.1 * curvature / length;
+        }
+        for (std::size_t j = 0; j < d_; ++j) u[j] += step_[j];
+        simd::axpy(1.0, fit_step_.data(), f.data(), f.size());
+        update_v_where_fit_moved();
+    }
+
+private:
+    // Loss::kCurvature sum_k s_k t_k^2
+    double weighted_square(std::span<const double> t) const {
+        double sum = 0.0;
+#pragma omp simd reduction(+ : sum)
+        for (std::size_t k = 0; k < t.size(); ++k) sum += problem_.samples.s[k] * t[k] * t[k];
+        return Loss::kCurvature * sum;
+    }
+
+    void update_v_where_fit_moved() {
+        const Samples& samples = problem_.samples;
+        for (std::size_t k = 0; k < f.size(); ++k) {
+            if (fit_step_[k] != 0.0)
+                v[k] = -samples.s[k] * Loss::slope(f[k], samples.y[k]);
+        }
+    }
+
+    // Largest eigenvalue of kCurvature X^T D_i S X by a few power iterations from the gradient (or
+    // the block, where that is zero): a lower estimate, raised by `update` where it fails.
+    double estimate_lipschitz(std::size_t i) {
+        constexpr int kIterations = 6;
+        double estimate = 0.0;
+        std::ranges::copy(norm(gradient_) > 0.0 ? std::span<const double>(gradient_) : block(i),
+                          step_.begin());
+        for (int round = 0; round < kIterations; ++round) {
+            const double length = norm(step_);
+            if (!(length > 0.0))
+                break;
+            for (double& x : step_) x /= length;
+            forward_block(problem_.A, i, step_, fit_step_);
+            estimate = std::max(estimate, weighted_square(fit_step_));
+            for (std::size_t k = 0; k < fit_step_.size(); ++k) {
+                fit_step_[k] *= problem_.samples.s[k];
+            }
+            for (std::size_t j = 0; j < d_; ++j) {
+                step_[j] = simd::dot(problem_.A.X.column(j).data(), fit_step_.data(), f.size());
+            }
+        }
+        return estimate;
+    }
+
+    const GroupLasso& problem_;
+    std::size_t d_;
+    std::vector<double> values_;     // d x P
+    std::vector<double> lipschitz_;  // L_i, 0 until the block is first moved
+    std::vector<double> gradient_;
+    std::vector<double> step_;
+    std::vector<double> fit_step_;
+    std::vector<double> masked_;
+};
+
+}  // namespace convexnn

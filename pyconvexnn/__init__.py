@@ -1,0 +1,78 @@
+"""Two-layer neural networks trained to their global optimum by convex programming.
+
+Importing this package loads NumPy and nothing else of weight: SciPy is loaded by the first solve,
+scikit-learn with the estimators.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+try:
+    from pyconvexnn import _core as _core
+except ImportError as error:
+    raise ImportError(
+        "pyconvexnn's compiled part `_core` is missing or does not load here: in a source tree run "
+        '`pip install -e .` (this folder hides an installed package), else `pip install pyconvexnn`'
+        f" ({error})"
+    ) from None
+
+from pyconvexnn import losses
+from pyconvexnn._runtime import show_config
+from pyconvexnn.certificates import Certificate, Verification, verify
+from pyconvexnn.networks import GatedNetwork, load_network
+from pyconvexnn.patterns import PatternSet, load_patterns, sample_patterns
+from pyconvexnn.problems import GatedReLUProblem, SparseBlocks
+from pyconvexnn.recovery import recover
+from pyconvexnn.solvers import Progress, Solution, Status, solve
+
+if TYPE_CHECKING:
+    from pyconvexnn import plots
+    from pyconvexnn.estimators import ConvexMLPClassifier, ConvexMLPRegressor
+
+# Loaded on first use: they import scikit-learn or matplotlib.
+_LAZY = {
+    "ConvexMLPClassifier": "pyconvexnn.estimators",
+    "ConvexMLPRegressor": "pyconvexnn.estimators",
+    "plots": "pyconvexnn",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'pyconvexnn' has no attribute {name!r}")
+    if _LAZY[name] == __name__:
+        return importlib.import_module(f"{__name__}.{name}")
+    return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+__all__ = [
+    "Certificate",
+    "ConvexMLPClassifier",
+    "ConvexMLPRegressor",
+    "GatedNetwork",
+    "GatedReLUProblem",
+    "PatternSet",
+    "Progress",
+    "Solution",
+    "SparseBlocks",
+    "Status",
+    "Verification",
+    "__version__",
+    "load_network",
+    "load_patterns",
+    "losses",
+    "plots",
+    "recover",
+    "sample_patterns",
+    "show_config",
+    "solve",
+    "verify",
+]

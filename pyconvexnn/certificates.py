@@ -1,0 +1,110 @@
+"""Proofs of quality, recomputed in NumPy from raw data by code that did not produce them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from pyconvexnn._typing import FloatArray
+from pyconvexnn.problems import GatedReLUProblem
+from pyconvexnn.solvers import Solution
+from pyconvexnn.solvers.base import relative_gap
+
+
+class Verification(NamedTuple):
+    """What a solution is worth, recomputed: see :func:`verify`."""
+
+    objective: float
+    dual_objective: float
+    gap: float
+    relative_gap: float
+    infeasibility: float
+
+
+def verify(prob: GatedReLUProblem, sol: Solution) -> Verification:
+    """Recompute objective, dual bound and infeasibility from ``sol.coef`` and ``sol.dual``.
+
+    Everything is computed in NumPy from the problem's data; no compiled kernel takes part.
+
+    Parameters
+    ----------
+    prob : GatedReLUProblem
+    sol : Solution
+
+    Returns
+    -------
+    Verification
+        ``objective`` of the coefficients; ``dual_objective`` D(v), a lower bound of the optimum
+        when ``infeasibility = max(0, max_i ||X^T D_i v|| / (beta w_i) - 1)`` is zero (to rounding,
+        1e-12); their difference `gap`; `relative_gap` as `tol` means it.
+
+    Raises
+    ------
+    ValueError
+        When the shapes of the solution are not those of the problem.
+
+    Examples
+    --------
+    >>> import numpy as np, pyconvexnn as cx
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.standard_normal((40, 3)), rng.standard_normal(40)
+    >>> prob = cx.GatedReLUProblem(X, y, cx.sample_patterns(X, 20), beta=1.0)
+    >>> cx.verify(prob, cx.solve(prob, tol=1e-6)).relative_gap <= 1e-6
+    True
+    """
+    if not isinstance(prob, GatedReLUProblem):
+        raise TypeError(f"`prob` must be a GatedReLUProblem, got {type(prob).__name__}")
+    if not isinstance(sol, Solution):
+        raise TypeError(f"`sol` must be a Solution, got {type(sol).__name__}")
+    objective = prob.objective(sol.coef)
+    dual_objective = prob.dual_objective(sol.dual)
+    at_zero = prob.loss.value(np.zeros(prob.n_samples), prob.y, prob.samples_weight)
+    return Verification(
+        objective,
+        dual_objective,
+        objective - dual_objective,
+        relative_gap(objective, dual_objective, at_zero),
+        prob.dual_infeasibility(sol.dual),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """A network's objective beside a lower bound of what any network of its kind can reach.
+
+    Attributes
+    ----------
+    objective : float
+        Weight-decay objective of the network.
+    lower_bound : float
+        Lower bound of the optimum: the dual objective at `dual`.
+    method : str
+        "patterns": against the gated networks whose gates come from one pattern set.
+    rtol : float
+        Relative gap at which `is_optimal` is said.
+    dual : (n,) or (n, K) float64
+        The dual point v; K columns for K outputs, whose objectives and bounds are summed.
+    """
+
+    objective: float
+    lower_bound: float
+    method: str
+    rtol: float
+    dual: FloatArray = field(repr=False)
+
+    @property
+    def gap(self) -> float:
+        """``objective - lower_bound``."""
+        return self.objective - self.lower_bound
+
+    @property
+    def relative_gap(self) -> float:
+        """``gap / |objective|``."""
+        return relative_gap(self.objective, self.lower_bound, 0.0)
+
+    @property
+    def is_optimal(self) -> bool:
+        """Whether the relative gap is at most `rtol`: proved, not guessed."""
+        return self.relative_gap <= self.rtol

@@ -1,0 +1,251 @@
+"""What the regressor and the classifier share: settings, patterns, training, certificate."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from pyconvexnn._typing import FloatArray
+from pyconvexnn._validation import as_matrix, choice, describe, nonnegative, positive, positive_int
+from pyconvexnn.certificates import Certificate, verify
+from pyconvexnn.networks import GatedNetwork
+from pyconvexnn.patterns import PatternSet, sample_patterns
+from pyconvexnn.problems import GatedReLUProblem
+from pyconvexnn.recovery import recover
+from pyconvexnn.solvers import Progress, Solution, solve
+
+LATER_ACTIVATIONS = ("relu", "leaky_relu", "abs", "threshold", "linear")
+
+Callback = Callable[[Progress], bool]
+
+
+def auto_pattern_count(n_samples: int) -> int:
+    """Patterns that ``patterns="auto"`` draws: ``2 n``, but at least 100 and at most 1000."""
+    return min(max(2 * n_samples, 100), 1000)
+
+
+class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Settings and training of both estimators; no mathematics of its own.
+
+    A subclass names its losses and turns y into the columns of ``_train``.
+    """
+
+    _losses: ClassVar[tuple[str, ...]]
+    _later_losses: ClassVar[tuple[str, ...]]
+
+    def __init__(
+        self,
+        activation: str = "gated_relu",
+        beta: float = 1.0,
+        *,
+        slope: float = 0.01,
+        patterns: Any = "auto",
+        fit_intercept: bool = True,
+        intercept_scaling: float = 1.0,
+        output_offset: bool = False,
+        scale: str | None = None,
+        loss: str = "squared",
+        tol: float = 1e-4,
+        max_iter: int | None = None,
+        certify: bool | str = True,
+        time_limit: float | None = None,
+        warm_start: bool = False,
+        threads: int | None = None,
+        random_state: Any = 0,
+        verbose: int = 0,
+    ) -> None:
+        self.activation = activation
+        self.beta = beta
+        self.slope = slope
+        self.patterns = patterns
+        self.fit_intercept = fit_intercept
+        self.intercept_scaling = intercept_scaling
+        self.output_offset = output_offset
+        self.scale = scale
+        self.loss = loss
+        self.tol = tol
+        self.max_iter = max_iter
+        self.certify = certify
+        self.time_limit = time_limit
+        self.warm_start = warm_start
+        self.threads = threads
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # ---- settings --------------------------------------------------------------------------
+
+    def _check_settings(self) -> None:
+        """Raise for a setting that is wrong, and by name for one that is not built yet."""
+        choice(self.activation, "activation", ("gated_relu",), later=LATER_ACTIVATIONS)
+        # A loss object is accepted by the name that it bears.
+        loss = getattr(self.loss, "name", self.loss)
+        choice(loss, "loss", self._losses, later=self._later_losses)
+        if self.scale is not None:
+            choice(self.scale, "scale", (), later=("standard",))
+        for name in ("output_offset", "warm_start"):
+            if getattr(self, name):
+                raise NotImplementedError(f"`{name}` = True is not available yet; use False")
+        if self.certify not in (True, False) and self.certify != "full":
+            raise ValueError(f"`certify` must be True, False or 'full', got {self.certify!r}")
+        positive(self.beta, "beta")
+        positive(self.intercept_scaling, "intercept_scaling")
+        positive(self.tol, "tol")
+        if self.max_iter is not None:
+            positive_int(self.max_iter, "max_iter")
+        if self.time_limit is not None:
+            nonnegative(self.time_limit, "time_limit")
+        self._check_patterns()
+
+    def _check_patterns(self) -> None:
+        if isinstance(self.patterns, str):
+            choice(self.patterns, "patterns", ("auto",), later=("exact",))
+        elif not isinstance(self.patterns, PatternSet):
+            if isinstance(self.patterns, (bool, float)) or not hasattr(self.patterns, "__index__"):
+                raise TypeError(
+                    "`patterns` must be 'auto', an integer or a PatternSet, "
+                    f"got {describe(self.patterns)}"
+                )
+            positive_int(self.patterns, "patterns")
+
+    # ---- data ------------------------------------------------------------------------------
+
+    def _with_intercept(self, X: FloatArray) -> FloatArray:
+        """X as the network sees it: with the column of ``intercept_scaling``, if there is one."""
+        data = np.empty((X.shape[0], X.shape[1] + bool(self.fit_intercept)), order="F")
+        data[:, : X.shape[1]] = X
+        data[:, X.shape[1] :] = self.intercept_scaling
+        return as_matrix(data, "X")
+
+    def _draw_patterns(self, data: FloatArray) -> PatternSet:
+        """Patterns of the setting ``patterns`` on the data with its intercept column."""
+        if isinstance(self.patterns, PatternSet):
+            return self._given_patterns(self.patterns, data)
+        seed = _generator(self.random_state)
+        if self.patterns != "auto":
+            return sample_patterns(data, int(self.patterns), seed=seed)
+        with warnings.catch_warnings():
+            # "auto" asks for up to so many: fewer cells than that are no news to the user.
+            warnings.simplefilter("ignore", UserWarning)
+            return sample_patterns(data, auto_pattern_count(data.shape[0]), seed=seed)
+
+    def _given_patterns(self, patterns: PatternSet, data: FloatArray) -> PatternSet:
+        if patterns.n_samples != data.shape[0]:
+            raise ValueError(
+                f"`patterns` must be patterns of the {data.shape[0]} rows of X, "
+                f"got patterns of {patterns.n_samples} rows"
+            )
+        if patterns.gates is not None and patterns.gates.shape[1] != data.shape[1]:
+            raise ValueError(
+                f"`patterns` must have gates of {data.shape[1]} entries (the features"
+                f"{' and the intercept column' if self.fit_intercept else ''}), "
+                f"got {patterns.gates.shape[1]}"
+            )
+        return patterns
+
+    # ---- training --------------------------------------------------------------------------
+
+    def _train(
+        self,
+        X: FloatArray,
+        Y: FloatArray,
+        *,
+        sample_weight: FloatArray | None = None,
+        callback: Callback | None = None,
+    ) -> None:
+        """Solve one scalar problem for each column of Y, all on the same patterns."""
+        data = self._with_intercept(X)
+        patterns = self._draw_patterns(data)
+        problems = [
+            GatedReLUProblem(
+                data, column, patterns, self.beta, loss=self.loss, sample_weight=sample_weight
+            )
+            for column in Y.T
+        ]
+        solutions = self._solve(problems, callback)
+        networks = [recover(problem, sol) for problem, sol in zip(problems, solutions, strict=True)]
+
+        scalar = len(problems) == 1
+        self.patterns_ = patterns
+        self.solution_ = solutions[0] if scalar else solutions
+        self.network_ = networks[0] if scalar else _side_by_side(networks)
+        self.n_iter_ = max(sol.n_iter for sol in solutions)
+        self.loss_ = self.network_.objective(
+            data, Y[:, 0] if scalar else Y, self.beta, loss=self.loss, sample_weight=sample_weight
+        )
+        self.certificate_ = self._certificate(problems, solutions) if self.certify else None
+        self._set_mlp_attributes(X.shape[1])
+
+    def _solve(
+        self, problems: Sequence[GatedReLUProblem], callback: Callback | None
+    ) -> list[Solution]:
+        """Solve the problems one after the other within one ``time_limit``."""
+        deadline = None if self.time_limit is None else time.perf_counter() + self.time_limit
+        return [
+            solve(
+                problem,
+                tol=self.tol,
+                max_iter=self.max_iter,
+                time_limit=None if deadline is None else max(deadline - time.perf_counter(), 1e-9),
+                threads=self.threads,
+                callback=callback,
+                verbose=self.verbose,
+            )
+            for problem in problems
+        ]
+
+    def _certificate(
+        self, problems: Sequence[GatedReLUProblem], solutions: Sequence[Solution]
+    ) -> Certificate:
+        """The network's objective against the sum of the columns' dual bounds."""
+        checks = [verify(problem, sol) for problem, sol in zip(problems, solutions, strict=True)]
+        duals = [sol.dual for sol in solutions]
+        return Certificate(
+            objective=self.loss_,
+            lower_bound=sum(check.dual_objective for check in checks),
+            method="patterns",
+            rtol=self.tol,
+            dual=duals[0] if len(duals) == 1 else np.column_stack(duals),
+        )
+
+    def _set_mlp_attributes(self, n_features: int) -> None:
+        """Weights in the layout of scikit-learn's MLP estimators."""
+        W1, W2 = self.network_.W1, self.network_.W2
+        bias = W1[:, n_features:].sum(axis=1) * self.intercept_scaling
+        self.coefs_ = [W1[:, :n_features].T.copy(), W2.copy()]
+        self.intercepts_ = [bias, np.zeros(W2.shape[1])]
+        self.n_layers_ = 3
+        self.n_outputs_ = W2.shape[1]
+
+    # ---- prediction ------------------------------------------------------------------------
+
+    def _forward(self, X: Any) -> FloatArray:
+        """Output of the network: (n,) for one output, else (n, K)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=np.float64)
+        return self.network_.predict(self._with_intercept(X))
+
+
+def _generator(random_state: Any) -> Any:
+    """Seed for ``sample_patterns``: scikit-learn's old RandomState seeds a Generator."""
+    if isinstance(random_state, np.random.RandomState):
+        words = random_state.randint(0, 2**32, size=4, dtype=np.uint64)
+        return np.random.default_rng(words)
+    return random_state
+
+
+def _side_by_side(networks: Sequence[GatedNetwork]) -> GatedNetwork:
+    """One network with the neurons of all; neuron j feeds only the output it came from."""
+    W2 = np.zeros((sum(net.n_neurons for net in networks), len(networks)))
+    start = 0
+    for output, net in enumerate(networks):
+        W2[start : start + net.n_neurons, output] = net.W2[:, 0]
+        start += net.n_neurons
+    return GatedNetwork.from_arrays(
+        np.vstack([net.W1 for net in networks]), W2, np.vstack([net.gates for net in networks])
+    )

@@ -1,0 +1,182 @@
+"""Regression by a convex network, with scikit-learn's interface."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.utils.validation import validate_data
+
+from pyconvexnn._typing import FloatArray
+from pyconvexnn.estimators.base import BaseConvexMLP, Callback
+
+
+class ConvexMLPRegressor(RegressorMixin, BaseConvexMLP):  # type: ignore[misc]
+    r"""Two-layer gated ReLU network for regression, trained to its certified global optimum.
+
+    The gates g_i are drawn once and stay fixed; with them the patterns
+    ``D_i = diag(1[X g_i >= 0])``. Training then solves the convex program
+
+    .. math::
+        \min_u \; \tfrac12 \Big\| \sum_i D_i X u_i - y \Big\|^2 + \beta \sum_i \|u_i\|
+
+    whose value is the least of ``1/2 ||f(X) - y||^2 + beta/2 sum_j (||w_j||^2 + a_j^2)`` over all
+    networks ``f(x) = sum_j 1[x.g_j >= 0] (x.w_j) a_j`` with gates among the g_i. Neither sum is
+    divided by the number of samples.
+
+    Parameters
+    ----------
+    activation : {"gated_relu"}, default="gated_relu"
+        Network to train. The default becomes ``"relu"`` in a later version.
+    beta : float, default=1.0
+        Weight of the penalty, > 0. It is the ``alpha`` of :class:`sklearn.neural_network.
+        MLPRegressor` fitted with ``solver="lbfgs"``, apart from the biases: those of the hidden
+        layer are penalised here, and the output has none.
+    slope : float, default=0.01
+        Of the leaky ReLU; not used by ``activation="gated_relu"``.
+    patterns : "auto", int or PatternSet, default="auto"
+        Gates to choose from. An integer draws that many distinct patterns from Gaussian gates.
+        ``"auto"`` is provisional: it draws ``2 n_samples``, at least 100 and at most 1000, and
+        keeps what there is if the data have fewer. A :class:`~pyconvexnn.PatternSet` is used as
+        it is; its gates must act on the features followed by the intercept column.
+    fit_intercept : bool, default=True
+        Whether a column of ``intercept_scaling`` is appended to X. It is the bias of the hidden
+        units, penalised like a feature.
+    intercept_scaling : float, default=1.0
+        Value of that column; the larger, the less the bias is penalised.
+    output_offset : bool, default=False
+        Unpenalised offset of the output; True is not available yet.
+    scale : None, default=None
+        None leaves X as it is, so that ``beta`` keeps its meaning; other values are not
+        available yet.
+    loss : {"squared"}, default="squared"
+        Loss, summed over the samples.
+    tol : float, default=1e-4
+        Relative duality gap at which the solver stops.
+    max_iter : int, default=None
+        Most iterations of the solver; None is the solver's own limit.
+    certify : bool or "full", default=True
+        Whether ``certificate_`` is computed. A gated network is certified by the dual point of
+        its own solution, so that True and ``"full"`` are the same.
+    time_limit : float, default=None
+        Most seconds for solving; the best network so far is kept, with its gap.
+    warm_start : bool, default=False
+        True is not available yet.
+    threads : int, default=None
+        Threads of the compiled code: None is 1, -1 all cores. The result does not depend on it.
+    random_state : int, RandomState, Generator or None, default=0
+        Seed of the gates; None draws new ones in every fit.
+    verbose : int, default=0
+        Passed to :func:`pyconvexnn.solve`.
+
+    Attributes
+    ----------
+    network_ : GatedNetwork
+        The trained network. With ``fit_intercept`` it acts on X with a column of
+        ``intercept_scaling`` appended. For K outputs each neuron feeds one output.
+    coefs_ : list of two arrays, (n_features, m) and (m, K)
+        Hidden and output weights, laid out as in MLPRegressor. They do not tell the whole
+        network: neuron j is on where ``network_.gates[j]`` says, not where its own input is
+        positive.
+    intercepts_ : list of two arrays, (m,) and (K,)
+        Hidden biases and the output's, which are zero.
+    certificate_ : Certificate or None
+        Objective of ``network_`` and a lower bound on that of every network with these gates
+        (``method="patterns"``), each summed over the outputs; None for ``certify=False``.
+    solution_ : Solution or list of Solution
+        What the solver returned; a list, one for each output, for K > 1.
+    patterns_ : PatternSet
+        Patterns that the network was chosen from.
+    loss_ : float
+        Objective of ``network_``, the penalty included.
+    n_iter_ : int
+        Iterations of the solver, the largest over the outputs.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : array of shape (n_features_in_,)
+        Their names, if X had names that are all strings.
+    n_layers_, n_outputs_, out_activation_
+        3, K and ``"identity"``, as MLPRegressor has them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyconvexnn import ConvexMLPRegressor
+    >>> X = np.linspace(-1, 1, 40).reshape(-1, 1)
+    >>> est = ConvexMLPRegressor(beta=0.01).fit(X, np.abs(X[:, 0]))
+    >>> est.certificate_.is_optimal
+    True
+    >>> est.score(X, np.abs(X[:, 0])) > 0.99
+    True
+    """
+
+    _losses: ClassVar[tuple[str, ...]] = ("squared",)
+    _later_losses: ClassVar[tuple[str, ...]] = ("huber", "poisson")
+
+    def __sklearn_tags__(self) -> Any:
+        """Tags of scikit-learn: several outputs are accepted."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def fit(self, X: Any, y: Any) -> ConvexMLPRegressor:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            Samples.
+        y : array-like of shape (n_samples,) or (n_samples, K)
+            Targets. K columns are K separate problems on the same patterns; one column (n, 1) is
+            taken as (n,).
+
+        Returns
+        -------
+        self : ConvexMLPRegressor
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a setting or the data are not as described; the message names which.
+        NotImplementedError
+            If a setting asks for what is not available yet.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the solver stopped before the gap was ``tol``.
+        """
+        return self._fit(X, y)
+
+    def _fit(self, X: Any, y: Any, callback: Callback | None = None) -> ConvexMLPRegressor:
+        """``fit`` with a callback for the solver, for the command line's progress bar."""
+        self._check_settings()
+        X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
+        Y = np.asarray(y, dtype=np.float64).reshape(X.shape[0], -1)
+        self.out_activation_ = "identity"
+        self._train(X, Y, callback=callback)
+        return self
+
+    def predict(self, X: Any) -> FloatArray:
+        """Output of the network.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, K)
+            Predicted targets.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If X is not as described or has other features than in ``fit``.
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
+        """
+        return self._forward(X)

@@ -1,0 +1,115 @@
+"""The losses, in NumPy: value, gradient and dual objective, slow and obvious.
+
+The compiled solvers have their own copy (``csrc/convexnn/program/loss.hpp``); this one is the
+reference that problems and :func:`pyconvexnn.verify` use, so that it checks the other.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from pyconvexnn._typing import FloatArray
+from pyconvexnn._validation import choice
+
+_ROUNDING = 4 * np.finfo(float).eps  # what y v / s may exceed its domain by when v was s y p
+LATER_LOSSES = ("huber", "squared_hinge", "hinge", "poisson", "cross_entropy")
+
+
+class Loss(ABC):
+    """A convex loss ``sum_k s_k l(f_k, y_k)`` of fitted values f, targets y and weights s > 0."""
+
+    name: ClassVar[str]
+    code: ClassVar[int]  # the compiled enum LossKind
+
+    @abstractmethod
+    def value(self, f: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        """``sum_k s_k l(f_k, y_k)``."""
+
+    @abstractmethod
+    def gradient(self, f: FloatArray, y: FloatArray, s: FloatArray) -> FloatArray:
+        """``s_k l'(f_k, y_k)``, shape (n,)."""
+
+    @abstractmethod
+    def dual_objective(self, v: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        """``D(v) = -sum_k s_k l*(-v_k / s_k)``; -inf where v leaves the conjugate's domain."""
+
+    def check_targets(self, y: FloatArray, name: str = "y") -> None:
+        """Raise ValueError when y is no target of this loss."""
+
+
+@dataclass(frozen=True)
+class Squared(Loss):
+    """``l(f, y) = (f - y)^2 / 2``, with ``D(v) = v'y - sum_k v_k^2 / (2 s_k)``."""
+
+    name: ClassVar[str] = "squared"
+    code: ClassVar[int] = 0
+
+    def value(self, f: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        return float(0.5 * np.sum(s * (f - y) ** 2))
+
+    def gradient(self, f: FloatArray, y: FloatArray, s: FloatArray) -> FloatArray:
+        return s * (f - y)
+
+    def dual_objective(self, v: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        return float(np.sum(v * y - v**2 / (2 * s)))
+
+
+@dataclass(frozen=True)
+class Logistic(Loss):
+    """``l(f, y) = log(1 + exp(-y f))``, y in {-1, +1}; D(v) is the entropy of ``y v / s``."""
+
+    name: ClassVar[str] = "logistic"
+    code: ClassVar[int] = 1
+
+    def value(self, f: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        return float(np.sum(s * np.logaddexp(0.0, -y * f)))
+
+    def gradient(self, f: FloatArray, y: FloatArray, s: FloatArray) -> FloatArray:
+        margin = y * f
+        # exp of a non-positive number only: neither branch overflows.
+        small = np.exp(-np.abs(margin))
+        return -s * y * np.where(margin >= 0, small, 1.0) / (1.0 + small)
+
+    def dual_objective(self, v: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        p = y * v / s
+        if np.any(p < -_ROUNDING) or np.any(p > 1.0 + _ROUNDING):
+            return -np.inf
+        p = np.clip(p, 0.0, 1.0)
+        return float(-np.sum(s * (_xlogx(p) + _xlogx(1.0 - p))))
+
+    def check_targets(self, y: FloatArray, name: str = "y") -> None:
+        bad = y[(y != -1.0) & (y != 1.0)]
+        if bad.size:
+            raise ValueError(f"`{name}` must hold only -1 and +1 for loss 'logistic', got {bad[0]}")
+
+
+def _xlogx(p: FloatArray) -> FloatArray:
+    """``p log p`` with the value 0 at p = 0."""
+    return np.where(p > 0, p * np.log(np.where(p > 0, p, 1.0)), 0.0)
+
+
+_LOSSES: dict[str, Loss] = {loss.name: loss for loss in (Squared(), Logistic())}
+
+
+def get_loss(loss: Any) -> Loss:
+    """Loss of a name, or the loss itself.
+
+    Raises
+    ------
+    ValueError
+        For a name that is no loss.
+    NotImplementedError
+        For a loss of the contract that is not built yet.
+
+    Examples
+    --------
+    >>> get_loss("squared").name
+    'squared'
+    """
+    if isinstance(loss, Loss):
+        return loss
+    return _LOSSES[choice(loss, "loss", _LOSSES, later=LATER_LOSSES)]

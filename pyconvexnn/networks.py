@@ -1,0 +1,406 @@
+"""Trained networks: frozen weights, predictions and the non-convex objective. No training here."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pyconvexnn import _core, _npz
+from pyconvexnn._typing import FloatArray
+from pyconvexnn._validation import as_matrix, as_vector, choice, nonnegative
+from pyconvexnn.losses import Loss, get_loss
+
+_BLOCK_ENTRIES = 1 << 20  # entries of the (rows, neurons) temporary in predict
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GatedNetwork:
+    r"""Two-layer gated ReLU network with fixed gates g_j.
+
+    .. math:: f(x) = \sum_{j=1}^m 1[x^T g_j \ge 0] \, (x^T w_j + b_{1j}) \, a_j + b_2
+
+    Here w_j, a_j are the rows of W1, W2. The gates' bits are computed by the same compiled
+    function as the patterns of a :class:`pyconvexnn.PatternSet`: a row of the training data has
+    exactly the bits that it was trained with, on a gate's hyperplane as well.
+
+    Parameters
+    ----------
+    W1 : (n_neurons, n_features) array
+        Hidden weights.
+    W2 : (n_neurons, n_outputs) array
+        Output weights.
+    gates : (n_neurons, n_features) array
+        Gates. There may be no neurons at all: then all three have no rows.
+    b1 : (n_neurons,) array, optional
+        Hidden biases; decayed like W1.
+    b2 : (n_outputs,) array, optional
+        Output offsets; not decayed.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array is not real and finite, or the shapes do not fit together.
+
+    Examples
+    --------
+    >>> import pyconvexnn as cx
+    >>> net = cx.GatedNetwork.from_arrays(W1=[[2.0, 0.0]], W2=[[3.0]], gates=[[1.0, -1.0]])
+    >>> net
+    GatedNetwork(n_neurons=1, n_features=2, n_outputs=1)
+    >>> net.predict([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+    array([6., 6., 0.])
+    """
+
+    W1: FloatArray
+    W2: FloatArray
+    gates: FloatArray
+    b1: FloatArray | None = None
+    b2: FloatArray | None = None
+
+    activation: ClassVar[str] = "gated_relu"
+
+    def __post_init__(self) -> None:
+        """Convert the arrays, check them against each other and freeze them."""
+        W1 = _as_weights(self.W1, "W1")
+        W2 = _as_weights(self.W2, "W2", rows=len(W1))
+        gates = _as_weights(self.gates, "gates", rows=len(W1), columns=W1.shape[1])
+        b1 = None if self.b1 is None else as_vector(self.b1, "b1", length=len(W1))
+        b2 = None if self.b2 is None else as_vector(self.b2, "b2", length=W2.shape[1])
+        for name, value in [("W1", W1), ("W2", W2), ("gates", gates), ("b1", b1), ("b2", b2)]:
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        W1: ArrayLike,
+        W2: ArrayLike,
+        gates: ArrayLike,
+        b1: ArrayLike | None = None,
+        b2: ArrayLike | None = None,
+    ) -> GatedNetwork:
+        """Network of these weights, copied; the same as the constructor, for any array-like."""
+        return cls(W1, W2, gates, b1, b2)  # type: ignore[arg-type]  # __post_init__ converts
+
+    @property
+    def n_neurons(self) -> int:
+        """Number m of neurons."""
+        return len(self.W1)
+
+    @property
+    def n_features(self) -> int:
+        """Number d of features."""
+        return int(self.W1.shape[1])
+
+    @property
+    def n_outputs(self) -> int:
+        """Number K of outputs."""
+        return int(self.W2.shape[1])
+
+    @property
+    def penalty(self) -> str:
+        """The penalty in :meth:`objective`.
+
+        ``"weight_decay"``, ``beta / 2 sum_j (|w_j|^2 + b_1j^2 + a_j^2)``, for one output;
+        ``"decoupled"``, ``beta / 2 sum_j (|w_j|^2 + b_1j^2 + |a_j|_1^2)``, for several.
+        """
+        return "weight_decay" if self.n_outputs == 1 else "decoupled"
+
+    def predict(self, X: ArrayLike) -> FloatArray:
+        """Return the outputs f(x) for the rows of X.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features) array
+            Data.
+
+        Returns
+        -------
+        (n_samples,) or (n_samples, n_outputs) float64
+            The former for one output.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X is not a finite real matrix with `n_features` columns, or an output overflows.
+
+        Examples
+        --------
+        >>> import pyconvexnn as cx
+        >>> net = cx.GatedNetwork.from_arrays([[1, 1]], [[1, -2]], gates=[[0, 1]], b2=[5, 0])
+        >>> net.predict([[1, 1], [1, -1]])
+        array([[ 7., -4.],
+               [ 5.,  0.]])
+        """
+        outputs = self._outputs(as_matrix(X, columns=self.n_features))
+        return outputs[:, 0] if self.n_outputs == 1 else outputs
+
+    def objective(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        beta: float,
+        *,
+        loss: str | Loss = "squared",
+        sample_weight: ArrayLike | None = None,
+        ridge: float = 0.0,
+        pattern_weight: ArrayLike | None = None,
+    ) -> float:
+        r"""Non-convex training objective of the network as it is, balanced or not.
+
+        .. math::
+
+            \sum_k s_k \ell(f(x_k), y_k)
+            + \frac\beta2 \sum_j p_j (\|w_j\|^2 + b_{1j}^2 + \|a_j\|_1^2)
+            + \frac\rho2 \sum_j (\|w_j\|^2 + b_{1j}^2) \|a_j\|^2
+
+        (for one output ``|a_j|_1^2`` is ``a_j^2``; for several the losses of the outputs add up).
+        A balanced network with one neuron for each block ``w_j a_j`` of a convex problem has the
+        convex objective, p and rho being that problem's pattern weights and ridge.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features) array
+            Data.
+        y : (n_samples,) or (n_samples, n_outputs) array
+            Targets; the latter for several outputs.
+        beta : float
+            Penalty, >= 0.
+        loss : str or Loss
+            ``"squared"`` or ``"logistic"``.
+        sample_weight : (n_samples,) array, optional
+            Weights s >= 0; 1 by default.
+        ridge : float
+            rho >= 0.
+        pattern_weight : (n_neurons,) array, optional
+            Weights p > 0, one for each neuron; 1 by default.
+
+        Returns
+        -------
+        float
+            The objective.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as described, or the objective overflows.
+
+        Examples
+        --------
+        >>> import pyconvexnn as cx
+        >>> net = cx.GatedNetwork.from_arrays([[1.0]], [[2.0]], gates=[[1.0]])
+        >>> net.objective([[1.0], [-1.0]], [1.0, 1.0], beta=0.1)   # (1 + 1) / 2 + .1 (1 + 4) / 2
+        1.25
+        """
+        X = as_matrix(X, columns=self.n_features)
+        targets = self._as_targets(y, len(X))
+        beta, ridge, loss = nonnegative(beta, "beta"), nonnegative(ridge, "ridge"), get_loss(loss)
+        weights = _as_positive(sample_weight, "sample_weight", len(X), zero=True)
+        blocks = _as_positive(pattern_weight, "pattern_weight", self.n_neurons, zero=False)
+        for column in targets.T:
+            loss.check_targets(column, "y")
+        with np.errstate(over="ignore"):
+            outputs = self._outputs(X)
+            value = sum(
+                loss.value(f, t, weights) for f, t in zip(outputs.T, targets.T, strict=True)
+            )
+            hidden = np.sum(self.W1**2, axis=1)
+            if self.b1 is not None:
+                hidden = hidden + self.b1**2
+            outer = np.sum(np.abs(self.W2), axis=1) ** 2
+            value += beta / 2 * float(np.sum(blocks * (hidden + outer)))
+            value += ridge / 2 * float(np.sum(hidden * np.sum(self.W2**2, axis=1)))
+        if not np.isfinite(value):
+            raise ValueError("the objective overflows: rescale `X`, `y` or the weights")
+        return value
+
+    def balance(self) -> GatedNetwork:
+        """Return the same function with each neuron at its least penalty: ``|w_j| = |a_j|_1``.
+
+        w_j includes b_1j. Neurons that contribute nothing, as w_j or a_j is zero, become zero.
+        The penalty of :meth:`objective` is then ``beta sum_j |w_j| |a_j|_1``.
+
+        Examples
+        --------
+        >>> import pyconvexnn as cx
+        >>> net = cx.GatedNetwork.from_arrays([[1.0]], [[4.0]], gates=[[1.0]]).balance()
+        >>> net.W1.item(), net.W2.item()
+        (2.0, 2.0)
+        """
+        w = self.W1 if self.b1 is None else np.column_stack([self.W1, self.b1])
+        hidden = np.sqrt(_row_norms(w))
+        outer = np.sqrt(np.sum(np.abs(self.W2), axis=1))
+        alive = (hidden > 0) & (outer > 0)
+        # Of two roots, as the quotient of the norms itself could overflow.
+        up = np.where(alive, outer / np.where(alive, hidden, 1.0), 0.0)
+        down = np.where(alive, hidden / np.where(alive, outer, 1.0), 0.0)
+        return GatedNetwork(
+            self.W1 * up[:, np.newaxis],
+            self.W2 * down[:, np.newaxis],
+            self.gates,
+            None if self.b1 is None else self.b1 * up,
+            self.b2,
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network to exactly this path, as an uncompressed ``.npz`` without pickle.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+
+        See Also
+        --------
+        pyconvexnn.load_network : reads it.
+        """
+        write_network(path, self, {})
+
+    def __repr__(self) -> str:
+        """Sizes, not contents."""
+        return (
+            f"GatedNetwork(n_neurons={self.n_neurons}, n_features={self.n_features}, "
+            f"n_outputs={self.n_outputs})"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and unpickle through the constructor: its arrays are read-only again."""
+        return GatedNetwork, (self.W1, self.W2, self.gates, self.b1, self.b2)
+
+    def _outputs(self, X: FloatArray) -> FloatArray:
+        """Return the outputs (n, K), a block of rows at a time; X as `as_matrix` returns it."""
+        outputs = np.zeros((len(X), self.n_outputs))
+        step = max(1, _BLOCK_ENTRIES // max(1, self.n_neurons))
+        with np.errstate(over="ignore", invalid="ignore"):
+            for start in range(0, len(X) if self.n_neurons else 0, step):
+                rows = np.asfortranarray(X[start : start + step])
+                hidden = rows @ self.W1.T
+                if self.b1 is not None:
+                    hidden += self.b1
+                packed = _core.sign_patterns(rows, self.gates).astype("<u8", copy=False)
+                bits = np.unpackbits(
+                    packed.view(np.uint8), axis=1, count=len(rows), bitorder="little"
+                )
+                hidden[bits.T == 0] = 0.0
+                outputs[start : start + step] = hidden @ self.W2
+            if self.b2 is not None:
+                outputs += self.b2
+        if not np.isfinite(outputs).all():
+            raise ValueError("an output of the network overflows: rescale `X` or the weights")
+        return outputs
+
+    def _as_targets(self, y: ArrayLike, n_samples: int) -> FloatArray:
+        """Targets as an (n, K) matrix."""
+        if self.n_outputs == 1:
+            return as_vector(y, "y", length=n_samples)[:, np.newaxis]
+        targets = as_matrix(y, "y", columns=self.n_outputs)
+        if len(targets) != n_samples:
+            raise ValueError(f"`y` must have {n_samples} rows, got shape {targets.shape}")
+        return targets
+
+
+def load_network(path: str | os.PathLike[str]) -> GatedNetwork:
+    """Read a network written by :meth:`GatedNetwork.save`, or by the command line.
+
+    Nothing in the file is trusted: it may come from anybody.
+
+    Parameters
+    ----------
+    path : str or path
+        File.
+
+    Returns
+    -------
+    GatedNetwork
+        Its predictions are those of the one saved, bit for bit.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a network, in whatever way.
+    FileNotFoundError
+        If there is no such file.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import pyconvexnn as cx
+    >>> net = cx.GatedNetwork.from_arrays([[2.0]], [[3.0]], gates=[[1.0]])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     net.save(pathlib.Path(folder, "net.npz"))
+    ...     cx.load_network(pathlib.Path(folder, "net.npz")).predict([[1.0], [-1.0]])
+    array([6., 0.])
+    """
+    return read_network(path)[0]
+
+
+def write_network(path: str | os.PathLike[str], net: GatedNetwork, extra: dict[str, Any]) -> None:
+    """Write a network and a JSON object that belongs to it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `extra` is not JSON: strings, booleans, None, finite numbers, lists and dicts of these.
+    OSError
+        If the file cannot be written.
+    """
+    arrays = {"W1": net.W1, "W2": net.W2, "gates": net.gates}
+    arrays |= {name: b for name, b in [("b1", net.b1), ("b2", net.b2)] if b is not None}
+    _npz.write(path, "network", {"activation": net.activation, "extra": extra}, arrays)
+
+
+def read_network(path: str | os.PathLike[str]) -> tuple[GatedNetwork, dict[str, Any]]:
+    """Read what :func:`write_network` wrote, with :func:`load_network`'s checks and errors.
+
+    The JSON object is somebody's: only its syntax is checked.
+    """
+    matrices = dict.fromkeys(("W1", "W2", "gates"), ("<f8", 2))
+    return _npz.read(path, "network", matrices, {"b1": ("<f8", 1), "b2": ("<f8", 1)}, _from_file)
+
+
+def _from_file(
+    meta: dict[str, Any], arrays: dict[str, NDArray[Any]]
+) -> tuple[GatedNetwork, dict[str, Any]]:
+    extra = meta.get("extra")
+    if set(meta) != {"activation", "extra"} or not isinstance(extra, dict):
+        raise ValueError("its JSON part must hold activation and the object extra")
+    choice(meta["activation"], "activation", [GatedNetwork.activation])
+    return GatedNetwork(**arrays), extra
+
+
+def _as_weights(
+    array: ArrayLike, name: str, *, rows: int | None = None, columns: int | None = None
+) -> FloatArray:
+    """Read-only C-ordered matrix; unlike data it may have no rows, but not no columns."""
+    shape = np.shape(array)
+    if len(shape) == 2 and shape[0] == 0 and shape[1] > 0:
+        weights = np.zeros(shape)
+        if columns not in (None, shape[1]):
+            raise ValueError(f"`{name}` must have {columns} columns, got shape {shape}")
+    else:
+        weights = np.array(as_matrix(array, name, columns=columns), order="C")
+    if rows not in (None, len(weights)):
+        raise ValueError(f"`{name}` must have {rows} rows, got shape {weights.shape}")
+    weights.flags.writeable = False
+    return weights
+
+
+def _as_positive(values: ArrayLike | None, name: str, length: int, *, zero: bool) -> FloatArray:
+    """Weights (length,), > 0 or >= 0; ones by default."""
+    if values is None:
+        return np.ones(length)
+    weights = as_vector(values, name, length=length)
+    wrong = weights[(weights < 0) if zero else (weights <= 0)]
+    if wrong.size:
+        raise ValueError(f"`{name}` must be {'>=' if zero else '>'} 0, got {float(wrong[0])}")
+    return weights
+
+
+def _row_norms(A: FloatArray) -> FloatArray:
+    """Euclidean norms of the rows, without underflow."""
+    largest = np.abs(A).max(axis=1, initial=0.0)
+    safe = np.where(largest == 0, 1.0, largest)
+    return np.asarray(largest * np.linalg.norm(A / safe[:, np.newaxis], axis=1))

@@ -1,0 +1,74 @@
+"""What problems have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pyconvexnn._typing import BoolArray, FloatArray, IndexArray
+from pyconvexnn.patterns import PatternSet
+
+CHUNK = 256  # patterns that a NumPy reference unpacks at a time
+
+
+@dataclass(frozen=True, eq=False)
+class SparseBlocks:
+    """Coefficients of which most blocks are zero.
+
+    Attributes
+    ----------
+    indices : (k,) int64
+        The blocks that are stored, ascending.
+    values : (k, d) float64
+        Their coefficients.
+    n_blocks : int
+        P, number of all blocks.
+    """
+
+    indices: IndexArray
+    values: FloatArray
+    n_blocks: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(P, d), the shape of `to_dense()`."""
+        return self.n_blocks, self.values.shape[1]
+
+    def to_dense(self) -> FloatArray:
+        """All blocks as an array of shape (P, d)."""
+        dense = np.zeros(self.shape)
+        dense[self.indices] = self.values
+        return dense
+
+    @classmethod
+    def from_dense(cls, dense: FloatArray) -> SparseBlocks:
+        """Keep the rows of an array of shape (P, d) that are not zero."""
+        indices = np.flatnonzero(np.any(dense != 0, axis=1)).astype(np.int64)
+        return cls(indices, np.ascontiguousarray(dense[indices]), dense.shape[0])
+
+
+def as_blocks(coef: Any, n_blocks: int, width: int, name: str = "coef") -> SparseBlocks:
+    """Coefficients given as SparseBlocks or as an array of shape (P, d), checked."""
+    if isinstance(coef, SparseBlocks):
+        if coef.shape != (n_blocks, width):
+            raise ValueError(f"`{name}` must have shape {(n_blocks, width)}, got {coef.shape}")
+        return coef
+    dense = np.asarray(coef)
+    if dense.dtype.kind not in "fiu":
+        raise TypeError(f"`{name}` must hold real numbers, got dtype {dense.dtype}")
+    if dense.shape != (n_blocks, width):
+        raise ValueError(f"`{name}` must have shape {(n_blocks, width)}, got {dense.shape}")
+    dense = dense.astype(np.float64)
+    if not np.isfinite(dense).all():
+        raise ValueError(f"`{name}` must be finite, got NaN or infinity")
+    return SparseBlocks.from_dense(dense)
+
+
+def unpacked(patterns: PatternSet, indices: IndexArray) -> Iterator[tuple[slice, BoolArray]]:
+    """The listed patterns as (c, n) booleans, at most CHUNK at a time, with their positions."""
+    for start in range(0, len(indices), CHUNK):
+        part = slice(start, min(start + CHUNK, len(indices)))
+        yield part, patterns[indices[part]].to_dense()

@@ -1,0 +1,235 @@
+"""The gated ReLU program over given activation patterns."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyconvexnn import _core
+from pyconvexnn._typing import FloatArray
+from pyconvexnn._validation import as_matrix, as_vector, nonnegative, positive
+from pyconvexnn.losses import Loss, get_loss
+from pyconvexnn.patterns import PatternSet
+from pyconvexnn.problems.base import SparseBlocks, as_blocks, unpacked
+
+if TYPE_CHECKING:
+    import cvxpy
+
+
+@dataclass(frozen=True, eq=False)
+class GatedReLUProblem:
+    r"""Group lasso over the blocks ``D_i X`` of the given activation patterns.
+
+    .. math::
+
+        \min_{u_1 \ldots u_P \in R^d} \; \sum_k s_k\, \ell\big((\sum_i D_i X u_i)_k,\, y_k\big)
+        \;+\; \beta \sum_i w_i \|u_i\|_2, \qquad D_i = \mathrm{diag}(\text{pattern } i).
+
+    Its optimum is that of the non-convex weight-decay problem
+    ``sum loss + beta/2 sum_j w_j (||u_j||^2 + alpha_j^2)`` over gated networks
+    ``sum_j D_j X u_j alpha_j`` with these gates, of any width >= the number of active blocks
+    (Mishkin, Sahiner, Pilanci, ICML 2022). No factor 1/n anywhere.
+
+    Parameters
+    ----------
+    X : (n_samples, n_features) array
+        Data; float64 inside. Its largest entry is between 1e-60 and 1e60 in size.
+    y : (n_samples,) array
+        Targets; -1 and +1 for the logistic loss.
+    patterns : PatternSet
+        P activation patterns of the n_samples rows.
+    beta : float
+        Penalty, > 0.
+    loss : str or Loss
+        "squared": ``(f - y)^2 / 2``; "logistic": ``log(1 + exp(-y f))``.
+    sample_weight : (n_samples,) array, optional
+        s_k >= 0, 1 by default; a row of weight 0 does not count.
+    pattern_weight : (P,) array, optional
+        w_i > 0, 1 by default.
+    ridge, output_offset, skip
+        Not available yet: anything but the default raises NotImplementedError.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument, the rule and the value.
+
+    Examples
+    --------
+    >>> import numpy as np, pyconvexnn as cx
+    >>> X, y = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([3.0, 0.0])
+    >>> ps = cx.PatternSet.from_dense([[True, False]])
+    >>> prob = cx.GatedReLUProblem(X, y, ps, beta=1.0)
+    >>> prob.beta_max
+    3.0
+    >>> sol = cx.solve(prob, tol=1e-9)
+    >>> sol.coef.to_dense().round(6).tolist()
+    [[2.0, 0.0]]
+    """
+
+    X: FloatArray
+    y: FloatArray
+    patterns: PatternSet
+    beta: float
+    _: KW_ONLY
+    loss: Loss = "squared"  # type: ignore[assignment]  # a name is replaced by the Loss
+    sample_weight: FloatArray | None = None
+    pattern_weight: FloatArray | None = None
+    ridge: float = 0.0
+    output_offset: bool = False
+    skip: None = None
+
+    def __post_init__(self) -> None:
+        X = as_matrix(self.X)
+        n = X.shape[0]
+        if np.ndim(self.y) == 2 and np.shape(self.y)[1] > 1:
+            raise NotImplementedError(
+                f"`y` with several columns is not available yet, got shape {np.shape(self.y)}; "
+                "solve one problem for each column"
+            )
+        y = as_vector(self.y, length=n)
+        loss = get_loss(self.loss)
+        loss.check_targets(y)
+        if not isinstance(self.patterns, PatternSet):
+            raise TypeError(
+                f"`patterns` must be a PatternSet, got {type(self.patterns).__name__}"
+            )
+        if self.patterns.n_samples != n:
+            raise ValueError(
+                f"`patterns` must be of the {n} rows of `X`, got patterns of "
+                f"{self.patterns.n_samples} rows"
+            )
+        if len(self.patterns) == 0:
+            raise ValueError("`patterns` must hold at least one pattern, got none")
+        for name, default in (("ridge", 0.0), ("output_offset", False), ("skip", None)):
+            value = getattr(self, name)
+            if value is not default and value != default:
+                raise NotImplementedError(f"`{name}` = {value!r} is not available yet")
+
+        def put(name: str, value: object) -> None:
+            object.__setattr__(self, name, value)
+
+        put("X", X)
+        put("y", y)
+        put("beta", positive(self.beta, "beta"))
+        put("loss", loss)
+        put("ridge", nonnegative(self.ridge, "ridge"))
+        if self.sample_weight is not None:
+            weight = as_vector(self.sample_weight, "sample_weight", length=n)
+            if weight.min() < 0 or weight.max() <= 0:
+                raise ValueError(
+                    "`sample_weight` must be >= 0 and not all 0, got "
+                    f"minimum {weight.min()} and maximum {weight.max()}"
+                )
+            put("sample_weight", weight)
+        if self.pattern_weight is not None:
+            weight = as_vector(self.pattern_weight, "pattern_weight", length=len(self.patterns))
+            if weight.min() <= 0:
+                raise ValueError(f"`pattern_weight` must be > 0, got {weight.min()}")
+            put("pattern_weight", weight)
+
+    # --- sizes and weights -----------------------------------------------------------------
+
+    @property
+    def n_samples(self) -> int:
+        """n, the rows of X."""
+        return int(self.X.shape[0])
+
+    @property
+    def n_features(self) -> int:
+        """d, the columns of X."""
+        return int(self.X.shape[1])
+
+    @property
+    def samples_weight(self) -> FloatArray:
+        """s, shape (n,)."""
+        return np.ones(self.n_samples) if self.sample_weight is None else self.sample_weight
+
+    @property
+    def patterns_weight(self) -> FloatArray:
+        """w, shape (P,)."""
+        return np.ones(len(self.patterns)) if self.pattern_weight is None else self.pattern_weight
+
+    @functools.cached_property
+    def beta_max(self) -> float:
+        """Smallest beta whose optimum is zero: ``max_i ||X^T D_i v0|| / w_i``, v0 = -loss'(0)."""
+        v0 = -self.loss.gradient(np.zeros(self.n_samples), self.y, self.samples_weight)
+        return _core.group_norm_max(self.X, self.patterns.packed, v0, self.patterns_weight)
+
+    # --- independent NumPy references: slow and obvious --------------------------------------
+
+    def fit_values(self, coef: Any) -> FloatArray:
+        """``sum_i D_i X u_i`` of coefficients (SparseBlocks or (P, d) array), shape (n,)."""
+        blocks = self._blocks(coef)
+        f = np.zeros(self.n_samples)
+        for part, masks in unpacked(self.patterns, blocks.indices):
+            f += np.sum(masks.T * (self.X @ blocks.values[part].T), axis=1)
+        return f
+
+    def objective(self, coef: Any) -> float:
+        """Objective of coefficients (SparseBlocks or (P, d) array)."""
+        blocks = self._blocks(coef)
+        norms = np.linalg.norm(blocks.values, axis=1)
+        penalty = self.beta * float(np.sum(self.patterns_weight[blocks.indices] * norms))
+        return self.loss.value(self.fit_values(blocks), self.y, self.samples_weight) + penalty
+
+    def gradient(self, coef: Any) -> FloatArray:
+        """Gradient of the loss part, rows ``X^T D_i s l'(f)``, shape (P, d)."""
+        slope = self.loss.gradient(self.fit_values(coef), self.y, self.samples_weight)
+        return self.adjoint(slope)
+
+    def adjoint(self, v: Any) -> FloatArray:
+        """Rows ``X^T D_i v`` of every pattern, shape (P, d)."""
+        v = as_vector(v, "v", length=self.n_samples)
+        out = np.empty((len(self.patterns), self.n_features))
+        for part, masks in unpacked(self.patterns, np.arange(len(self.patterns))):
+            out[part] = (masks * v) @ self.X
+        return out
+
+    def dual_objective(self, v: Any) -> float:
+        """``D(v) = -sum_k s_k l*(-v_k / s_k)``; a lower bound of the optimum if v is feasible.
+
+        Feasible means ``max_i ||X^T D_i v|| / w_i <= beta``; it is not checked here
+        (:func:`pyconvexnn.verify` does). Rows of weight zero must carry v = 0, or D = -inf.
+        """
+        v = as_vector(v, "v", length=self.n_samples)
+        weight = self.samples_weight
+        counted = weight > 0
+        if np.any(v[~counted] != 0):
+            return -np.inf
+        return self.loss.dual_objective(v[counted], self.y[counted], weight[counted])
+
+    def dual_infeasibility(self, v: Any) -> float:
+        """``max(0, max_i ||X^T D_i v|| / (w_i beta) - 1)``."""
+        norms = np.linalg.norm(self.adjoint(v), axis=1) / self.patterns_weight
+        return max(0.0, float(norms.max()) / self.beta - 1.0)
+
+    def to_cvxpy(self) -> cvxpy.Problem:
+        """Return the same problem as a ``cvxpy.Problem``; its one variable "U" has shape (P, d).
+
+        Raises
+        ------
+        ImportError
+            Without cvxpy (``pip install "pyconvexnn[reference]"``).
+        """
+        try:
+            import cvxpy as cp
+        except ImportError:
+            raise ImportError(
+                'to_cvxpy needs cvxpy: pip install "pyconvexnn[reference]"'
+            ) from None
+        masks = self.patterns.to_dense().T.astype(float)
+        U = cp.Variable((len(self.patterns), self.n_features), name="U")
+        f = cp.sum(cp.multiply(masks, self.X @ U.T), axis=1)
+        if self.loss.name == "squared":
+            fit = 0.5 * cp.sum(cp.multiply(self.samples_weight, cp.square(f - self.y)))
+        else:
+            fit = cp.sum(cp.multiply(self.samples_weight, cp.logistic(-cp.multiply(self.y, f))))
+        penalty = cp.sum(cp.multiply(self.patterns_weight, cp.norm(U, 2, axis=1)))
+        return cp.Problem(cp.Minimize(fit + self.beta * penalty))
+
+    def _blocks(self, coef: Any) -> SparseBlocks:
+        return as_blocks(coef, len(self.patterns), self.n_features)

@@ -1,0 +1,7 @@
+"""How problems are solved."""
+
+from pyconvexnn.solvers.base import Progress, Solution, Solver, Status
+from pyconvexnn.solvers.coordinate import CoordinateDescent
+from pyconvexnn.solvers.solve import solve
+
+__all__ = ["CoordinateDescent", "Progress", "Solution", "Solver", "Status", "solve"]

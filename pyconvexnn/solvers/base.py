@@ -1,0 +1,118 @@
+"""What every solver takes and returns."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from pyconvexnn._typing import FloatArray, IndexArray
+from pyconvexnn.problems import GatedReLUProblem, SparseBlocks
+
+
+class Status(enum.IntEnum):
+    """How a solve ended."""
+
+    SOLVED = 0  #: the relative gap is at most tol
+    MAX_ITER = 1  #: ran out of iterations
+    TIME_LIMIT = 2  #: ran out of time
+    INTERRUPTED = 3  #: the callback returned True
+    NUMERICAL_ERROR = 4  #: rounding allows no further progress, or a value overflowed
+
+
+class Progress(NamedTuple):
+    """State of a solve at one check of its duality gap."""
+
+    iteration: int
+    objective: float
+    dual_objective: float
+    active: int
+    seconds: float
+
+    @property
+    def gap(self) -> float:
+        """``objective - dual_objective``, an upper bound of what is left to gain."""
+        return self.objective - self.dual_objective
+
+
+Callback = Callable[[Progress], object]
+
+
+def relative_gap(objective: float, dual_objective: float, objective_at_zero: float) -> float:
+    """``gap / max(|objective|, 1e-10 objective at zero)``, 0 where both are 0."""
+    scale = max(abs(objective), 1e-10 * objective_at_zero)
+    gap = objective - dual_objective
+    if scale > 0:
+        return gap / scale
+    return float("inf") if gap > 0 else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """A solution of a problem with the dual point that proves its quality.
+
+    Attributes
+    ----------
+    coef : SparseBlocks
+        The blocks u_i; ``coef.to_dense()`` is (P, d).
+    dual : (n,) float64
+        v, feasible: ``max_i ||X^T D_i v|| <= beta w_i (1 + 1e-12)``.
+    objective : float
+        Objective of `coef`.
+    dual_objective : float
+        ``D(dual)``, a lower bound of the optimum.
+    objective_at_zero : float
+        Objective of all-zero coefficients, which the relative gap refers to when the objective
+        vanishes.
+    status : Status
+    n_iter : int
+        Epochs (coordinate descent).
+    solve_time : float
+        Seconds in the solver.
+    history : tuple of Progress
+        One entry for every check of the gap over all patterns.
+
+    Notes
+    -----
+    Every number can be recomputed from `coef`, `dual` and the data: :func:`pyconvexnn.verify`.
+    """
+
+    coef: SparseBlocks
+    dual: FloatArray = field(repr=False)
+    objective: float
+    dual_objective: float
+    objective_at_zero: float = field(repr=False)
+    status: Status
+    n_iter: int
+    solve_time: float
+    history: tuple[Progress, ...] = field(repr=False)
+
+    @property
+    def gap(self) -> float:
+        """``objective - dual_objective``, absolute."""
+        return self.objective - self.dual_objective
+
+    @property
+    def relative_gap(self) -> float:
+        """``gap / max(|objective|, 1e-10 objective at zero)``; at most tol when SOLVED."""
+        return relative_gap(self.objective, self.dual_objective, self.objective_at_zero)
+
+    @property
+    def active(self) -> IndexArray:
+        """Indices of the non-zero blocks, ascending."""
+        return self.coef.indices
+
+
+class Solver(Protocol):
+    """A solver holds its settings; `solve` is its one method."""
+
+    def solve(
+        self,
+        problem: GatedReLUProblem,
+        *,
+        warm_start: SparseBlocks | None = None,
+        callback: Callback | None = None,
+    ) -> Solution:
+        """Solve from a warm start; the callback may return True to stop."""
+        ...

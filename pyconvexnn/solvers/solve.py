@@ -1,0 +1,145 @@
+"""One function that checks its arguments, picks a solver and runs it."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from pyconvexnn._validation import choice, describe, positive, positive_int, resolve_threads
+from pyconvexnn.problems import GatedReLUProblem, SparseBlocks
+from pyconvexnn.problems.base import as_blocks
+from pyconvexnn.solvers.base import Callback, Progress, Solution, Status
+from pyconvexnn.solvers.coordinate import CoordinateDescent
+
+
+def solve(
+    prob: GatedReLUProblem,
+    *,
+    solver: str = "auto",
+    tol: float = 1e-6,
+    max_iter: int | None = None,
+    time_limit: float | None = None,
+    warm_start: Any = None,
+    threads: int | None = None,
+    callback: Callback | None = None,
+    verbose: int = 0,
+) -> Solution:
+    """Solve a convex program to a given duality gap.
+
+    Parameters
+    ----------
+    prob : GatedReLUProblem
+    solver : {"auto", "cd"}
+        "cd": block coordinate descent with working sets, which "auto" picks too.
+    tol : float
+        Bound on ``gap / max(|objective|, 1e-10 objective at zero)``, > 0.
+    max_iter : int, optional
+        Most iterations (epochs of coordinate descent); 100 000 by default.
+    time_limit : float, optional
+        Seconds after which the best point so far is returned.
+    warm_start : Solution, SparseBlocks or (P, d) array, optional
+        Where to start; zero without.
+    threads : int, optional
+        None is 1, -1 all cores. The result does not depend on it.
+    callback : callable, optional
+        Called with a Progress at every check of the gap; returning True ends the solve with
+        status INTERRUPTED. What it raises is raised here.
+    verbose : int
+        Above 0: a progress bar with the gap.
+
+    Returns
+    -------
+    Solution
+        With a dual point: ``sol.objective - sol.gap`` is a lower bound of the optimum.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument, the rule and the value.
+    KeyboardInterrupt
+        On Ctrl-C, within 0.2 s.
+
+    Warns
+    -----
+    ConvergenceWarning
+        (scikit-learn's) when the status is not SOLVED.
+
+    Examples
+    --------
+    >>> import numpy as np, pyconvexnn as cx
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.standard_normal((40, 3)), rng.standard_normal(40)
+    >>> ps = cx.sample_patterns(X, 20, seed=1)
+    >>> prob = cx.GatedReLUProblem(X, y, ps, beta=1.0)
+    >>> sol = cx.solve(prob, tol=1e-8)
+    >>> sol.relative_gap <= 1e-8
+    True
+    """
+    if not isinstance(prob, GatedReLUProblem):
+        raise TypeError(f"`prob` must be a GatedReLUProblem, got {type(prob).__name__}")
+    choice(solver, "solver", ("auto", "cd"), later=("newton", "fista"))
+    if callback is not None and not callable(callback):
+        raise TypeError(f"`callback` must be callable or None, got {describe(callback)}")
+    method = CoordinateDescent(
+        tol=positive(tol, "tol"),
+        max_iter=100_000 if max_iter is None else positive_int(max_iter, "max_iter"),
+        time_limit=None if time_limit is None else positive(time_limit, "time_limit"),
+        threads=resolve_threads(threads),
+    )
+    start = None if warm_start is None else _start_blocks(warm_start, prob)
+    if positive_int(verbose, "verbose", minimum=0):
+        with _ProgressBar(callback) as shown:
+            solution = method.solve(prob, warm_start=start, callback=shown)
+    else:
+        solution = method.solve(prob, warm_start=start, callback=callback)
+    if solution.status is not Status.SOLVED:
+        _warn_not_solved(solution, method.tol)
+    return solution
+
+
+def _start_blocks(warm_start: Any, prob: GatedReLUProblem) -> SparseBlocks:
+    """Coefficients to start from, as the kernel takes them: finite, distinct, C order."""
+    coef = warm_start.coef if isinstance(warm_start, Solution) else warm_start
+    blocks = as_blocks(coef, len(prob.patterns), prob.n_features, "warm_start")
+    return SparseBlocks(
+        np.ascontiguousarray(blocks.indices, dtype=np.int64),
+        np.ascontiguousarray(blocks.values, dtype=np.float64),
+        blocks.n_blocks,
+    )
+
+
+def _warn_not_solved(solution: Solution, tol: float) -> None:
+    from sklearn.exceptions import ConvergenceWarning
+
+    warnings.warn(
+        f"solve stopped with status {solution.status.name} after {solution.n_iter} iterations at "
+        f"relative gap {solution.relative_gap:.3g}, above tol = {tol:g}; raise max_iter or "
+        "time_limit, or tol, or scale the columns of X alike",
+        ConvergenceWarning,
+        stacklevel=3,
+    )
+
+
+class _ProgressBar:
+    """A tqdm bar of the checks of the gap, passing each on to the user's callback."""
+
+    def __init__(self, callback: Callback | None) -> None:
+        self._callback = callback
+
+    def __enter__(self) -> _ProgressBar:
+        from tqdm import tqdm
+
+        self._bar = tqdm(desc="solve", unit="check")
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._bar.close()
+
+    def __call__(self, progress: Progress) -> object:
+        self._bar.set_postfix(
+            objective=f"{progress.objective:.6g}", gap=f"{progress.gap:.2e}", active=progress.active
+        )
+        self._bar.update()
+        return self._callback(progress) if self._callback is not None else False

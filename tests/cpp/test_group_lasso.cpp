@@ -1,0 +1,102 @@
+#include <atomic>
+#include <cmath>
+#include <cstdlib>
+#include <new>
+
+#include "convexnn/solve/group_lasso.hpp"
+#include "convexnn/solve/group_prox.hpp"
+#include "data.hpp"
+
+// Every allocation of the test program is counted.
+static std::atomic<std::size_t> allocations{0};
+
+void* operator new(std::size_t size) {
+    ++allocations;
+    if (void* memory = std::malloc(size == 0 ? 1 : size)) {
+        return memory;
+    }
+    throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+
+using namespace convexnn;
+
+namespace {
+
+struct Problem {
+    Data data;
+    std::vector<double> s, w;
+    GroupLasso lasso;
+
+    Problem(std::size_t n, std::size_t d, std::size_t P, double beta, LossKind loss)
+        : data(n, d, P, 21),
+          s(n, 1.0),
+          w(P, 1.0),
+          lasso{data.masked(), {data.y, s}, w, beta, loss} {
+        if (loss == LossKind::logistic) {
+            for (double& y : data.y) {
+                y = y >= 0 ? 1.0 : -1.0;
+            }
+        }
+    }
+    GroupLassoResult solve(const CoordinateDescentSettings& settings) const {
+        Monitor monitor;
+        return coordinate_descent(lasso, settings, {}, {}, monitor);
+    }
+};
+
+}  // namespace
+
+TEST(group_soft_threshold_is_exactly_zero_inside) {
+    std::vector<double> z = {3.0, 4.0};
+    group_soft_threshold(z, 2.5);
+    CHECK(std::abs(z[0] - 1.5) < 1e-15 && std::abs(z[1] - 2.0) < 1e-15);
+    group_soft_threshold(z, 2.5);
+    CHECK(z[0] == 0.0 && z[1] == 0.0);
+}
+
+TEST(descent_reaches_its_gap_and_its_dual_is_feasible) {
+    for (const LossKind loss : {LossKind::squared, LossKind::logistic}) {
+        const Problem problem(90, 4, 60, 0.5, loss);
+        const GroupLassoResult result = problem.solve({.tol = 1e-8});
+        CHECK(result.status == Status::solved);
+        CHECK(result.objective - result.dual_objective <= 1e-8 * result.objective);
+        CHECK(result.objective >= result.dual_objective - 1e-12 * result.objective);
+        std::vector<double> all(4 * 60);
+        Monitor monitor;
+        adjoint(problem.lasso.A, result.dual, {all.data(), 4, 60}, 1, monitor);
+        for (std::size_t i = 0; i < 60; ++i) {
+            CHECK(norm({all.data() + 4 * i, 4}) <= 0.5 * (1 + 1e-12));
+        }
+    }
+}
+
+TEST(the_loop_allocates_nothing) {
+    const Problem problem(120, 5, 200, 0.05, LossKind::squared);
+    std::size_t counts[2];
+    std::size_t epochs[2];
+    for (const int run : {0, 1}) {
+        const std::size_t before = allocations;
+        const GroupLassoResult result =
+            problem.solve({.tol = 1e-12, .max_iter = run == 0 ? 11U : 5000U});
+        counts[run] = allocations - before;
+        epochs[run] = result.n_iter;
+    }
+    CHECK(epochs[0] == 11 && epochs[1] > 100);
+    CHECK(counts[0] == counts[1]);
+}
+
+TEST(a_stop_is_obeyed_and_leaves_a_valid_bound) {
+    struct StopAfter : Monitor {
+        int left = 300;
+        bool stop_requested() override { return --left < 0; }
+    } monitor;
+    const Problem problem(90, 4, 60, 0.01, LossKind::squared);
+    const GroupLassoResult result =
+        coordinate_descent(problem.lasso, {.tol = 1e-14}, {}, {}, monitor);
+    const GroupLassoResult solved = problem.solve({.tol = 1e-10});
+    CHECK(result.status == Status::interrupted);
+    CHECK(result.dual_objective <= solved.objective);
+    CHECK(result.objective >= solved.dual_objective);
+}

@@ -1,0 +1,49 @@
+#include <atomic>
+#include <stdexcept>
+#include <string>
+
+#include "check.hpp"
+#include "convexnn/base/parallel.hpp"
+
+using namespace convexnn;
+
+TEST(parallel_for_covers_every_index_once) {
+    for (const std::size_t threads : {1U, 2U, 5U}) {
+        std::vector<std::atomic<int>> seen(1001);
+        Monitor monitor;
+        CHECK(parallel_for(seen.size(), 7, threads, monitor, [&](std::size_t a, std::size_t b) {
+            for (std::size_t k = a; k < b; ++k) {
+                ++seen[k];
+            }
+        }));
+        for (const auto& count : seen) {
+            CHECK(count == 1);
+        }
+    }
+}
+
+TEST(parallel_for_rethrows_the_first_exception) {
+    Monitor monitor;
+    for (const std::size_t threads : {1U, 4U}) {
+        bool caught = false;
+        try {
+            parallel_for(100, 1, threads, monitor, [](std::size_t a, std::size_t) {
+                if (a == 37) {
+                    throw std::runtime_error("boom at 37");
+                }
+            });
+        } catch (const std::runtime_error& error) {
+            caught = std::string(error.what()) == "boom at 37";
+        }
+        CHECK(caught);
+    }
+}
+
+TEST(parallel_for_stops_when_told) {
+    struct Impatient : Monitor {
+        bool stop_requested() override { return true; }
+    } monitor;
+    int done = 0;
+    CHECK(!parallel_for(100, 1, 1, monitor, [&](std::size_t, std::size_t) { ++done; }));
+    CHECK(done == 0);
+}
