@@ -103,7 +103,8 @@ def read(
             ValueError,
         ) as error:
             raise ValueError(
-                f"`path` must be a pyconvexnn {kind} file, got {os.fspath(path)!r}: {error}"
+                f"`path` must be a pyconvexnn {kind} file, got {os.fspath(path)!r}: "
+                f"{str(error) or type(error).__name__}"
             ) from error
 
 

@@ -37,6 +37,7 @@ class Loss(ABC):
     def dual_objective(self, v: FloatArray, y: FloatArray, s: FloatArray) -> float:
         """``D(v) = -sum_k s_k l*(-v_k / s_k)``; -inf where v leaves the conjugate's domain."""
 
+    @abstractmethod
     def check_targets(self, y: FloatArray, name: str = "y") -> None:
         """Raise ValueError when y is no target of this loss."""
 
@@ -56,6 +57,9 @@ class Squared(Loss):
 
     def dual_objective(self, v: FloatArray, y: FloatArray, s: FloatArray) -> float:
         return float(np.sum(v * y - v**2 / (2 * s)))
+
+    def check_targets(self, y: FloatArray, name: str = "y") -> None:
+        """Any real targets will do."""
 
 
 @dataclass(frozen=True)

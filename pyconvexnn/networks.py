@@ -125,7 +125,7 @@ class GatedNetwork:
         Raises
         ------
         TypeError, ValueError
-            If X is not a finite real matrix with `n_features` columns, or an output overflows.
+            If X is not a finite real matrix with `n_features` columns.
 
         Examples
         --------
@@ -202,7 +202,7 @@ class GatedNetwork:
         blocks = _as_positive(pattern_weight, "pattern_weight", self.n_neurons, zero=False)
         for column in targets.T:
             loss.check_targets(column, "y")
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             outputs = self._outputs(X)
             value = sum(
                 loss.value(f, t, weights) for f, t in zip(outputs.T, targets.T, strict=True)
@@ -271,25 +271,23 @@ class GatedNetwork:
         return GatedNetwork, (self.W1, self.W2, self.gates, self.b1, self.b2)
 
     def _outputs(self, X: FloatArray) -> FloatArray:
-        """Return the outputs (n, K), a block of rows at a time; X as `as_matrix` returns it."""
+        """Return the outputs (n, K), a block of rows at a time; X as `as_matrix` returns it.
+
+        Nothing overflows: the entries of all factors are at most LARGEST_SCALE = 1e60 in size.
+        """
         outputs = np.zeros((len(X), self.n_outputs))
         step = max(1, _BLOCK_ENTRIES // max(1, self.n_neurons))
-        with np.errstate(over="ignore", invalid="ignore"):
-            for start in range(0, len(X) if self.n_neurons else 0, step):
-                rows = np.asfortranarray(X[start : start + step])
-                hidden = rows @ self.W1.T
-                if self.b1 is not None:
-                    hidden += self.b1
-                packed = _core.sign_patterns(rows, self.gates).astype("<u8", copy=False)
-                bits = np.unpackbits(
-                    packed.view(np.uint8), axis=1, count=len(rows), bitorder="little"
-                )
-                hidden[bits.T == 0] = 0.0
-                outputs[start : start + step] = hidden @ self.W2
-            if self.b2 is not None:
-                outputs += self.b2
-        if not np.isfinite(outputs).all():
-            raise ValueError("an output of the network overflows: rescale `X` or the weights")
+        for start in range(0, len(X) if self.n_neurons else 0, step):
+            rows = np.asfortranarray(X[start : start + step])
+            hidden = rows @ self.W1.T
+            if self.b1 is not None:
+                hidden += self.b1
+            packed = _core.sign_patterns(rows, self.gates).astype("<u8", copy=False)
+            bits = np.unpackbits(packed.view(np.uint8), axis=1, count=len(rows), bitorder="little")
+            hidden[bits.T == 0] = 0.0
+            outputs[start : start + step] = hidden @ self.W2
+        if self.b2 is not None:
+            outputs += self.b2
         return outputs
 
     def _as_targets(self, y: ArrayLike, n_samples: int) -> FloatArray:
@@ -375,7 +373,7 @@ def _as_weights(
     array: ArrayLike, name: str, *, rows: int | None = None, columns: int | None = None
 ) -> FloatArray:
     """Read-only C-ordered matrix; unlike data it may have no rows, but not no columns."""
-    shape = np.shape(array)
+    shape: tuple[int, ...] = getattr(array, "shape", ())
     if len(shape) == 2 and shape[0] == 0 and shape[1] > 0:
         weights = np.zeros(shape)
         if columns not in (None, shape[1]):

@@ -11,7 +11,7 @@ import hashlib
 import os
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
@@ -23,6 +23,7 @@ from pyconvexnn._validation import (
     as_bool_matrix,
     as_generator,
     as_matrix,
+    as_vector,
     choice,
     describe,
     positive_int,
@@ -113,11 +114,12 @@ class PatternSet:
         self._n_samples = positive_int(n_samples, "n_samples")
         words = _n_words(self._n_samples)
         self._packed = _frozen(packed, "packed", np.uint64, (None, words))
-        if (self._packed[:, -1] & ~_all_rows(self._n_samples)[-1]).any():
-            raise ValueError("`packed` must have no bit set beyond the last sample")
         if zero_rows is None:
             zero_rows = np.zeros(words, np.uint64)
         self._zero_rows = _frozen(zero_rows, "zero_rows", np.uint64, (words,))
+        for name, last in (("packed", self._packed[:, -1]), ("zero_rows", self._zero_rows[-1:])):
+            if (last & ~_last_word(self._n_samples)).any():
+                raise ValueError(f"`{name}` must have no bit set beyond the last sample")
         self._gates = None
         if gates is not None:
             self._gates = _frozen(gates, "gates", np.float64, (len(self._packed), None))
@@ -319,7 +321,8 @@ class PatternSet:
         ------
         ValueError
             If no such gate is found for a pattern, which the message names. This includes
-            patterns that exist only with a non-zero row on the gate's hyperplane.
+            patterns that exist only with a non-zero row on the gate's hyperplane, and those of
+            cells thinner than about 1e-9, which the linear program does not see.
 
         Examples
         --------
@@ -332,8 +335,7 @@ class PatternSet:
         >>> cx.PatternSet.from_dense([[1, 0]]).realise(X)
         Traceback (most recent call last):
         ...
-        ValueError: pattern 0 has no gate: found no u that puts every non-zero row of X strictly \
-on the side of its bit
+        ValueError: pattern 0: found no gate with every non-zero row of X strictly on its side
         """
         X = self._check_data(X)
         if self._gates_fit(X):
@@ -344,8 +346,7 @@ on the side of its bit
             gate = find(_unpack(words[np.newaxis], self._n_samples)[0])
             if gate is None or not np.array_equal(_core.sign_patterns(X, gate)[0], words):
                 raise ValueError(
-                    f"pattern {i} has no gate: found no u that puts every non-zero row of X "
-                    "strictly on the side of its bit"
+                    f"pattern {i}: found no gate with every non-zero row of X strictly on its side"
                 )
             gates[i] = gate[0]
         return self._with_gates(X, self._packed, gates)
@@ -364,7 +365,9 @@ on the side of its bit
         >>> ps.to_dense(), ps.complement().to_dense()
         (array([[ True,  True]]), array([[False,  True]]))
         """
-        packed = (~self._packed & _all_rows(self._n_samples)) | self._zero_rows
+        packed = ~self._packed
+        packed[:, -1] &= _last_word(self._n_samples)
+        packed |= self._zero_rows
         gates = -self._gates if self._gates is not None and self._interior else None
         return PatternSet(
             packed, self._n_samples, gates, zero_rows=self._zero_rows, interior=self._interior
@@ -432,17 +435,17 @@ on the side of its bit
             packed, self._n_samples, gates, zero_rows=self._zero_rows, interior=self._interior
         )
 
+    def __iter__(self) -> Iterator[PatternSet]:
+        """Yield each pattern as a set of one."""
+        return (self[i] for i in range(len(self)))
+
     def __contains__(self, pattern_bits: ArrayLike) -> bool:
         """Whether a pattern, (n_samples,) booleans or packed words, is in the set."""
-        bits = np.asarray(pattern_bits)
-        if bits.dtype != np.uint64 or bits.shape != self._packed.shape[1:]:
-            if bits.shape != (self._n_samples,):
-                raise ValueError(
-                    f"`pattern_bits` must have shape ({self._n_samples},), or be "
-                    f"{self._packed.shape[1]} uint64 words, got {describe(bits)}"
-                )
-            bits = _pack(as_bool_matrix(bits[np.newaxis], "pattern_bits"))[0]
-        return bool((self._packed == bits).all(axis=1).any())
+        words = pattern_bits
+        if getattr(words, "dtype", None) != np.uint64 or np.shape(words) != self._zero_rows.shape:
+            bits = as_vector(pattern_bits, "pattern_bits", length=self._n_samples)
+            words = _pack(as_bool_matrix(bits[np.newaxis], "pattern_bits"))[0]
+        return bool((self._packed == words).all(axis=1).any())
 
     def __or__(self, other: object) -> PatternSet:
         """Union: the other set's new patterns after all of this one."""
@@ -698,10 +701,9 @@ def _n_words(n_samples: int) -> int:
     return -(-n_samples // 64)
 
 
-def _all_rows(n_samples: int) -> BitArray:
-    """Words with the bit of every sample set, and no other."""
-    words: BitArray = _pack(np.ones((1, n_samples), np.bool_))[0]
-    return words
+def _last_word(n_samples: int) -> np.uint64:
+    """Last word of a pattern that has every bit set."""
+    return np.uint64((2 << (n_samples - 1) % 64) - 1)
 
 
 def _pack(dense: BoolArray) -> BitArray:
@@ -787,7 +789,7 @@ def _round_rows(H: FloatArray) -> FloatArray:
 
 def _unit_rows(A: FloatArray) -> FloatArray:
     """Rows divided by their norms, without overflow; zero rows stay zero."""
-    largest = np.abs(A).max(axis=1, keepdims=True)
+    largest = np.abs(A).max(axis=1, keepdims=True, initial=0.0)
     scaled = A / np.where(largest == 0, 1.0, largest)
     norms = np.linalg.norm(scaled, axis=1, keepdims=True)
     return np.asarray(scaled / np.where(norms == 0, 1.0, norms))

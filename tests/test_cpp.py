@@ -17,7 +17,7 @@ COMPILER = shutil.which(os.environ.get("CXX", "g++"))
 def test_cpp(sanitizers: str, tmp_path: Path) -> None:
     assert COMPILER is not None, "the C++ tests need g++ (or set CXX)"
     sources = [*(ROOT / "csrc/convexnn").rglob("*.cpp"), *(ROOT / "tests/cpp").glob("*.cpp")]
-    flags = ["-std=c++20", "-O1", "-g1", "-ffp-contract=off", "-fopenmp-simd", "-pthread"]
+    flags = ["-std=c++20", "-O2", "-g1", "-ffp-contract=off", "-fopenmp-simd", "-pthread"]
     flags += [f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all", f"-I{ROOT / 'csrc'}"]
     objects = []
     for source in sources:

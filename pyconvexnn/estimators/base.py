@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from pyconvexnn._typing import FloatArray
-from pyconvexnn._validation import as_matrix, choice, describe, nonnegative, positive, positive_int
+from pyconvexnn._validation import as_matrix, choice, describe, positive, positive_int
 from pyconvexnn.certificates import Certificate, verify
 from pyconvexnn.networks import GatedNetwork
 from pyconvexnn.patterns import PatternSet, sample_patterns
@@ -99,7 +99,7 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         if self.max_iter is not None:
             positive_int(self.max_iter, "max_iter")
         if self.time_limit is not None:
-            nonnegative(self.time_limit, "time_limit")
+            positive(self.time_limit, "time_limit")
         self._check_patterns()
 
     def _check_patterns(self) -> None:
@@ -135,18 +135,17 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
             return sample_patterns(data, auto_pattern_count(data.shape[0]), seed=seed)
 
     def _given_patterns(self, patterns: PatternSet, data: FloatArray) -> PatternSet:
+        """Give the user's patterns gates that have them on these data."""
         if patterns.n_samples != data.shape[0]:
             raise ValueError(
                 f"`patterns` must be patterns of the {data.shape[0]} rows of X, "
                 f"got patterns of {patterns.n_samples} rows"
             )
-        if patterns.gates is not None and patterns.gates.shape[1] != data.shape[1]:
-            raise ValueError(
-                f"`patterns` must have gates of {data.shape[1]} entries (the features"
-                f"{' and the intercept column' if self.fit_intercept else ''}), "
-                f"got {patterns.gates.shape[1]}"
-            )
-        return patterns
+        try:
+            return patterns.realise(data)
+        except ValueError as error:
+            columns = "X with its intercept column" if self.fit_intercept else "X"
+            raise ValueError(f"`patterns` must be patterns of {columns}; {error}") from None
 
     # ---- training --------------------------------------------------------------------------
 
@@ -202,7 +201,7 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
     def _certificate(
         self, problems: Sequence[GatedReLUProblem], solutions: Sequence[Solution]
     ) -> Certificate:
-        """The network's objective against the sum of the columns' dual bounds."""
+        """Set the network's objective against the sum of the columns' dual bounds."""
         checks = [verify(problem, sol) for problem, sol in zip(problems, solutions, strict=True)]
         duals = [sol.dual for sol in solutions]
         return Certificate(

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from pyconvexnn._typing import BoolArray, FloatArray, IndexArray
+from pyconvexnn._validation import describe
 from pyconvexnn.patterns import PatternSet
 
 CHUNK = 256  # patterns that a NumPy reference unpacks at a time
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SparseBlocks:
     """Coefficients of which most blocks are zero.
 
@@ -26,11 +27,44 @@ class SparseBlocks:
         Their coefficients.
     n_blocks : int
         P, number of all blocks.
+
+    Raises
+    ------
+    ValueError
+        When `indices` are not ascending numbers in [0, P), or `values` not finite or not (k, d).
+
+    Examples
+    --------
+    >>> import numpy as np, pyconvexnn as cx
+    >>> cx.SparseBlocks(np.array([1]), np.array([[5.0, 6.0]]), 3).to_dense().tolist()
+    [[0.0, 0.0], [5.0, 6.0], [0.0, 0.0]]
     """
 
     indices: IndexArray
     values: FloatArray
     n_blocks: int
+
+    def __post_init__(self) -> None:
+        indices = np.asarray(self.indices)
+        if indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iu"):
+            raise ValueError(f"`indices` must be 1-D integers, got {describe(indices)}")
+        if indices.size and not (
+            indices[0] >= 0 and indices[-1] < self.n_blocks and np.all(np.diff(indices) > 0)
+        ):
+            raise ValueError(f"`indices` must be ascending numbers in [0, {self.n_blocks})")
+        values = np.asarray(self.values)
+        if values.ndim != 2 or len(values) != len(indices) or values.dtype.kind not in "fiu":
+            raise ValueError(
+                f"`values` must be real numbers, one row for each of the {len(indices)} `indices`, "
+                f"got {describe(values)}"
+            )
+        if not np.isfinite(values).all():
+            raise ValueError("`values` must be finite, got NaN or infinity")
+        object.__setattr__(self, "indices", np.ascontiguousarray(indices, dtype=np.int64))
+        object.__setattr__(self, "values", np.ascontiguousarray(values, dtype=np.float64))
+
+    def __repr__(self) -> str:
+        return f"SparseBlocks({len(self.indices)} of {self.n_blocks} blocks, shape {self.shape})"
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -46,8 +80,8 @@ class SparseBlocks:
     @classmethod
     def from_dense(cls, dense: FloatArray) -> SparseBlocks:
         """Keep the rows of an array of shape (P, d) that are not zero."""
-        indices = np.flatnonzero(np.any(dense != 0, axis=1)).astype(np.int64)
-        return cls(indices, np.ascontiguousarray(dense[indices]), dense.shape[0])
+        indices = np.flatnonzero(np.any(dense != 0, axis=1))
+        return cls(indices, dense[indices], dense.shape[0])
 
 
 def as_blocks(coef: Any, n_blocks: int, width: int, name: str = "coef") -> SparseBlocks:
@@ -61,7 +95,6 @@ def as_blocks(coef: Any, n_blocks: int, width: int, name: str = "coef") -> Spars
         raise TypeError(f"`{name}` must hold real numbers, got dtype {dense.dtype}")
     if dense.shape != (n_blocks, width):
         raise ValueError(f"`{name}` must have shape {(n_blocks, width)}, got {dense.shape}")
-    dense = dense.astype(np.float64)
     if not np.isfinite(dense).all():
         raise ValueError(f"`{name}` must be finite, got NaN or infinity")
     return SparseBlocks.from_dense(dense)

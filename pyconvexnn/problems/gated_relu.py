@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyconvexnn import _core
-from pyconvexnn._typing import FloatArray
-from pyconvexnn._validation import as_matrix, as_vector, nonnegative, positive
+from pyconvexnn._typing import ArrayLike, FloatArray
+from pyconvexnn._validation import as_matrix, as_vector, describe, nonnegative, positive
 from pyconvexnn.losses import Loss, get_loss
 from pyconvexnn.patterns import PatternSet
 from pyconvexnn.problems.base import SparseBlocks, as_blocks, unpacked
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import cvxpy
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False, repr=False)
 class GatedReLUProblem:
     r"""Group lasso over the blocks ``D_i X`` of the given activation patterns.
 
@@ -74,62 +74,71 @@ class GatedReLUProblem:
     y: FloatArray
     patterns: PatternSet
     beta: float
-    _: KW_ONLY
-    loss: Loss = "squared"  # type: ignore[assignment]  # a name is replaced by the Loss
-    sample_weight: FloatArray | None = None
-    pattern_weight: FloatArray | None = None
-    ridge: float = 0.0
-    output_offset: bool = False
-    skip: None = None
+    loss: Loss
+    sample_weight: FloatArray | None
+    pattern_weight: FloatArray | None
+    ridge: float
+    output_offset: bool
+    skip: None
 
-    def __post_init__(self) -> None:
-        X = as_matrix(self.X)
+    def __init__(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        patterns: PatternSet,
+        beta: float,
+        *,
+        loss: str | Loss = "squared",
+        sample_weight: ArrayLike | None = None,
+        pattern_weight: ArrayLike | None = None,
+        ridge: float = 0.0,
+        output_offset: bool = False,
+        skip: None = None,
+    ) -> None:
+        X = as_matrix(X)
         n = X.shape[0]
-        if np.ndim(self.y) == 2 and np.shape(self.y)[1] > 1:
+        if np.ndim(y) == 2 and np.shape(y)[1] > 1:
             raise NotImplementedError(
-                f"`y` with several columns is not available yet, got shape {np.shape(self.y)}; "
+                f"`y` with several columns is not available yet, got shape {np.shape(y)}; "
                 "solve one problem for each column"
             )
-        y = as_vector(self.y, length=n)
-        loss = get_loss(self.loss)
+        y = as_vector(y, length=n)
+        loss = get_loss(loss)
         loss.check_targets(y)
-        if not isinstance(self.patterns, PatternSet):
-            raise TypeError(
-                f"`patterns` must be a PatternSet, got {type(self.patterns).__name__}"
-            )
-        if self.patterns.n_samples != n:
-            raise ValueError(
-                f"`patterns` must be of the {n} rows of `X`, got patterns of "
-                f"{self.patterns.n_samples} rows"
-            )
-        if len(self.patterns) == 0:
-            raise ValueError("`patterns` must hold at least one pattern, got none")
-        for name, default in (("ridge", 0.0), ("output_offset", False), ("skip", None)):
-            value = getattr(self, name)
-            if value is not default and value != default:
-                raise NotImplementedError(f"`{name}` = {value!r} is not available yet")
-
-        def put(name: str, value: object) -> None:
-            object.__setattr__(self, name, value)
-
-        put("X", X)
-        put("y", y)
-        put("beta", positive(self.beta, "beta"))
-        put("loss", loss)
-        put("ridge", nonnegative(self.ridge, "ridge"))
-        if self.sample_weight is not None:
-            weight = as_vector(self.sample_weight, "sample_weight", length=n)
-            if weight.min() < 0 or weight.max() <= 0:
+        _check_patterns(patterns, n)
+        beta = positive(beta, "beta")
+        if sample_weight is not None:
+            sample_weight = as_vector(sample_weight, "sample_weight", length=n)
+            if sample_weight.min() < 0 or sample_weight.max() <= 0:
                 raise ValueError(
-                    "`sample_weight` must be >= 0 and not all 0, got "
-                    f"minimum {weight.min()} and maximum {weight.max()}"
+                    "`sample_weight` must be >= 0 and not all 0, got minimum "
+                    f"{sample_weight.min()} and maximum {sample_weight.max()}"
                 )
-            put("sample_weight", weight)
-        if self.pattern_weight is not None:
-            weight = as_vector(self.pattern_weight, "pattern_weight", length=len(self.patterns))
-            if weight.min() <= 0:
-                raise ValueError(f"`pattern_weight` must be > 0, got {weight.min()}")
-            put("pattern_weight", weight)
+        if pattern_weight is not None:
+            pattern_weight = as_vector(pattern_weight, "pattern_weight", length=len(patterns))
+            if pattern_weight.min() <= 0:
+                raise ValueError(f"`pattern_weight` must be > 0, got {pattern_weight.min()}")
+        ridge = nonnegative(ridge, "ridge")
+        for name, given, available in (
+            ("ridge", ridge, 0.0),
+            ("output_offset", output_offset, False),
+            ("skip", skip, None),
+        ):
+            if given is not available and given != available:
+                raise NotImplementedError(f"`{name}` = {describe(given)} is not available yet")
+        for name, value in (
+            ("X", X),
+            ("y", y),
+            ("patterns", patterns),
+            ("beta", beta),
+            ("loss", loss),
+            ("sample_weight", sample_weight),
+            ("pattern_weight", pattern_weight),
+            ("ridge", ridge),
+            ("output_offset", False),
+            ("skip", None),
+        ):
+            object.__setattr__(self, name, value)
 
     # --- sizes and weights -----------------------------------------------------------------
 
@@ -228,8 +237,25 @@ class GatedReLUProblem:
             fit = 0.5 * cp.sum(cp.multiply(self.samples_weight, cp.square(f - self.y)))
         else:
             fit = cp.sum(cp.multiply(self.samples_weight, cp.logistic(-cp.multiply(self.y, f))))
-        penalty = cp.sum(cp.multiply(self.patterns_weight, cp.norm(U, 2, axis=1)))
+        penalty = cp.sum(cp.multiply(self.patterns_weight, cp.norm2(U, axis=1)))
         return cp.Problem(cp.Minimize(fit + self.beta * penalty))
+
+    def __repr__(self) -> str:
+        return (
+            f"GatedReLUProblem(n={self.n_samples}, d={self.n_features}, P={len(self.patterns)}, "
+            f"beta={self.beta:g}, loss={self.loss.name!r})"
+        )
 
     def _blocks(self, coef: Any) -> SparseBlocks:
         return as_blocks(coef, len(self.patterns), self.n_features)
+
+
+def _check_patterns(patterns: object, n: int) -> None:
+    if not isinstance(patterns, PatternSet):
+        raise TypeError(f"`patterns` must be a PatternSet, got {type(patterns).__name__}")
+    if patterns.n_samples != n:
+        raise ValueError(
+            f"`patterns` must be of the {n} rows of `X`, got patterns of {patterns.n_samples} rows"
+        )
+    if len(patterns) == 0:
+        raise ValueError("`patterns` must hold at least one pattern, got none")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-import numpy as np
-
 from pyconvexnn._validation import choice, describe, positive, positive_int, resolve_threads
 from pyconvexnn.problems import GatedReLUProblem, SparseBlocks
 from pyconvexnn.problems.base import as_blocks
@@ -100,14 +98,8 @@ def solve(
 
 
 def _start_blocks(warm_start: Any, prob: GatedReLUProblem) -> SparseBlocks:
-    """Coefficients to start from, as the kernel takes them: finite, distinct, C order."""
     coef = warm_start.coef if isinstance(warm_start, Solution) else warm_start
-    blocks = as_blocks(coef, len(prob.patterns), prob.n_features, "warm_start")
-    return SparseBlocks(
-        np.ascontiguousarray(blocks.indices, dtype=np.int64),
-        np.ascontiguousarray(blocks.values, dtype=np.float64),
-        blocks.n_blocks,
-    )
+    return as_blocks(coef, len(prob.patterns), prob.n_features, "warm_start")
 
 
 def _warn_not_solved(solution: Solution, tol: float) -> None:

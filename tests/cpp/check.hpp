@@ -37,10 +37,10 @@ inline std::vector<double> gaussian(std::size_t count, unsigned seed) {
     static const check::Registrar registrar_##name(#name, name); \
     static void name()
 
-#define CHECK(condition)                                                           \
-    do {                                                                           \
-        if (!(condition)) {                                                        \
-            std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);   \
-            std::exit(1);                                                          \
-        }                                                                          \
+#define CHECK(condition)                                                         \
+    do {                                                                         \
+        if (!(condition)) {                                                      \
+            std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+            std::exit(1);                                                        \
+        }                                                                        \
     } while (false)

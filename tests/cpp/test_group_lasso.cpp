@@ -73,13 +73,13 @@ TEST(descent_reaches_its_gap_and_its_dual_is_feasible) {
 }
 
 TEST(the_loop_allocates_nothing) {
-    const Problem problem(120, 5, 200, 0.05, LossKind::squared);
+    const Problem problem(40, 3, 50, 0.05, LossKind::squared);
     std::size_t counts[2];
     std::size_t epochs[2];
     for (const int run : {0, 1}) {
         const std::size_t before = allocations;
         const GroupLassoResult result =
-            problem.solve({.tol = 1e-12, .max_iter = run == 0 ? 11U : 5000U});
+            problem.solve({.tol = 1e-12, .max_iter = run == 0 ? 11U : 1000U});
         counts[run] = allocations - before;
         epochs[run] = result.n_iter;
     }
@@ -92,10 +92,10 @@ TEST(a_stop_is_obeyed_and_leaves_a_valid_bound) {
         int left = 300;
         bool stop_requested() override { return --left < 0; }
     } monitor;
-    const Problem problem(90, 4, 60, 0.01, LossKind::squared);
+    const Problem problem(90, 4, 60, 0.5, LossKind::squared);
     const GroupLassoResult result =
         coordinate_descent(problem.lasso, {.tol = 1e-14}, {}, {}, monitor);
-    const GroupLassoResult solved = problem.solve({.tol = 1e-10});
+    const GroupLassoResult solved = problem.solve({.tol = 1e-8});
     CHECK(result.status == Status::interrupted);
     CHECK(result.dual_objective <= solved.objective);
     CHECK(result.objective >= solved.dual_objective);

@@ -22,8 +22,8 @@ double reference_adjoint(const Data& data, std::span<const double> v, std::size_
 }  // namespace
 
 TEST(adjoint_equals_the_masked_sum) {
-    for (const std::size_t n : {1U, 5U, 64U, 129U, 300U}) {
-        for (const std::size_t d : {1U, 7U, 8U, 19U}) {
+    for (const std::size_t n : {1U, 64U, 130U}) {
+        for (const std::size_t d : {1U, 8U, 11U}) {
             const Data data(n, d, 261, 5);
             std::vector<double> out(d * data.P);
             std::vector<double> again(out.size());
@@ -58,8 +58,8 @@ TEST(forward_equals_the_masked_sum) {
         std::vector<double> one(n);
         ForwardBuffer buffer;
         Monitor monitor;
-        CHECK(forward(data.masked(), blocks, {U.data(), data.d, blocks.size()}, f, buffer,
-                      monitor));
+        CHECK(
+            forward(data.masked(), blocks, {U.data(), data.d, blocks.size()}, f, buffer, monitor));
         for (std::size_t b = 0; b < blocks.size(); ++b) {
             forward_block(data.masked(), blocks[b], {U.data() + b * data.d, data.d}, one);
             for (std::size_t k = 0; k < n; ++k) {

@@ -14,41 +14,45 @@ constexpr std::size_t kRows = kWordBits;  // rows of one tile: one word of every
 constexpr std::size_t kGates = 4;         // gates that share one pass over a tile
 
 // One vector register, or as many as the instruction set needs for eight doubles.
-typedef double Vector __attribute__((vector_size(64), aligned(8), may_alias));
+typedef double Vector __attribute__((vector_size(64)));
+typedef double UnalignedVector __attribute__((vector_size(64), aligned(8), may_alias));
 constexpr std::size_t kLanes = 8;
 
-CONVEXNN_INLINE std::uint64_t nonnegative_bits(const double* values) {
-    std::uint64_t word = 0;
-    for (std::size_t k = 0; k < kRows; ++k) {
-        word |= static_cast<std::uint64_t>(values[k] >= 0.0) << k;
-    }
-    return word;
-}
+typedef std::uint64_t Bits __attribute__((vector_size(64)));
 
 // words[q] = bits of the 64 rows of `tile` (leading dimension `stride`) for gates q = 0..3.
 CONVEXNN_MULTIVERSION
 void tile_signs(const double* tile, std::size_t stride, std::size_t d, const double* const* gates,
                 std::uint64_t* words) {
-    double sums[kGates][kRows];
-    constexpr std::size_t kStep = 2 * kLanes;
-    for (std::size_t row = 0; row < kRows; row += kStep) {
+    constexpr std::size_t kStep = 2 * kLanes;  // rows whose sums stay in registers
+    // Lane l collects the bits l, l + 8, l + 16, ... of the word, as its bits 0, 8, 16, ...
+    Bits collected[kGates] = {};
+    for (std::size_t row = kRows; row > 0;) {
+        row -= kStep;
         Vector low[kGates] = {};
         Vector high[kGates] = {};
         for (std::size_t j = 0; j < d; ++j) {
             const double* x = tile + row + j * stride;
-            const Vector x_low = *reinterpret_cast<const Vector*>(x);
-            const Vector x_high = *reinterpret_cast<const Vector*>(x + kLanes);
+            const Vector x_low = *reinterpret_cast<const UnalignedVector*>(x);
+            const Vector x_high = *reinterpret_cast<const UnalignedVector*>(x + kLanes);
             for (std::size_t q = 0; q < kGates; ++q) {
                 low[q] += x_low * gates[q][j];
                 high[q] += x_high * gates[q][j];
             }
         }
+        // >= 0 is read off the sign bits: a sum that starts at +0.0 never becomes -0.0.
         for (std::size_t q = 0; q < kGates; ++q) {
-            *reinterpret_cast<Vector*>(&sums[q][row]) = low[q];
-            *reinterpret_cast<Vector*>(&sums[q][row + kLanes]) = high[q];
+            collected[q] = (collected[q] << kLanes) | (~reinterpret_cast<Bits>(high[q]) >> 63);
+            collected[q] = (collected[q] << kLanes) | (~reinterpret_cast<Bits>(low[q]) >> 63);
         }
     }
-    for (std::size_t q = 0; q < kGates; ++q) words[q] = nonnegative_bits(sums[q]);
+    for (std::size_t q = 0; q < kGates; ++q) {
+        std::uint64_t word = 0;
+        for (std::size_t lane = 0; lane < kLanes; ++lane) {
+            word |= collected[q][lane] << lane;
+        }
+        words[q] = word;
+    }
 }
 
 }  // namespace

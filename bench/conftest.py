@@ -1,0 +1,46 @@
+"""One BLAS thread, machine facts in the saved JSON, and the problems that are timed."""
+
+from __future__ import annotations
+
+import os
+
+# Before NumPy is loaded: one thread each, so that figures compare.
+for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pyconvexnn as cx
+
+
+def dgemm_rate() -> float:
+    """One-thread GF/s of a 1500 x 1500 product in NumPy: what times are normalised by."""
+    a = np.random.default_rng(0).standard_normal((1500, 1500))
+    a @ a
+    best = min(_seconds(lambda: a @ a) for _ in range(5))
+    return 2 * 1500**3 / best / 1e9
+
+
+def _seconds(work: Any) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def pytest_report_header() -> str:
+    threads = os.environ["OPENBLAS_NUM_THREADS"]
+    return f"dgemm {dgemm_rate():.1f} GF/s with {threads} BLAS thread(s); {cx.show_config()}"
+
+
+def pytest_benchmark_update_machine_info(config: Any, machine_info: dict[str, Any]) -> None:
+    machine_info["dgemm_gflops"] = dgemm_rate()
+    machine_info["pyconvexnn"] = cx.show_config()
+
+
+@pytest.fixture(params=[(200, 10, 200), (500, 20, 500), (1000, 20, 1000)], ids=str)
+def size(request: pytest.FixtureRequest) -> tuple[int, int, int]:
+    return request.param  # type: ignore[no-any-return]

@@ -1,0 +1,95 @@
+"""Pictures; each function returns matplotlib Axes. matplotlib is imported when one is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyconvexnn.solvers import Progress
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["certificate"]
+
+
+def certificate(solution_or_fit: Any, *, ax: Axes | None = None) -> Axes:
+    """Draw objective and dual bound against the seconds of a solve.
+
+    The optimum lies between the two curves all the time; where they meet it is proved.
+
+    Parameters
+    ----------
+    solution_or_fit : Solution, or fitted ConvexMLPRegressor or ConvexMLPClassifier
+        Anything with a ``history`` of :class:`~pyconvexnn.Progress`. An estimator with several
+        outputs is drawn with one pair of curves for each.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure of pyplot without.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The Axes drawn on.
+
+    Raises
+    ------
+    TypeError
+        If the argument has no history.
+    ValueError
+        If its history is empty.
+    ImportError
+        If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("Agg")
+    >>> import numpy as np, pyconvexnn as cx
+    >>> X = np.random.default_rng(0).standard_normal((40, 3))
+    >>> prob = cx.GatedReLUProblem(X, X[:, 0], cx.sample_patterns(X, 20), beta=0.1)
+    >>> ax = cx.plots.certificate(cx.solve(prob))
+    >>> ax.get_xlabel(), [line.get_label() for line in ax.lines]
+    ('seconds', ['objective', 'dual bound'])
+    """
+    histories = _histories(solution_or_fit)
+    if ax is None:
+        ax = _new_axes()
+    for output, history in enumerate(histories):
+        seconds = np.array([progress.seconds for progress in history])
+        objective = np.array([progress.objective for progress in history])
+        bound = np.array([progress.dual_objective for progress in history])
+        bound[~np.isfinite(bound)] = np.nan
+        suffix = "" if len(histories) == 1 else f", output {output}"
+        (line,) = ax.plot(seconds, objective, marker=".", label=f"objective{suffix}")
+        color = line.get_color()
+        ax.plot(seconds, bound, "--", marker=".", color=color, label=f"dual bound{suffix}")
+        ax.fill_between(seconds, bound, objective, color=color, alpha=0.15, linewidth=0)
+    ax.set_xlabel("seconds")
+    ax.set_ylabel("objective")
+    ax.legend()
+    return ax
+
+
+def _histories(source: Any) -> list[Sequence[Progress]]:
+    """Histories of a solution, of several, or of an estimator that keeps them."""
+    source = getattr(source, "solution_", source)
+    solutions = source if isinstance(source, list) else [source]
+    if not solutions or not all(hasattr(solution, "history") for solution in solutions):
+        raise TypeError(
+            "`solution_or_fit` must be a Solution or a fitted estimator, "
+            f"got {type(source).__name__}"
+        )
+    histories = [solution.history for solution in solutions]
+    if not all(histories):
+        raise ValueError("`solution_or_fit` must have a history, got an empty one")
+    return histories
+
+
+def _new_axes() -> Axes:
+    try:
+        from matplotlib import pyplot
+    except ImportError:
+        raise ImportError('plots need matplotlib: pip install "pyconvexnn[plot]"') from None
+    return pyplot.subplots()[1]

@@ -1,0 +1,100 @@
+"""Imports point down, in Python and in C++."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "pyconvexnn"
+
+# A module may import from its own line or from a line above.
+LAYERS = [
+    {"_core", "_blas", "kernels", "exceptions", "_typing"},
+    {"_validation", "_npz", "_runtime", "losses"},
+    {"networks", "patterns", "problems", "datasets"},
+    {"solvers", "closed_form"},
+    {"recovery", "pricing", "pruning", "certificates"},
+    {"training", "architectures"},
+    {"paths"},
+    {"estimators"},
+    {"plots", "cli", "demo", "tables", "interop", "__main__"},
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+# C++: what a folder may include, itself apart.
+FOLDERS = {
+    "base": set[str](),
+    "arrangement": {"base"},
+    "program": {"base"},
+    "solve": {"base", "arrangement", "program"},
+    "pricing": {"base", "arrangement", "program", "solve"},
+}
+
+
+def room(path: Path) -> str:
+    """Module or subpackage of the package that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> set[str]:
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "pyconvexnn":
+            rooms |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pyconvexnn."):
+            assert node.module is not None
+            rooms.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            rooms |= {
+                alias.name.split(".")[1]
+                for alias in node.names
+                if alias.name.startswith("pyconvexnn.")
+            }
+        assert not (isinstance(node, ast.ImportFrom) and node.level), "relative import"
+    return rooms
+
+
+MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_python_imports_point_down(path: Path) -> None:
+    own = LEVEL[room(path)]
+    for other in imported_rooms(path):
+        if other == "__version__":
+            continue
+        assert LEVEL[other] <= own, f"{path.name} imports {other}, which is above it"
+        if other == "_core":
+            assert own <= 4, "only layers 1 to 4 may use the compiled kernels"
+        if other == "_blas":
+            assert room(path) == "_runtime", "only _runtime may load the BLAS door"
+
+
+def test_problems_are_above_patterns_and_networks() -> None:
+    for name in ("patterns", "networks"):
+        assert "problems" not in imported_rooms(PACKAGE / f"{name}.py")
+
+
+@pytest.mark.parametrize("folder", sorted(FOLDERS))
+def test_cpp_includes_point_left(folder: str) -> None:
+    for path in (ROOT / "csrc/convexnn" / folder).glob("*.?pp"):
+        for included in re.findall(r'#include "convexnn/(\w+)/', path.read_text()):
+            assert included in FOLDERS[folder] | {folder}, f"{path.name} includes {included}/"
+
+
+def test_kernels_include_no_python() -> None:
+    files = list((ROOT / "csrc/convexnn").rglob("*.?pp"))
+    assert len(files) > 10
+    for path in files:
+        assert not re.search(r"pybind11|Python\.h|bindings/", path.read_text()), path
+
+
+def test_files_stay_readable() -> None:
+    files = [*PACKAGE.rglob("*.py"), *(ROOT / "csrc").rglob("*.?pp"), *(ROOT / "bench").glob("*")]
+    for path in files:
+        if path.is_file() and path.suffix in {".py", ".hpp", ".cpp"}:
+            assert len(path.read_text().splitlines()) <= 550, path

@@ -1,0 +1,58 @@
+"""What importing the package loads, and what it says when its compiled part is missing."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def python(code: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=False
+    )
+
+
+def test_import_loads_numpy_only() -> None:
+    heavy = "scipy sklearn tqdm matplotlib pandas cvxpy click rich joblib"
+    code = "import sys, pyconvexnn; print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    done = python(code)
+    assert done.returncode == 0, done.stderr
+    assert "numpy" in done.stdout.split()
+    assert not set(heavy.split()) & set(done.stdout.split())
+
+
+def test_every_public_name_exists() -> None:
+    code = "import pyconvexnn as cx; print([n for n in cx.__all__ if not hasattr(cx, n)])"
+    assert python(code).stdout.strip() == "[]"
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    done = python("import pyconvexnn as cx; cx.no_such_name")
+    assert "AttributeError: module 'pyconvexnn' has no attribute 'no_such_name'" in done.stderr
+
+
+def test_missing_compiled_part_is_one_clear_sentence(tmp_path: Path) -> None:
+    # A clone that was never built: the package's folder without its compiled files.
+    shutil.copytree(
+        ROOT / "pyconvexnn",
+        tmp_path / "pyconvexnn",
+        ignore=shutil.ignore_patterns("*.so", "__pycache__"),
+    )
+    done = python("import pyconvexnn", cwd=tmp_path)
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ImportError: pyconvexnn's compiled part `_core` is missing")
+    assert "pip install -e ." in last
+    module = subprocess.run(
+        [sys.executable, "-m", "pyconvexnn", "config"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert module.returncode != 0
+    assert "compiled part `_core` is missing" in module.stderr.strip().splitlines()[-1]

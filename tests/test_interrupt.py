@@ -1,0 +1,126 @@
+"""Ctrl-C, time limits and other threads during long work."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import pyconvexnn as cx
+
+
+def long_problem() -> cx.GatedReLUProblem:
+    """A problem that no machine solves to 1e-15 within a minute."""
+    rng = np.random.default_rng(3)
+    X, y = rng.standard_normal((300, 8)), rng.standard_normal(300)
+    return cx.GatedReLUProblem(X, y, cx.sample_patterns(X, 300, seed=1), 1e-4)
+
+
+def seconds_to_stop(work: Callable[[], object]) -> float:
+    """Seconds from a Ctrl-C, sent while `work` runs, to its KeyboardInterrupt."""
+    sent = 0.0
+
+    def press() -> None:
+        nonlocal sent
+        sent = time.perf_counter()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(0.3, press)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    timer.join()
+    return time.perf_counter() - sent
+
+
+def test_ctrl_c_ends_a_solve() -> None:
+    prob = long_problem()
+    # The least of three: a busy machine may keep any one of them waiting.
+    delays = [seconds_to_stop(lambda: cx.solve(prob, tol=1e-15)) for _ in range(3)]
+    assert min(delays) < 0.2, delays
+
+
+def test_ctrl_c_ends_a_threaded_solve_with_a_callback() -> None:
+    prob = long_problem()
+    delays = [
+        seconds_to_stop(
+            lambda: cx.solve(prob, tol=1e-15, threads=2, callback=lambda progress: False)
+        )
+        for _ in range(3)
+    ]
+    assert min(delays) < 0.2, delays
+
+
+def test_ctrl_c_ends_the_passes_over_all_patterns() -> None:
+    rng = np.random.default_rng(3)
+    X = np.asfortranarray(rng.standard_normal((20_000, 100)))
+    G = rng.standard_normal((20_000, 100))
+    delays = [seconds_to_stop(lambda: cx.PatternSet.from_gates(X, G)) for _ in range(3)]
+    assert min(delays) < 0.2, delays
+
+
+def test_another_thread_runs_during_a_solve() -> None:
+    prob = long_problem()
+    steps = 0
+    done = threading.Event()
+
+    def count() -> None:
+        nonlocal steps
+        while not done.is_set():
+            steps += 1
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    with pytest.warns(match="TIME_LIMIT"):
+        sol = cx.solve(prob, tol=1e-15, time_limit=0.5)
+    done.set()
+    thread.join()
+    assert sol.status is cx.Status.TIME_LIMIT
+    assert steps > 10_000
+
+
+def test_solves_in_several_python_threads_agree() -> None:
+    rng = np.random.default_rng(5)
+    X, y = rng.standard_normal((80, 4)), rng.standard_normal(80)
+    prob = cx.GatedReLUProblem(X, y, cx.sample_patterns(X, 40, seed=1), 1.0)
+    alone = cx.solve(prob, tol=1e-8)
+    found: list[cx.Solution] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(cx.solve(prob, tol=1e-8, threads=2)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    for sol in found:
+        np.testing.assert_array_equal(sol.coef.values, alone.coef.values)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_solve_in_a_forked_child() -> None:
+    rng = np.random.default_rng(5)
+    X, y = rng.standard_normal((80, 4)), rng.standard_normal(80)
+    prob = cx.GatedReLUProblem(X, y, cx.sample_patterns(X, 40, seed=1), 1.0)
+    expected = cx.solve(prob, threads=2).objective
+    child = os.fork()
+    if child == 0:
+        # os._exit: the child must not run pytest's own clean-up.
+        same = cx.solve(prob, threads=2).objective == expected
+        os._exit(0 if same else 1)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            assert os.waitstatus_to_exitcode(status) == 0
+            return
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    pytest.fail("the forked child hangs")
