@@ -30,7 +30,7 @@ from pyconvexnn.recovery import recover
 from pyconvexnn.solvers import Progress, Solution, Status, solve
 
 if TYPE_CHECKING:
-    from pyconvexnn import plots
+    import pyconvexnn.plots as plots
     from pyconvexnn.estimators import ConvexMLPClassifier, ConvexMLPRegressor
 
 # Loaded on first use: they import scikit-learn or matplotlib.

@@ -19,13 +19,13 @@ def load_blas() -> None:
     Not done on import: SciPy's own import takes longer than everything else here.
     """
     try:
-        from pyconvexnn import _blas
+        from pyconvexnn._blas import dgemm_capsule
     except TypeError as error:  # Cython found another signature: a BLAS with 64-bit integers
         raise ImportError(
             "SciPy's BLAS has a signature other than the 32-bit one this build expects; "
             f"install SciPy from a wheel, or build pyconvexnn against this SciPy ({error})"
         ) from None
-    _core.install_blas(_blas.dgemm_capsule())
+    _core.install_blas(dgemm_capsule())
 
 
 def show_config() -> dict[str, Any]:

@@ -31,7 +31,9 @@ def verify(prob: GatedReLUProblem, sol: Solution) -> Verification:
     Parameters
     ----------
     prob : GatedReLUProblem
+        Data, patterns and penalty.
     sol : Solution
+        Its `coef` and `dual` are looked at, nothing else.
 
     Returns
     -------

@@ -72,6 +72,7 @@ class Comparison:
     n_features: int
     n_patterns: int
     rows: tuple[Row, Row]
+    mlp_objective_without_b1: float
     solution: Solution
 
 
@@ -169,6 +170,8 @@ def compare(setting: Setting, report: Callable[[str], object]) -> Comparison:
         n_features=split.X.shape[1],
         n_patterns=len(ours.patterns_),
         rows=(our_row, mlp_row),
+        mlp_objective_without_b1=mlp_row.objective
+        - setting.beta / 2 * float(np.sum(mlp.intercepts_[0] ** 2)),
         solution=ours.solution_,
     )
 

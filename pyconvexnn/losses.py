@@ -50,12 +50,15 @@ class Squared(Loss):
     code: ClassVar[int] = 0
 
     def value(self, f: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        """``sum s (f - y)^2 / 2``."""
         return float(0.5 * np.sum(s * (f - y) ** 2))
 
     def gradient(self, f: FloatArray, y: FloatArray, s: FloatArray) -> FloatArray:
+        """``s (f - y)``."""
         return s * (f - y)
 
     def dual_objective(self, v: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        """``sum v y - v^2 / (2 s)``."""
         return float(np.sum(v * y - v**2 / (2 * s)))
 
     def check_targets(self, y: FloatArray, name: str = "y") -> None:
@@ -70,15 +73,18 @@ class Logistic(Loss):
     code: ClassVar[int] = 1
 
     def value(self, f: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        """``sum s log(1 + exp(-y f))``."""
         return float(np.sum(s * np.logaddexp(0.0, -y * f)))
 
     def gradient(self, f: FloatArray, y: FloatArray, s: FloatArray) -> FloatArray:
+        """``-s y / (1 + exp(y f))``."""
         margin = y * f
         # exp of a non-positive number only: neither branch overflows.
         small = np.exp(-np.abs(margin))
         return -s * y * np.where(margin >= 0, small, 1.0) / (1.0 + small)
 
     def dual_objective(self, v: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        """``-sum s (p log p + (1 - p) log(1 - p))``, p = y v / s; -inf unless 0 <= p <= 1."""
         p = y * v / s
         if np.any(p < -_ROUNDING) or np.any(p > 1.0 + _ROUNDING):
             return -np.inf
@@ -86,6 +92,7 @@ class Logistic(Loss):
         return float(-np.sum(s * (_xlogx(p) + _xlogx(1.0 - p))))
 
     def check_targets(self, y: FloatArray, name: str = "y") -> None:
+        """Labels are -1 and +1."""
         bad = y[(y != -1.0) & (y != 1.0)]
         if bad.size:
             raise ValueError(f"`{name}` must hold only -1 and +1 for loss 'logistic', got {bad[0]}")

@@ -19,6 +19,7 @@ def recover(prob: GatedReLUProblem, sol: Solution) -> GatedNetwork:
     Parameters
     ----------
     prob : GatedReLUProblem
+        With a pattern set that has gates.
     sol : Solution
         Of that problem.
 

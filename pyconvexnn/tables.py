@@ -315,9 +315,7 @@ def _numbers(table: Table, name: str) -> FloatArray:
     return values
 
 
-def _one_hot(
-    table: Table, name: str, categories: tuple[str, ...]
-) -> tuple[FloatArray, list[str]]:
+def _one_hot(table: Table, name: str, categories: tuple[str, ...]) -> tuple[FloatArray, list[str]]:
     """Turn a column into 0/1 for each category; also its values that are none of them."""
     _refuse_missing(table, name)
     cells = table.cells[name].to_numpy(dtype=object)

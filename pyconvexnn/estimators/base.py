@@ -30,6 +30,15 @@ def auto_pattern_count(n_samples: int) -> int:
     return min(max(2 * n_samples, 100), 1000)
 
 
+def with_intercept(X: FloatArray, scaling: float | None) -> FloatArray:
+    """X as the network sees it: with a column of ``scaling`` appended, unless that is None."""
+    data = np.empty((X.shape[0], X.shape[1] + (scaling is not None)), order="F")
+    data[:, : X.shape[1]] = X
+    if scaling is not None:
+        data[:, -1] = scaling
+    return as_matrix(data, "X")
+
+
 class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Settings and training of both estimators; no mathematics of its own.
 
@@ -116,11 +125,7 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
     # ---- data ------------------------------------------------------------------------------
 
     def _with_intercept(self, X: FloatArray) -> FloatArray:
-        """X as the network sees it: with the column of ``intercept_scaling``, if there is one."""
-        data = np.empty((X.shape[0], X.shape[1] + bool(self.fit_intercept)), order="F")
-        data[:, : X.shape[1]] = X
-        data[:, X.shape[1] :] = self.intercept_scaling
-        return as_matrix(data, "X")
+        return with_intercept(X, self.intercept_scaling if self.fit_intercept else None)
 
     def _draw_patterns(self, data: FloatArray) -> PatternSet:
         """Patterns of the setting ``patterns`` on the data with its intercept column."""

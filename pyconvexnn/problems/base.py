@@ -19,7 +19,7 @@ CHUNK = 256  # patterns that a NumPy reference unpacks at a time
 class SparseBlocks:
     """Coefficients of which most blocks are zero.
 
-    Attributes
+    Parameters
     ----------
     indices : (k,) int64
         The blocks that are stored, ascending.

@@ -12,6 +12,8 @@ from pyconvexnn._runtime import load_blas
 from pyconvexnn.problems import GatedReLUProblem, SparseBlocks
 from pyconvexnn.solvers.base import Callback, Progress, Solution, Status
 
+_ARRAYS = 9  # of P d numbers that the kernel allocates: iterate, adjoints, Anderson's history
+
 
 @dataclass(frozen=True)
 class CoordinateDescent:
@@ -56,22 +58,30 @@ class CoordinateDescent:
         def report(*state: float) -> bool:
             return bool(callback(_progress(state))) if callback is not None else False
 
-        result = _core.solve_group_lasso(
-            problem.X,
-            problem.patterns.packed,
-            problem.y,
-            problem.samples_weight,
-            problem.patterns_weight,
-            problem.beta,
-            loss=problem.loss.code,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            time_limit=math.inf if self.time_limit is None else self.time_limit,
-            threads=self.threads,
-            indices=warm_start.indices,
-            values=warm_start.values,
-            callback=None if callback is None else report,
-        )
+        try:
+            result = _core.solve_group_lasso(
+                problem.X,
+                problem.patterns.packed,
+                problem.y,
+                problem.samples_weight,
+                problem.patterns_weight,
+                problem.beta,
+                loss=problem.loss.code,
+                tol=self.tol,
+                max_iter=self.max_iter,
+                time_limit=math.inf if self.time_limit is None else self.time_limit,
+                threads=self.threads,
+                indices=warm_start.indices,
+                values=warm_start.values,
+                callback=None if callback is None else report,
+            )
+        except MemoryError:
+            coefficients = len(problem.patterns) * problem.n_features
+            raise MemoryError(
+                f"coordinate descent on {len(problem.patterns)} patterns of {problem.n_features} "
+                f"features needs about {_ARRAYS * 8 * coefficients} bytes, more than can be had; "
+                "take fewer patterns"
+            ) from None
         zero = np.zeros(problem.n_samples)
         return Solution(
             coef=SparseBlocks(result.indices, result.values, len(problem.patterns)),

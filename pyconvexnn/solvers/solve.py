@@ -29,6 +29,7 @@ def solve(
     Parameters
     ----------
     prob : GatedReLUProblem
+        What is minimised.
     solver : {"auto", "cd"}
         "cd": block coordinate descent with working sets, which "auto" picks too.
     tol : float
