@@ -13,7 +13,6 @@ import json
 import math
 import os
 import re
-import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -94,7 +93,6 @@ def read(
             return build(meta, arrays)
         except (
             zipfile.BadZipFile,
-            struct.error,
             EOFError,
             OSError,  # a seek to a hostile offset
             OverflowError,

@@ -28,7 +28,7 @@ def describe(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _as_real_array(value: Any, name: str) -> np.ndarray[Any, Any]:
+def as_real_array(value: Any, name: str) -> np.ndarray[Any, Any]:
     """Array of a real numeric dtype, or the error that says why it is none."""
     if hasattr(value, "toarray") and hasattr(value, "nnz"):
         raise TypeError(f"`{name}` must be a dense array, got a sparse {type(value).__name__}")
@@ -43,15 +43,15 @@ def _as_real_array(value: Any, name: str) -> np.ndarray[Any, Any]:
     return array
 
 
-def _check_entries(array: FloatArray, name: str) -> None:
+def _check_entries(array: FloatArray, name: str, smallest: float = SMALLEST_SCALE) -> None:
     """Refuse NaN, infinity, and sizes whose squares overflow or vanish."""
     largest = float(np.max(np.abs(array))) if array.size else 0.0
     if not math.isfinite(largest):
         kind = "NaN" if np.isnan(array).any() else "infinity"
         raise ValueError(f"`{name}` must be finite, got {kind}")
-    if largest != 0.0 and not SMALLEST_SCALE <= largest <= LARGEST_SCALE:
+    if largest != 0.0 and not smallest <= largest <= LARGEST_SCALE:
         raise ValueError(
-            f"`{name}` must have its largest entry between {SMALLEST_SCALE:g} and "
+            f"`{name}` must have its largest entry between {smallest:g} and "
             f"{LARGEST_SCALE:g} in size (rescale it), got {largest:g}"
         )
 
@@ -69,7 +69,7 @@ def _frozen(array: np.ndarray[Any, Any], order: str) -> FloatArray:
 
 def as_matrix(X: Any, name: str = "X", *, columns: int | None = None) -> FloatArray:
     """Read-only, Fortran-ordered float64 matrix of at least one row and one column."""
-    array = _as_real_array(X, name)
+    array = as_real_array(X, name)
     if array.ndim != 2:
         raise ValueError(f"`{name}` must have 2 dimensions, got shape {array.shape}")
     if 0 in array.shape:
@@ -81,9 +81,11 @@ def as_matrix(X: Any, name: str = "X", *, columns: int | None = None) -> FloatAr
     return frozen
 
 
-def as_vector(y: Any, name: str = "y", *, length: int | None = None) -> FloatArray:
+def as_vector(
+    y: Any, name: str = "y", *, length: int | None = None, smallest: float = SMALLEST_SCALE
+) -> FloatArray:
     """Read-only float64 vector; a column of shape (n, 1) is taken as (n,)."""
-    array = _as_real_array(y, name)
+    array = as_real_array(y, name)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
@@ -91,13 +93,13 @@ def as_vector(y: Any, name: str = "y", *, length: int | None = None) -> FloatArr
     if length is not None and array.shape[0] != length:
         raise ValueError(f"`{name}` must have {length} entries, got {array.shape[0]}")
     frozen = _frozen(array, "C")
-    _check_entries(frozen, name)
+    _check_entries(frozen, name, smallest)
     return frozen
 
 
 def as_bool_matrix(array: Any, name: str) -> BoolArray:
     """C-ordered boolean matrix; integers and floats are taken only if they are 0 or 1."""
-    values = _as_real_array(array, name)
+    values = as_real_array(array, name)
     if values.ndim != 2:
         raise ValueError(f"`{name}` must have 2 dimensions, got shape {values.shape}")
     if values.dtype != np.bool_ and not np.isin(values, (0, 1)).all():

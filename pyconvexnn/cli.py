@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import difflib
 import json
 import math
 import sys
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -67,7 +69,25 @@ _csv = click.Path(exists=True, dir_okay=False, path_type=Path)
 _out = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """A group of commands that answers a typo with the command that it resembles."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name in self.commands or name.startswith("-"):
+            return super().resolve_command(ctx, args)
+        near = difflib.get_close_matches(name, self.commands, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(self.commands)}"
+        raise click.UsageError(f"no command {name!r}; {hint}", ctx)
+
+
+@click.group(
+    cls=_Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(cx.__version__, prog_name="pyconvexnn")
 @click.pass_context
 def app(context: click.Context) -> None:
@@ -78,7 +98,7 @@ def app(context: click.Context) -> None:
       pyconvexnn demo
       pyconvexnn fit houses.csv --target price --beta 10 --save model.npz
       pyconvexnn predict model.npz new_houses.csv > prices.csv
-    """
+    """  # noqa: D301
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -93,7 +113,7 @@ def demo(plot: Path | None, as_json: bool) -> int:
     Examples:
       pyconvexnn demo
       pyconvexnn demo --plot certificate.png
-    """
+    """  # noqa: D301
     if plot is not None:
         _check_plot(plot)
     from pyconvexnn import demo as computation
@@ -146,17 +166,14 @@ def fit(data: Path, as_json: bool, save: Path, **options: Any) -> int:
     Examples:
       pyconvexnn fit houses.csv --target price --beta 10 --save model.npz
       pyconvexnn fit iris.csv --target -1 --beta 0.1 --patterns 500 --save iris.npz
-    """
+    """  # noqa: D301
     _check_folder(save)
     table = tables.read_table(data, header=options["header"])
     recipe = tables.learn_recipe(table, options["target"])
     task = _chosen_task(table, recipe.target, options["task"])
     X, _ = recipe.apply(table)
     estimator = _estimator(task, options)
-    if task == "classification":
-        y, classes = tables.target_classes(table, recipe.target)
-    else:
-        y, classes = tables.target_numbers(table, recipe.target), None
+    y, classes = _target(table, recipe.target, task)
     seconds = _train(estimator, X, y)
 
     certificate = estimator.certificate_
@@ -174,7 +191,7 @@ def fit(data: Path, as_json: bool, save: Path, **options: Any) -> int:
         "relative_gap": certificate.relative_gap,
         "proved": certificate.is_optimal,
         "neurons": estimator.network_.n_neurons,
-        "train_score": float(estimator.score(X, y)),
+        "train_score": float(estimator.score(X, y)) if table.n_rows > 1 else None,
         "seconds": seconds,
         "model": str(save),
     }
@@ -190,7 +207,8 @@ def fit(data: Path, as_json: bool, save: Path, **options: Any) -> int:
     if not certificate.is_optimal:
         _say(
             f"not proved: relative gap {certificate.relative_gap:.3g} is above --tol "
-            f"{estimator.tol:g}; the model is saved all the same"
+            f"{estimator.tol:g}; the model is saved all the same (more time helps, and columns of "
+            "like size and mean)"
         )
         return NOT_PROVED
     return 0
@@ -213,7 +231,7 @@ def predict(model: Path, data: Path, out: Path | None, as_json: bool) -> int:
     Examples:
       pyconvexnn predict model.npz new_houses.csv > prices.csv
       pyconvexnn predict model.npz new_houses.csv --json
-    """
+    """  # noqa: D301
     if out is not None:
         _check_folder(out)
     network, extra = networks.read_network(model)
@@ -243,7 +261,7 @@ def config(as_json: bool) -> int:
     \b
     Example:
       pyconvexnn config
-    """
+    """  # noqa: D301
     _print_facts(cx.show_config(), as_json)
     return 0
 
@@ -257,6 +275,12 @@ def _chosen_task(table: tables.Table, target: str, task: str) -> str:
     task = tables.guess_task(table, target)
     _say(f"target {target!r} is taken as {task}; --task says otherwise")
     return task
+
+
+def _target(table: tables.Table, name: str, task: str) -> tuple[Any, list[str] | None]:
+    if task == "classification":
+        return tables.target_classes(table, name)
+    return tables.target_numbers(table, name), None
 
 
 def _estimator(task: str, options: dict[str, Any]) -> Any:
@@ -383,7 +407,8 @@ def _text(value: Any) -> str:
 def _told_warnings(but: str = "") -> Iterator[None]:
     """Turn warnings into sentences on stderr; one kind may be told in another way."""
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("default")
+        warnings.simplefilter("ignore")  # deprecations are not the user's business
+        warnings.simplefilter("default", UserWarning)
         yield
     for warning in caught:
         if warning.category.__name__ != but:
@@ -450,23 +475,27 @@ def _check_folder(path: Path) -> None:
 def _comparison_table(comparison: Comparison) -> Table:
     table = Table(
         title=(
-            f"{comparison.dataset}: {comparison.task}, {comparison.n_train} training and "
+            f"{comparison.dataset}: {comparison.task} ({comparison.score}), {comparison.n_train} training and "
             f"{comparison.n_test} held-out samples, {comparison.n_features} features, "
             f"beta = {comparison.beta:g}, {comparison.n_patterns} patterns"
         ),
         title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
     )
-    table.add_column("model", min_width=16)
-    for name in (
+    table.add_column("model")
+    numbers = (
         "objective",
-        "dual bound",
-        "relative gap",
+        "dual\nbound",
+        "relative\ngap",
         "neurons",
-        f"train {comparison.score}",
-        f"held-out {comparison.score}",
+        "train",
+        "held\nout",
         "seconds",
-    ):
-        table.add_column(name, justify="right")
+    )
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
     for row in comparison.rows:
         table.add_row(
             row.model,

@@ -121,7 +121,7 @@ def compare(setting: Setting, report: Callable[[str], object]) -> Comparison:
     regression = setting.task == "regression"
     split = load(setting)
     report(f"{setting.name}: gated ReLU network")
-    ours = (ConvexMLPRegressor if regression else ConvexMLPClassifier)(beta=setting.beta)
+    ours: Any = (ConvexMLPRegressor if regression else ConvexMLPClassifier)(beta=setting.beta)
     our_seconds = _timed_fit(ours, split)
     report(f"{setting.name}: scikit-learn's MLP")
     mlp = (MLPRegressor if regression else MLPClassifier)(

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyconvexnn import _core, _npz
+from pyconvexnn import _core
 from pyconvexnn._typing import FloatArray
 from pyconvexnn._validation import as_matrix, as_vector, choice, nonnegative
 from pyconvexnn.losses import Loss, get_loss
@@ -345,6 +345,8 @@ def write_network(path: str | os.PathLike[str], net: GatedNetwork, extra: dict[s
     OSError
         If the file cannot be written.
     """
+    from pyconvexnn import _npz  # its imports (zipfile, json) are needed by files only
+
     arrays = {"W1": net.W1, "W2": net.W2, "gates": net.gates}
     arrays |= {name: b for name, b in [("b1", net.b1), ("b2", net.b2)] if b is not None}
     _npz.write(path, "network", {"activation": net.activation, "extra": extra}, arrays)
@@ -355,6 +357,8 @@ def read_network(path: str | os.PathLike[str]) -> tuple[GatedNetwork, dict[str, 
 
     The JSON object is somebody's: only its syntax is checked.
     """
+    from pyconvexnn import _npz  # its imports (zipfile, json) are needed by files only
+
     matrices = dict.fromkeys(("W1", "W2", "gates"), ("<f8", 2))
     return _npz.read(path, "network", matrices, {"b1": ("<f8", 1), "b2": ("<f8", 1)}, _from_file)
 

@@ -7,7 +7,6 @@ arrangement of hyperplanes ``x_k . u = 0``.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
 import zlib
@@ -17,7 +16,7 @@ from typing import Any, SupportsIndex, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyconvexnn import _core, _npz
+from pyconvexnn import _core
 from pyconvexnn._typing import BitArray, BoolArray, FloatArray
 from pyconvexnn._validation import (
     as_bool_matrix,
@@ -243,6 +242,8 @@ class PatternSet:
         >>> ps.fingerprint == ps[[1, 0, 1]].fingerprint
         True
         """
+        import hashlib  # loading it is not worth it for those who do not ask
+
         # Sorted as big-endian bytes, so that the order is the same on every machine.
         rows = np.unique(_as_keys(self._packed.astype(">u8")))
         return hashlib.sha256(b"%d:" % self._n_samples + rows.tobytes()).hexdigest()
@@ -421,6 +422,8 @@ class PatternSet:
         --------
         pyconvexnn.load_patterns : reads it.
         """
+        from pyconvexnn import _npz  # its imports (zipfile, json) are needed by files only
+
         arrays: dict[str, NDArray[Any]] = {"packed": self._packed, "zero_rows": self._zero_rows}
         if self._gates is not None:
             arrays["gates"] = self._gates
@@ -628,8 +631,8 @@ def sample_patterns(
             UserWarning,
             stacklevel=2,
         )
-    for array in (packed, gates):
-        array.flags.writeable = False  # so that the set need not copy them
+    # Full arrays are handed over as they are; of those with room left the set makes copies.
+    packed.flags.writeable = gates.flags.writeable = found < wanted
     return PatternSet._with_gates(X, packed[:found], gates[:found])
 
 
@@ -665,6 +668,8 @@ def load_patterns(path: str | os.PathLike[str]) -> PatternSet:
     ...     cx.load_patterns(pathlib.Path(folder, "patterns.npz")) == ps
     True
     """
+    from pyconvexnn import _npz  # its imports (zipfile, json) are needed by files only
+
     layout = {"packed": ("<u8", 2), "zero_rows": ("<u8", 1)}
     return _npz.read(path, "patterns", layout, {"gates": ("<f8", 2)}, _from_file)
 

@@ -8,6 +8,7 @@ model and replayed on the table to predict.
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -245,17 +246,16 @@ def _read_cells(path: str | os.PathLike[str]) -> Any:
     import pandas as pd
 
     try:
-        with Path(path).open(encoding="utf-8-sig") as file:
-            first = next((line for line in file if line.strip()), "")
-            file.seek(0)
-            cells = pd.read_csv(
-                file,
-                sep=max(",;\t", key=first.count),
-                header=None,
-                dtype=str,
-                na_filter=False,
-                skipinitialspace=True,
-            )
+        text = Path(path).read_text(encoding="utf-8-sig")
+        first = text.lstrip().partition("\n")[0]
+        cells = pd.read_csv(
+            io.StringIO(text),
+            sep=max(",;\t", key=first.count),
+            header=None,
+            dtype=str,
+            na_filter=False,
+            skipinitialspace=True,
+        )
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not UTF-8 text") from None
     except pd.errors.EmptyDataError:
@@ -420,12 +420,12 @@ def target_classes(table: Table, name: str) -> tuple[IndexArray, list[str]]:
         If a value is missing, or there is only one class.
     """
     _refuse_missing(table, name)
-    cells = table.cells[name].to_numpy(dtype=object)
+    cells = table.cells[name]
     if _is_number(cells).all():
         values, codes = np.unique(_numbers(table, name), return_inverse=True)
         classes = [str(int(v)) if v == round(v) else repr(float(v)) for v in values.tolist()]
     else:
-        labels, codes = np.unique(cells.astype(str), return_inverse=True)
+        labels, codes = np.unique(cells.to_numpy(dtype=str), return_inverse=True)
         classes = [str(label) for label in labels]
     if len(classes) < 2:
         raise ValueError(

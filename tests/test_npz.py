@@ -90,6 +90,7 @@ REFUSED = {
     "empty": (b"", "not a zip file"),
     "no zip": (b"hello" * 100, "not a zip file"),
     "one array": (npy(A), "not a zip file"),
+    "a piece cut out": (zip_of(members())[:200] + zip_of(members())[210:], ""),
     "truncated": (zip_of(members())[:-30], "not a zip file"),
     "missing member": (
         zip_of({k: v for k, v in members().items() if k != "b.npy"}),
@@ -169,7 +170,7 @@ REFUSED = {
     ),
     "deep JSON": (
         zip_of(members(meta=npy(np.frombuffer(b"[" * 100_000, np.uint8)))),
-        "recursion",
+        "",
     ),
 }
 
@@ -216,6 +217,33 @@ def test_a_lying_directory_is_refused(
     assert reason in str(caught.value)
 
 
+def test_an_offset_beyond_all_files_is_refused(tmp_path: Path) -> None:
+    data = bytearray(zip_of(members()))
+    entry, end = data.rindex(b"PK\x01\x02"), data.rindex(b"PK\x05\x06")
+    directory_size = int.from_bytes(data[end + 12 : end + 16], "little")
+    data[end + 12 : end + 16] = struct.pack("<I", directory_size + 12)
+    data[entry + 30 : entry + 32] = struct.pack("<H", 12)
+    data[entry + 42 : entry + 46] = b"\xff" * 4  # "see the zip64 field": 2^64 - 1
+    data[end:end] = struct.pack("<HHQ", 1, 8, 2**64 - 1)
+    path = tmp_path / "file.npz"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="must be a pyconvexnn test file"):
+        read(path)
+
+
+@pytest.mark.parametrize("count", [0, 5, 7])
+def test_bytes_are_counted(count: int) -> None:
+    with pytest.raises(ValueError, match="a does not hold the bytes that it claims"):
+        _npz._read_bytes(io.BytesIO(b"123456"), count, "a")
+
+
+def test_a_long_json_part_is_not_parsed(tmp_path: Path) -> None:
+    long = np.full((1 << 24) + 1, 32, np.uint8)
+    np.savez(tmp_path / "file.npz", **example(), meta=long)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"meta\.npy must have <= 16777216 bytes, got 16777217"):
+        read(tmp_path / "file.npz")
+
+
 def test_a_member_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "file.npz"
     path.write_bytes(zip_of(members()))
@@ -248,13 +276,19 @@ def test_changed_bytes_are_refused_or_harmless(
             np.testing.assert_array_equal(arrays[name], expected, strict=True)
 
 
-def test_errors_of_build_name_the_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [ValueError, TypeError, RecursionError, NotImplementedError, OverflowError, EOFError, OSError],
+)
+def test_whatever_a_hostile_file_provokes_names_the_file(
+    error: type[Exception], tmp_path: Path
+) -> None:
     def build(_meta: dict[str, Any], _arrays: dict[str, NDArray[Any]]) -> None:
-        raise ValueError("shapes differ")
+        raise error
 
     path = tmp_path / "file.npz"
     path.write_bytes(GOOD)
-    with pytest.raises(ValueError, match=r"file\.npz'?: shapes differ"):
+    with pytest.raises(ValueError, match=rf"must be a pyconvexnn test file, .*: {error.__name__}$"):
         _npz.read(path, "test", LAYOUT, OPTIONAL, build)
 
 

@@ -276,6 +276,17 @@ def test_union_of_gates() -> None:
     assert (left | cx.PatternSet.from_dense(right.to_dense())).gates is None
 
 
+def test_a_union_knows_what_either_side_knows() -> None:
+    X = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+    dense = cx.PatternSet.from_dense([[1, 0, 1]])
+    strict, tied = (cx.PatternSet.from_gates(X, [gate]) for gate in ([1.0, 2.0], [1.0, 0.0]))
+    for union in (dense | strict, strict | dense):
+        assert union.complement().to_dense()[:, 2].all()
+    for union in (strict | tied, tied | strict):
+        assert union.gates is not None
+        assert union.complement().gates is None
+
+
 def test_equality_is_of_patterns_in_order() -> None:
     X, G = gaussian(70, 3), gaussian(3, 3, seed=1)
     ps = cx.PatternSet.from_gates(X, G)
@@ -313,10 +324,11 @@ def test_restrict_selects_columns(dense: BoolArray, data: st.DataObject) -> None
     np.testing.assert_array_equal(part.to_dense(), dense[:, rows])
 
 
+@pytest.mark.parametrize("entries", [10, 200])  # one pattern at a time; three, then two
 def test_restrict_takes_what_selects_rows_and_works_in_blocks(
-    monkeypatch: pytest.MonkeyPatch,
+    entries: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patterns, "_BLOCK_ENTRIES", 200)  # 3 patterns at a time, then 2
+    monkeypatch.setattr(patterns, "_BLOCK_ENTRIES", entries)
     X, G = gaussian(70, 3), gaussian(8, 3, seed=1)
     X[2] = 0
     ps = cx.PatternSet.from_gates(X, G)
@@ -375,6 +387,9 @@ def test_margins_are_the_sines_to_the_nearest_hyperplane(
 
 
 def test_margins_at_the_ends() -> None:
+    for seed in range(50):
+        x = gaussian(1, 5, seed)
+        assert 1 - 1e-15 < cx.PatternSet.from_gates(x, x).margins(x).item() <= 1
     assert cx.PatternSet.from_gates([[2.0]], [[3.0], [-3.0]]).margins([[2.0]]).tolist() == [1, 1]
     assert cx.PatternSet.from_gates([[0.0]], [[3.0]]).margins([[0.0]]).tolist() == [1]
     X = [[1.0, 0.0], [0.0, 1.0]]
@@ -588,6 +603,8 @@ def test_samples_are_distinct_patterns_of_their_gates(name: str, coordinates: st
     assert ps.to_dense()[:, X.any(axis=1)].any(axis=1).all()  # no pattern is zero
     largest = np.abs(ps.gates).max(axis=1)
     assert ((largest >= 0.5) & (largest <= 1)).all()
+    # Products of two 26-bit numbers: no entry depends on how a last bit was rounded.
+    assert (np.ldexp(np.frexp(ps.gates)[0], 52) % 1 == 0).all()
 
 
 @pytest.mark.parametrize("coordinates", ["whitened", "raw"])
@@ -694,6 +711,15 @@ def test_signs_and_last_bits_of_lapack_do_not_reach_the_patterns(
     np.testing.assert_array_equal(other.gates, expected.gates)
 
 
+def test_a_column_of_next_to_nothing_counts_as_zero() -> None:
+    X = gaussian(20, 3) * [1e50, 1e-300, 1e40]
+    ps = cx.sample_patterns(X, 20)
+    assert ps.gates is not None
+    assert not ps.gates[:, 1].any()
+    assert ps.gates[:, [0, 2]].all()
+    assert ps == cx.sample_patterns(X * [1, 0, 1], 20)
+
+
 def test_all_cells_are_found_and_the_zero_pattern_is_dropped() -> None:
     X = gaussian(6, 2)
     cells = all_cells(X)
@@ -709,8 +735,13 @@ def test_all_cells_are_found_and_the_zero_pattern_is_dropped() -> None:
 
 def test_the_bound_on_cells_ends_the_search_at_once() -> None:
     # n rows in one dimension have two cells, whose patterns are 1 and 0 here.
-    with pytest.warns(UserWarning, match="found 1 distinct patterns in 256 draws, `n_patterns` wa"):
-        assert cx.sample_patterns([[1.0], [3.0]], 10**15).to_dense().tolist() == [[True, True]]
+    for row in ([[1.0]], [[1.0, 3.0, 7.0]]):
+        X = np.array([[1.0], [2.0], [5.0]]) * row
+        with pytest.warns(
+            UserWarning, match="found 1 distinct patterns in 256 draws, `n_patterns`"
+        ):
+            ps = cx.sample_patterns(X, 10**15)
+        assert ps.to_dense().tolist() == [[True] * 3]
     # In four dimensions with three rows: all 8 sign vectors but zero.
     with pytest.warns(UserWarning, match="found 7 distinct patterns in 256 draws, `n_patterns` wa"):
         assert len(cx.sample_patterns(gaussian(3, 4), 10**15)) == 7
@@ -722,6 +753,8 @@ def test_the_search_ends_after_200_draws_for_each_pattern() -> None:
     with pytest.warns(UserWarning, match="found 3 distinct patterns in 6144 draws, `n_patterns` w"):
         ps = cx.sample_patterns(X, 30)
     assert len(ps) == 3
+    assert ps.packed.base is None  # room for 30 is not kept
+    assert not ps.packed.flags.writeable
 
 
 def test_zero_rows_in_samples() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pyconvexnn._typing import BoolArray, FloatArray, IndexArray
-from pyconvexnn._validation import describe
+from pyconvexnn._validation import describe, positive_int
 from pyconvexnn.patterns import PatternSet
 
 CHUNK = 256  # patterns that a NumPy reference unpacks at a time
@@ -32,6 +32,8 @@ class SparseBlocks:
     ------
     ValueError
         When `indices` are not ascending numbers in [0, P), or `values` not finite or not (k, d).
+    TypeError
+        When `n_blocks` is not an integer.
 
     Examples
     --------
@@ -45,13 +47,15 @@ class SparseBlocks:
     n_blocks: int
 
     def __post_init__(self) -> None:
+        n_blocks = positive_int(self.n_blocks, "n_blocks", minimum=0)
         indices = np.asarray(self.indices)
         if indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iu"):
             raise ValueError(f"`indices` must be 1-D integers, got {describe(indices)}")
+        # Compared, not subtracted: differences of unsigned integers are never negative.
         if indices.size and not (
-            indices[0] >= 0 and indices[-1] < self.n_blocks and np.all(np.diff(indices) > 0)
+            indices[0] >= 0 and indices[-1] < n_blocks and np.all(indices[:-1] < indices[1:])
         ):
-            raise ValueError(f"`indices` must be ascending numbers in [0, {self.n_blocks})")
+            raise ValueError(f"`indices` must be ascending numbers in [0, {n_blocks})")
         values = np.asarray(self.values)
         if values.ndim != 2 or len(values) != len(indices) or values.dtype.kind not in "fiu":
             raise ValueError(
@@ -62,6 +66,7 @@ class SparseBlocks:
             raise ValueError("`values` must be finite, got NaN or infinity")
         object.__setattr__(self, "indices", np.ascontiguousarray(indices, dtype=np.int64))
         object.__setattr__(self, "values", np.ascontiguousarray(values, dtype=np.float64))
+        object.__setattr__(self, "n_blocks", n_blocks)
 
     def __repr__(self) -> str:
         return f"SparseBlocks({len(self.indices)} of {self.n_blocks} blocks, shape {self.shape})"

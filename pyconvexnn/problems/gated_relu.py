@@ -10,7 +10,14 @@ import numpy as np
 
 from pyconvexnn import _core
 from pyconvexnn._typing import ArrayLike, FloatArray
-from pyconvexnn._validation import as_matrix, as_vector, describe, nonnegative, positive
+from pyconvexnn._validation import (
+    as_matrix,
+    as_real_array,
+    as_vector,
+    describe,
+    nonnegative,
+    positive,
+)
 from pyconvexnn.losses import Loss, get_loss
 from pyconvexnn.patterns import PatternSet
 from pyconvexnn.problems.base import SparseBlocks, as_blocks, unpacked
@@ -97,9 +104,10 @@ class GatedReLUProblem:
     ) -> None:
         X = as_matrix(X)
         n = X.shape[0]
-        if np.ndim(y) == 2 and np.shape(y)[1] > 1:
+        y = as_real_array(y, "y")
+        if y.ndim == 2 and y.shape[0] == n and y.shape[1] > 1:
             raise NotImplementedError(
-                f"`y` with several columns is not available yet, got shape {np.shape(y)}; "
+                f"`y` with several columns is not available yet, got shape {y.shape}; "
                 "solve one problem for each column"
             )
         y = as_vector(y, length=n)
@@ -124,7 +132,7 @@ class GatedReLUProblem:
             ("output_offset", output_offset, False),
             ("skip", skip, None),
         ):
-            if given is not available and given != available:
+            if not (given is available or (np.isscalar(given) and given == available)):
                 raise NotImplementedError(f"`{name}` = {describe(given)} is not available yet")
         for name, value in (
             ("X", X),
@@ -139,6 +147,13 @@ class GatedReLUProblem:
             ("skip", None),
         ):
             object.__setattr__(self, name, value)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Arrays come out of a pickle or a deep copy writeable.
+        for value in state.values():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+        self.__dict__.update(state)
 
     # --- sizes and weights -----------------------------------------------------------------
 
@@ -172,31 +187,26 @@ class GatedReLUProblem:
 
     def fit_values(self, coef: Any) -> FloatArray:
         """``sum_i D_i X u_i`` of coefficients (SparseBlocks or (P, d) array), shape (n,)."""
-        blocks = self._blocks(coef)
-        f = np.zeros(self.n_samples)
-        for part, masks in unpacked(self.patterns, blocks.indices):
-            f += np.sum(masks.T * (self.X @ blocks.values[part].T), axis=1)
-        return f
+        return self._fit_values(self._blocks(coef))
 
     def objective(self, coef: Any) -> float:
         """Objective of coefficients (SparseBlocks or (P, d) array)."""
         blocks = self._blocks(coef)
-        norms = np.linalg.norm(blocks.values, axis=1)
-        penalty = self.beta * float(np.sum(self.patterns_weight[blocks.indices] * norms))
-        return self.loss.value(self.fit_values(blocks), self.y, self.samples_weight) + penalty
+        with np.errstate(over="ignore"):
+            norms = np.linalg.norm(blocks.values, axis=1)
+            penalty = self.beta * float(np.sum(self.patterns_weight[blocks.indices] * norms))
+            fit = self.loss.value(self._fit_values(blocks), self.y, self.samples_weight)
+        if not np.isfinite(fit + penalty):
+            raise ValueError("`coef` must be small enough that the objective does not overflow")
+        return fit + penalty
 
     def gradient(self, coef: Any) -> FloatArray:
         """Gradient of the loss part, rows ``X^T D_i s l'(f)``, shape (P, d)."""
-        slope = self.loss.gradient(self.fit_values(coef), self.y, self.samples_weight)
-        return self.adjoint(slope)
+        return self._adjoint(self.loss.gradient(self.fit_values(coef), self.y, self.samples_weight))
 
     def adjoint(self, v: Any) -> FloatArray:
         """Rows ``X^T D_i v`` of every pattern, shape (P, d)."""
-        v = as_vector(v, "v", length=self.n_samples)
-        out = np.empty((len(self.patterns), self.n_features))
-        for part, masks in unpacked(self.patterns, np.arange(len(self.patterns))):
-            out[part] = (masks * v) @ self.X
-        return out
+        return self._adjoint(self._dual_point(v))
 
     def dual_objective(self, v: Any) -> float:
         """``D(v) = -sum_k s_k l*(-v_k / s_k)``; a lower bound of the optimum if v is feasible.
@@ -204,7 +214,7 @@ class GatedReLUProblem:
         Feasible means ``max_i ||X^T D_i v|| / w_i <= beta``; it is not checked here
         (:func:`pyconvexnn.verify` does). Rows of weight zero must carry v = 0, or D = -inf.
         """
-        v = as_vector(v, "v", length=self.n_samples)
+        v = self._dual_point(v)
         weight = self.samples_weight
         counted = weight > 0
         if np.any(v[~counted] != 0):
@@ -227,9 +237,7 @@ class GatedReLUProblem:
         try:
             import cvxpy as cp
         except ImportError:
-            raise ImportError(
-                'to_cvxpy needs cvxpy: pip install "pyconvexnn[reference]"'
-            ) from None
+            raise ImportError('to_cvxpy needs cvxpy: pip install "pyconvexnn[reference]"') from None
         masks = self.patterns.to_dense().T.astype(float)
         U = cp.Variable((len(self.patterns), self.n_features), name="U")
         f = cp.sum(cp.multiply(masks, self.X @ U.T), axis=1)
@@ -248,6 +256,25 @@ class GatedReLUProblem:
 
     def _blocks(self, coef: Any) -> SparseBlocks:
         return as_blocks(coef, len(self.patterns), self.n_features)
+
+    def _dual_point(self, v: Any) -> FloatArray:
+        # As small as it likes to be: next to a tiny beta it is tiny.
+        return as_vector(v, "v", length=self.n_samples, smallest=0.0)
+
+    def _fit_values(self, blocks: SparseBlocks) -> FloatArray:
+        f = np.zeros(self.n_samples)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for part, masks in unpacked(self.patterns, blocks.indices):
+                f += np.sum(masks.T * (self.X @ blocks.values[part].T), axis=1)
+        if not np.isfinite(f).all():
+            raise ValueError("`coef` must be small enough that the fit does not overflow")
+        return f
+
+    def _adjoint(self, v: FloatArray) -> FloatArray:
+        out = np.empty((len(self.patterns), self.n_features))
+        for part, masks in unpacked(self.patterns, np.arange(len(self.patterns))):
+            out[part] = (masks * v) @ self.X
+        return out
 
 
 def _check_patterns(patterns: object, n: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,9 +49,10 @@ class CoordinateDescent:
         warm_start: SparseBlocks | None = None,
         callback: Callback | None = None,
     ) -> Solution:
-        """Solve, starting from the blocks of `warm_start` (zero without)."""
+        """Solve, starting from the blocks of `warm_start`, or from zero if that is no worse."""
         load_blas()
-        if warm_start is None:
+        at_zero = problem.loss.value(np.zeros(problem.n_samples), problem.y, problem.samples_weight)
+        if warm_start is None or not _is_below(problem, warm_start, at_zero):
             warm_start = SparseBlocks(
                 np.empty(0, np.int64), np.empty((0, problem.n_features)), len(problem.patterns)
             )
@@ -68,7 +70,7 @@ class CoordinateDescent:
                 problem.beta,
                 loss=problem.loss.code,
                 tol=self.tol,
-                max_iter=self.max_iter,
+                max_iter=min(self.max_iter, sys.maxsize),
                 time_limit=math.inf if self.time_limit is None else self.time_limit,
                 threads=self.threads,
                 indices=warm_start.indices,
@@ -82,18 +84,25 @@ class CoordinateDescent:
                 f"features needs about {_ARRAYS * 8 * coefficients} bytes, more than can be had; "
                 "take fewer patterns"
             ) from None
-        zero = np.zeros(problem.n_samples)
         return Solution(
             coef=SparseBlocks(result.indices, result.values, len(problem.patterns)),
             dual=result.dual,
             objective=result.objective,
             dual_objective=result.dual_objective,
-            objective_at_zero=problem.loss.value(zero, problem.y, problem.samples_weight),
+            objective_at_zero=at_zero,
             status=Status(result.status),
             n_iter=result.n_iter,
             solve_time=result.seconds,
             history=tuple(_progress(row) for row in result.history.tolist()),
         )
+
+
+def _is_below(problem: GatedReLUProblem, coef: SparseBlocks, value: float) -> bool:
+    """Whether the objective is below a value; one that overflows is not."""
+    try:
+        return problem.objective(coef) < value
+    except ValueError:
+        return False
 
 
 def _progress(state: tuple[float, ...] | list[float]) -> Progress:

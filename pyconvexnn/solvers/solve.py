@@ -39,7 +39,7 @@ def solve(
     time_limit : float, optional
         Seconds after which the best point so far is returned.
     warm_start : Solution, SparseBlocks or (P, d) array, optional
-        Where to start; zero without.
+        Where to start; zero without, and where its objective is not below that of zero.
     threads : int, optional
         None is 1, -1 all cores. The result does not depend on it.
     callback : callable, optional

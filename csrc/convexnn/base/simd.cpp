@@ -2,18 +2,92 @@
 
 namespace convexnn::simd {
 
+// Four columns share each pass: four independent sums hide the latency of one, and the vector that
+// all columns meet is loaded or stored once.
 CONVEXNN_MULTIVERSION
-double dot(const double* a, const double* b, std::size_t n) {
-    double sum = 0.0;
+void transposed_product(const double* X, std::size_t stride, std::size_t n, std::size_t d,
+                        const double* a, double* out) {
+    std::size_t j = 0;
+    for (; j + 4 <= d; j += 4) {
+        const double* x0 = X + j * stride;
+        const double* x1 = x0 + stride;
+        const double* x2 = x1 + stride;
+        const double* x3 = x2 + stride;
+        double s0 = 0.0;
+        double s1 = 0.0;
+        double s2 = 0.0;
+        double s3 = 0.0;
+#pragma omp simd reduction(+ : s0, s1, s2, s3)
+        for (std::size_t k = 0; k < n; ++k) {
+            s0 += x0[k] * a[k];
+            s1 += x1[k] * a[k];
+            s2 += x2[k] * a[k];
+            s3 += x3[k] * a[k];
+        }
+        out[j] = s0;
+        out[j + 1] = s1;
+        out[j + 2] = s2;
+        out[j + 3] = s3;
+    }
+    for (; j < d; ++j) {
+        const double* x = X + j * stride;
+        double sum = 0.0;
 #pragma omp simd reduction(+ : sum)
-    for (std::size_t k = 0; k < n; ++k) sum += a[k] * b[k];
-    return sum;
+        for (std::size_t k = 0; k < n; ++k) {
+            sum += x[k] * a[k];
+        }
+        out[j] = sum;
+    }
+}
+
+CONVEXNN_MULTIVERSION
+void product(const double* X, std::size_t stride, std::size_t n, std::size_t d, const double* u,
+             double* out) {
+    std::size_t j = 0;
+    for (std::size_t k = 0; k < n; ++k) {
+        out[k] = 0.0;
+    }
+    for (; j + 4 <= d; j += 4) {
+        const double* x0 = X + j * stride;
+        const double* x1 = x0 + stride;
+        const double* x2 = x1 + stride;
+        const double* x3 = x2 + stride;
+#pragma omp simd
+        for (std::size_t k = 0; k < n; ++k) {
+            out[k] += (u[j] * x0[k] + u[j + 1] * x1[k]) + (u[j + 2] * x2[k] + u[j + 3] * x3[k]);
+        }
+    }
+    for (; j < d; ++j) {
+        const double* x = X + j * stride;
+#pragma omp simd
+        for (std::size_t k = 0; k < n; ++k) {
+            out[k] += u[j] * x[k];
+        }
+    }
 }
 
 CONVEXNN_MULTIVERSION
 void axpy(double alpha, const double* x, double* y, std::size_t n) {
 #pragma omp simd
     for (std::size_t k = 0; k < n; ++k) y[k] += alpha * x[k];
+}
+
+CONVEXNN_MULTIVERSION
+double weighted_square(const double* s, const double* t, std::size_t n) {
+    double sum = 0.0;
+#pragma omp simd reduction(+ : sum)
+    for (std::size_t k = 0; k < n; ++k) {
+        sum += s[k] * t[k] * t[k];
+    }
+    return sum;
+}
+
+CONVEXNN_MULTIVERSION
+void subtract_product(const double* s, const double* t, double* y, std::size_t n) {
+#pragma omp simd
+    for (std::size_t k = 0; k < n; ++k) {
+        y[k] -= s[k] * t[k];
+    }
 }
 
 namespace {

@@ -1,4 +1,4 @@
-// The vector loops of level one: one body each, compiled for several instruction sets.
+// The vector loops of the block steps: one body each, compiled for several instruction sets.
 #pragma once
 
 #include <cstddef>
@@ -18,11 +18,23 @@
 
 namespace convexnn::simd {
 
-// sum_k a_k b_k, in an order that depends on the instruction set.
-double dot(const double* a, const double* b, std::size_t n);
+// out_j = sum_k X(k, j) a_k for the d columns of X (n rows, leading dimension `stride`). The order
+// of summation depends on the instruction set.
+void transposed_product(const double* X, std::size_t stride, std::size_t n, std::size_t d,
+                        const double* a, double* out);
+
+// out_k = sum_j X(k, j) u_j, likewise.
+void product(const double* X, std::size_t stride, std::size_t n, std::size_t d, const double* u,
+             double* out);
 
 // y += alpha x.
 void axpy(double alpha, const double* x, double* y, std::size_t n);
+
+// sum_k s_k t_k^2
+double weighted_square(const double* s, const double* t, std::size_t n);
+
+// y_k -= s_k t_k
+void subtract_product(const double* s, const double* t, double* y, std::size_t n);
 
 // out_k = a_k where bit k is set, else 0; `words` holds ceil(n / 64) words.
 void select(const std::uint64_t* words, const double* a, double* out, std::size_t n);

@@ -4,6 +4,7 @@
 //   slope(f, y)      dl/df
 //   dual(p, y)       -l*(-p); only asked for p = -slope scaled by a factor in [0, 1]
 //   kCurvature       an upper bound of d2l/df2
+//   kLinearSlope     whether dl/df = f - y, so that v = -s (f - y) follows f by s times its change
 //   kScaleBeyondOne  whether the dual's domain is the whole line, so that v may be scaled up too
 //
 // The Python reference (pyconvexnn/losses.py) holds the same formulas and shares no code.
@@ -17,6 +18,7 @@ enum class LossKind : int { squared = 0, logistic = 1 };
 
 struct SquaredLoss {
     static constexpr double kCurvature = 1.0;
+    static constexpr bool kLinearSlope = true;
     static constexpr bool kScaleBeyondOne = true;
     static double value(double f, double y) { return 0.5 * (f - y) * (f - y); }
     static double slope(double f, double y) { return f - y; }
@@ -26,6 +28,7 @@ struct SquaredLoss {
 // y in {-1, +1}
 struct LogisticLoss {
     static constexpr double kCurvature = 0.25;
+    static constexpr bool kLinearSlope = false;
     static constexpr bool kScaleBeyondOne = false;
     static double value(double f, double y) {
         const double margin = y * f;

@@ -93,17 +93,12 @@ bool adjoint(const MaskedMatrix& A, std::span<const double> v, MatrixView<double
 void adjoint_block(const MaskedMatrix& A, std::size_t i, std::span<const double> v,
                    std::span<double> masked, std::span<double> out) {
     simd::select(A.patterns.column(i).data(), v.data(), masked.data(), A.rows());
-    for (std::size_t j = 0; j < A.width(); ++j) {
-        out[j] = simd::dot(A.X.column(j).data(), masked.data(), A.rows());
-    }
+    simd::transposed_product(A.X.data, A.X.stride, A.rows(), A.width(), masked.data(), out.data());
 }
 
 void forward_block(const MaskedMatrix& A, std::size_t i, std::span<const double> u,
                    std::span<double> out) {
-    std::fill(out.begin(), out.end(), 0.0);
-    for (std::size_t j = 0; j < A.width(); ++j) {
-        simd::axpy(u[j], A.X.column(j).data(), out.data(), A.rows());
-    }
+    simd::product(A.X.data, A.X.stride, A.rows(), A.width(), u.data(), out.data());
     simd::select(A.patterns.column(i).data(), out.data(), out.data(), A.rows());
 }
 

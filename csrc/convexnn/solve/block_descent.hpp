@@ -81,30 +81,34 @@ public:
             if (length == 0.0)
                 return;
             forward_block(problem_.A, i, step_, fit_step_);
-            const double curvature = weighted_square(fit_step_);
+            const double curvature = curvature_along(fit_step_);
             if (curvature <= L * length * (1.0 + 1e-10))
                 break;
             lipschitz_[i] = 1.1 * curvature / length;
         }
         for (std::size_t j = 0; j < d_; ++j) u[j] += step_[j];
         simd::axpy(1.0, fit_step_.data(), f.data(), f.size());
-        update_v_where_fit_moved();
+        move_v();
     }
 
 private:
-    // Loss::kCurvature sum_k s_k t_k^2
-    double weighted_square(std::span<const double> t) const {
-        double sum = 0.0;
-#pragma omp simd reduction(+ : sum)
-        for (std::size_t k = 0; k < t.size(); ++k) sum += problem_.samples.s[k] * t[k] * t[k];
-        return Loss::kCurvature * sum;
+    // Curvature of the loss along a change t of the fit, at most: Loss::kCurvature sum_k s_k t_k^2.
+    double curvature_along(std::span<const double> t) const {
+        return Loss::kCurvature *
+               simd::weighted_square(problem_.samples.s.data(), t.data(), t.size());
     }
 
-    void update_v_where_fit_moved() {
+    // v after f has moved by fit_step_.
+    void move_v() {
         const Samples& samples = problem_.samples;
-        for (std::size_t k = 0; k < f.size(); ++k) {
-            if (fit_step_[k] != 0.0)
-                v[k] = -samples.s[k] * Loss::slope(f[k], samples.y[k]);
+        if constexpr (Loss::kLinearSlope) {
+            simd::subtract_product(samples.s.data(), fit_step_.data(), v.data(), v.size());
+        } else {
+            for (std::size_t k = 0; k < f.size(); ++k) {
+                if (fit_step_[k] != 0.0) {
+                    v[k] = -samples.s[k] * Loss::slope(f[k], samples.y[k]);
+                }
+            }
         }
     }
 
@@ -121,13 +125,12 @@ private:
                 break;
             for (double& x : step_) x /= length;
             forward_block(problem_.A, i, step_, fit_step_);
-            estimate = std::max(estimate, weighted_square(fit_step_));
+            estimate = std::max(estimate, curvature_along(fit_step_));
             for (std::size_t k = 0; k < fit_step_.size(); ++k) {
                 fit_step_[k] *= problem_.samples.s[k];
             }
-            for (std::size_t j = 0; j < d_; ++j) {
-                step_[j] = simd::dot(problem_.A.X.column(j).data(), fit_step_.data(), f.size());
-            }
+            const MatrixView<const double>& X = problem_.A.X;
+            simd::transposed_product(X.data, X.stride, X.rows, d_, fit_step_.data(), step_.data());
         }
         return estimate;
     }
