@@ -24,9 +24,10 @@ from pyconvexnn import losses
 from pyconvexnn._runtime import show_config
 from pyconvexnn.certificates import Certificate, Verification, verify
 from pyconvexnn.networks import GatedNetwork, load_network
-from pyconvexnn.patterns import PatternSet, load_patterns, sample_patterns
+from pyconvexnn.patterns import PatternSet, load_patterns
 from pyconvexnn.problems import GatedReLUProblem, SparseBlocks
 from pyconvexnn.recovery import recover
+from pyconvexnn.sampling import sample_patterns
 from pyconvexnn.solvers import Progress, Solution, Status, solve
 
 if TYPE_CHECKING:

@@ -62,7 +62,7 @@ def verify(prob: GatedReLUProblem, sol: Solution) -> Verification:
         raise TypeError(f"`sol` must be a Solution, got {type(sol).__name__}")
     objective = prob.objective(sol.coef)
     dual_objective = prob.dual_objective(sol.dual)
-    at_zero = prob.loss.value(np.zeros(prob.n_samples), prob.y, prob.samples_weight)
+    at_zero = prob.loss.value(np.zeros(prob.n_samples), prob.y, prob.sample_weight)
     return Verification(
         objective,
         dual_objective,

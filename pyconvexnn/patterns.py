@@ -1,4 +1,4 @@
-"""Activation patterns of gates on data, packed to bits, and how to draw them.
+"""Activation patterns of gates on data, packed to bits.
 
 The pattern of a gate u on data X is ``1[X u >= 0]``, one bit for each row. A gate's pattern says
 which rows a gated ReLU neuron lets through; the patterns that exist are the cells of the
@@ -8,34 +8,22 @@ arrangement of hyperplanes ``x_k . u = 0``.
 from __future__ import annotations
 
 import os
-import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyconvexnn import _core
+from pyconvexnn._bits import as_keys, last_word, n_words, pack, restrict, unpack, zero_rows_of
+from pyconvexnn._gates import gate_finder, unit_rows
 from pyconvexnn._typing import BitArray, BoolArray, FloatArray
-from pyconvexnn._validation import (
-    as_bool_matrix,
-    as_generator,
-    as_matrix,
-    as_vector,
-    choice,
-    describe,
-    positive_int,
-)
+from pyconvexnn._validation import as_bool_matrix, as_matrix, as_vector, describe, positive_int
 
 Index: TypeAlias = SupportsIndex | slice | NDArray[Any] | list[int] | list[bool]
 
-_BATCH = 256  # gates drawn at a time; part of what a seed means
-_DRAWS_PER_PATTERN = 200  # after this many draws for each pattern asked for, a sampler gives up
-_GATE_BITS = 26  # see _round_rows
-_RANK_TOLERANCE = 1e-10  # of the largest singular value
-_TINY_COLUMN = 500  # a column 2^500 times smaller than the largest counts as zero
-_BLOCK_ENTRIES = 1 << 22  # entries of a temporary matrix where patterns are unpacked in blocks
+_BLOCK_ENTRIES = 1 << 22  # entries of a temporary matrix of rows and gates
 
 
 class PatternSet:
@@ -111,13 +99,13 @@ class PatternSet:
         interior: bool = False,
     ) -> None:
         self._n_samples = positive_int(n_samples, "n_samples")
-        words = _n_words(self._n_samples)
+        words = n_words(self._n_samples)
         self._packed = _frozen(packed, "packed", np.uint64, (None, words))
         if zero_rows is None:
             zero_rows = np.zeros(words, np.uint64)
         self._zero_rows = _frozen(zero_rows, "zero_rows", np.uint64, (words,))
         for name, last in (("packed", self._packed[:, -1]), ("zero_rows", self._zero_rows[-1:])):
-            if (last & ~_last_word(self._n_samples)).any():
+            if (last & ~last_word(self._n_samples)).any():
                 raise ValueError(f"`{name}` must have no bit set beyond the last sample")
         self._gates = None
         if gates is not None:
@@ -153,7 +141,7 @@ class PatternSet:
         dense = as_bool_matrix(patterns, "patterns")
         if dense.shape[1] == 0:
             raise ValueError(f"`patterns` must have at least one column, got shape {dense.shape}")
-        return cls(_pack(dense), dense.shape[1])
+        return cls(pack(dense), dense.shape[1])
 
     @classmethod
     def from_gates(cls, X: ArrayLike, G: ArrayLike) -> PatternSet:
@@ -189,12 +177,12 @@ class PatternSet:
         X = as_matrix(X)
         gates = _as_gates(G, "G", X.shape[1])
         packed = _core.sign_patterns(X, gates)
-        return cls._with_gates(X, packed, gates)
+        return cls.of_gates(X, packed, gates)
 
     @classmethod
-    def _with_gates(cls, X: FloatArray, packed: BitArray, gates: FloatArray) -> PatternSet:
+    def of_gates(cls, X: FloatArray, packed: BitArray, gates: FloatArray) -> PatternSet:
         """Set of the patterns that the gates have on X; notes what complements will need."""
-        zero_rows = _zero_rows(X)
+        zero_rows = zero_rows_of(X)
         opposite = _core.sign_patterns(X, -gates)
         interior = bool(((packed & opposite) == zero_rows).all())
         return cls(packed, len(X), gates, zero_rows=zero_rows, interior=interior)
@@ -245,7 +233,7 @@ class PatternSet:
         import hashlib  # loading it is not worth it for those who do not ask
 
         # Sorted as big-endian bytes, so that the order is the same on every machine.
-        rows = np.unique(_as_keys(self._packed.astype(">u8")))
+        rows = np.unique(as_keys(self._packed.astype(">u8")))
         return hashlib.sha256(b"%d:" % self._n_samples + rows.tobytes()).hexdigest()
 
     def to_dense(self) -> BoolArray:
@@ -256,7 +244,7 @@ class PatternSet:
         MemoryError
             If ``n_patterns * n_samples`` bytes cannot be had; unpack ``ps[part]`` instead.
         """
-        return _unpack(self._packed, self._n_samples)
+        return unpack(self._packed, self._n_samples)
 
     def margins(self, X: ArrayLike) -> FloatArray:
         """``min_k |x_k . u| / (|x_k| |u|)`` of each pattern's gate u, over the rows not zero.
@@ -292,8 +280,8 @@ class PatternSet:
             raise ValueError("the pattern set must have gates, got none (ps.realise(X) finds them)")
         if not self._gates_fit(X):
             raise ValueError("`X` must be the data of the patterns: its gates have others on it")
-        rows = _unit_rows(X[X.any(axis=1)])
-        gates = _unit_rows(self._gates)
+        rows = unit_rows(X[X.any(axis=1)])
+        gates = unit_rows(self._gates)
         margins = np.ones(len(self))
         step = max(1, _BLOCK_ENTRIES // len(X))
         for start in range(0, len(self) if len(rows) else 0, step):
@@ -342,15 +330,15 @@ class PatternSet:
         if self._gates_fit(X):
             return self
         gates = np.empty((len(self), X.shape[1]))
-        find = _gate_finder(X)
+        find = gate_finder(X)
         for i, words in enumerate(self._packed):
-            gate = find(_unpack(words[np.newaxis], self._n_samples)[0])
+            gate = find(unpack(words[np.newaxis], self._n_samples)[0])
             if gate is None or not np.array_equal(_core.sign_patterns(X, gate)[0], words):
                 raise ValueError(
                     f"pattern {i}: found no gate with every non-zero row of X strictly on its side"
                 )
             gates[i] = gate[0]
-        return self._with_gates(X, self._packed, gates)
+        return self.of_gates(X, self._packed, gates)
 
     def complement(self) -> PatternSet:
         """Return the set of the opposite patterns ``1 - D_i``, in the same order.
@@ -367,7 +355,7 @@ class PatternSet:
         (array([[ True,  True]]), array([[False,  True]]))
         """
         packed = ~self._packed
-        packed[:, -1] &= _last_word(self._n_samples)
+        packed[:, -1] &= last_word(self._n_samples)
         packed |= self._zero_rows
         gates = -self._gates if self._gates is not None and self._interior else None
         return PatternSet(
@@ -403,10 +391,10 @@ class PatternSet:
         if kept.size == 0:
             raise ValueError("`rows` must select at least one row, got none")
         return PatternSet(
-            _restrict(self._packed, self._n_samples, kept),
+            restrict(self._packed, self._n_samples, kept),
             kept.size,
             self._gates,
-            zero_rows=_restrict(self._zero_rows[np.newaxis], self._n_samples, kept)[0],
+            zero_rows=restrict(self._zero_rows[np.newaxis], self._n_samples, kept)[0],
             interior=self._interior,
         )
 
@@ -447,7 +435,7 @@ class PatternSet:
         words = pattern_bits
         if getattr(words, "dtype", None) != np.uint64 or np.shape(words) != self._zero_rows.shape:
             bits = as_vector(pattern_bits, "pattern_bits", length=self._n_samples)
-            words = _pack(as_bool_matrix(bits[np.newaxis], "pattern_bits"))[0]
+            words = pack(as_bool_matrix(bits[np.newaxis], "pattern_bits"))[0]
         return bool((self._packed == words).all(axis=1).any())
 
     def __or__(self, other: object) -> PatternSet:
@@ -461,7 +449,7 @@ class PatternSet:
             )
         both = np.concatenate([self._packed, other._packed])
         first = np.zeros(len(both), np.bool_)
-        first[np.unique(_as_keys(both), return_index=True)[1]] = True
+        first[np.unique(as_keys(both), return_index=True)[1]] = True
         new = first[len(self) :]
         gates = None
         if self._gates is not None and other._gates is not None:
@@ -515,125 +503,6 @@ class PatternSet:
             and gates.shape[1] == X.shape[1]
             and np.array_equal(_core.sign_patterns(X, gates), self._packed)
         )
-
-
-def sample_patterns(
-    X: ArrayLike,
-    n_patterns: int,
-    *,
-    method: str = "gaussian",
-    coordinates: str = "whitened",
-    around: ArrayLike | None = None,
-    seed: int | np.random.Generator | None = 0,
-) -> PatternSet:
-    """Distinct activation patterns ``1[X u >= 0]`` of random gates u.
-
-    With ``coordinates="whitened"`` the gates are Gaussian in the coordinates in which X has
-    orthonormal columns: ``u = C (C X'X C)^(-1/2) z``, z standard normal, C the inverse column
-    norms (a pseudo-inverse where X has not full rank). Units of the columns then do not matter,
-    and columns that are nearly collinear, or far from zero like years, are cut through as well.
-    With ``coordinates="raw"`` the gates are ``u = z``.
-
-    The all-zero pattern (but for zero rows of X, whose bit is always 1) is left out: it
-    contributes nothing. The first patterns of a longer sample are the shorter sample.
-
-    Parameters
-    ----------
-    X : (n_samples, n_features) array
-        Data.
-    n_patterns : int
-        Number of patterns wanted.
-    method : str
-        ``"gaussian"``. (``"sweep"``, ``"vertex"``, ``"uniform"`` and ``"local"`` follow.)
-    coordinates : str
-        ``"whitened"`` or ``"raw"``.
-    around : None
-        For ``method="local"``, which follows.
-    seed : int, Generator or None
-        Where the randomness comes from; None takes fresh entropy.
-
-    Returns
-    -------
-    PatternSet
-        With a gate for each pattern. Fewer patterns than asked for, and a UserWarning, if
-        ``200 * n_patterns`` draws did not yield as many, or no more exist: n rows in r dimensions
-        have at most ``2 sum_{k<r} C(n - 1, k)`` patterns. Small cells are met late: drawing many
-        patterns of data with few rows and features does not find them all.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not as described.
-    NotImplementedError
-        For a method that follows.
-    MemoryError
-        If so many patterns cannot be held; raised before any is drawn.
-
-    Notes
-    -----
-    Gates are rounded to 26 bits of their largest entry (in the whitened coordinates' units), so
-    that LAPACKs that differ in the last bits draw the same patterns, unless the columns of X are
-    dependent to 7 digits or more. A column 2^500 times smaller than the largest counts as zero.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import pyconvexnn as cx
-    >>> X = np.random.default_rng(0).standard_normal((20, 3))
-    >>> ps = cx.sample_patterns(X, 50)
-    >>> ps
-    PatternSet(n_patterns=50, n_samples=20, gates=True)
-    >>> bool(np.all((X @ ps.gates.T >= 0).T == ps.to_dense()))
-    True
-    >>> cx.sample_patterns(1000 * X, 10) == ps[:10]
-    True
-    """
-    X = as_matrix(X)
-    n_patterns = positive_int(n_patterns, "n_patterns")
-    choice(method, "method", ["gaussian"], later=["sweep", "vertex", "uniform", "local"])
-    choice(coordinates, "coordinates", ["whitened", "raw"])
-    if around is not None:
-        raise ValueError(f"`around` must be None for method 'gaussian', got {describe(around)}")
-    rng = as_generator(seed)
-
-    zero_rows = _zero_rows(X)
-    n_rows = int(X.any(axis=1).sum())
-    rank = min(n_rows, X.shape[1])
-    to_gates: Callable[[FloatArray], FloatArray] = _round_rows
-    if coordinates == "whitened":
-        whitened = _Whitened(X)
-        rank, to_gates = whitened.rank, whitened.gates
-    # If every row of X is zero there is one cell, and its pattern is kept.
-    n_cells = _cell_bound(n_rows, rank, n_patterns + 1) if n_rows else 1
-    dropped = zero_rows.tobytes() if n_rows else None
-
-    wanted = min(n_patterns, n_cells)
-    packed, gates = _allocate(wanted, len(zero_rows), X.shape[1])
-    seen: set[bytes] = set()
-    found = drawn = 0
-    while found < wanted and len(seen) < n_cells and drawn < _DRAWS_PER_PATTERN * n_patterns:
-        batch = to_gates(rng.standard_normal((_BATCH, X.shape[1])))
-        drawn += _BATCH
-        for words, gate in zip(_core.sign_patterns(X, batch), batch, strict=True):
-            key = words.tobytes()
-            if key in seen:
-                continue
-            seen.add(key)
-            if key == dropped:
-                continue
-            packed[found], gates[found] = words, gate
-            found += 1
-            if found == wanted:
-                break
-    if found < n_patterns:
-        warnings.warn(
-            f"found {found} distinct patterns in {drawn} draws, `n_patterns` was {n_patterns}",
-            UserWarning,
-            stacklevel=2,
-        )
-    # Full arrays are handed over as they are; of those with room left the set makes copies.
-    packed.flags.writeable = gates.flags.writeable = found < wanted
-    return PatternSet._with_gates(X, packed[:found], gates[:found])
 
 
 def load_patterns(path: str | os.PathLike[str]) -> PatternSet:
@@ -699,54 +568,6 @@ def _rebuild(
     return PatternSet(packed, n_samples, gates, zero_rows=zero_rows, interior=interior)
 
 
-# --- packed words -------------------------------------------------------------------------------
-
-
-def _n_words(n_samples: int) -> int:
-    return -(-n_samples // 64)
-
-
-def _last_word(n_samples: int) -> np.uint64:
-    """Last word of a pattern that has every bit set."""
-    return np.uint64((2 << (n_samples - 1) % 64) - 1)
-
-
-def _pack(dense: BoolArray) -> BitArray:
-    """(P, n) booleans as (P, ceil(n / 64)) words."""
-    count, n_samples = dense.shape
-    buffer = np.zeros((count, 8 * _n_words(n_samples)), np.uint8)
-    buffer[:, : -(-n_samples // 8)] = np.packbits(dense, axis=1, bitorder="little")
-    words: BitArray = buffer.view("<u8").astype(np.uint64, copy=False)
-    return words
-
-
-def _unpack(packed: BitArray, n_samples: int) -> BoolArray:
-    """(P, ceil(n / 64)) words as (P, n) booleans."""
-    buffer = np.ascontiguousarray(packed, dtype="<u8").view(np.uint8)
-    return np.unpackbits(buffer, axis=1, count=n_samples, bitorder="little").view(np.bool_)
-
-
-def _restrict(packed: BitArray, n_samples: int, rows: NDArray[np.intp]) -> BitArray:
-    """Words of some rows of the data; unpacks a bounded number of patterns at a time."""
-    out = np.empty((len(packed), _n_words(rows.size)), np.uint64)
-    step = max(1, _BLOCK_ENTRIES // max(n_samples, rows.size))
-    for start in range(0, len(packed), step):
-        part = slice(start, start + step)
-        out[part] = _pack(_unpack(packed[part], n_samples)[:, rows])
-    return out
-
-
-def _as_keys(packed: NDArray[Any]) -> NDArray[Any]:
-    """One opaque item for each pattern, which np.unique compares byte by byte."""
-    return packed.view(np.dtype((np.void, 8 * packed.shape[1])))[:, 0]
-
-
-def _zero_rows(X: FloatArray) -> BitArray:
-    """Pack which rows of X are zero."""
-    words: BitArray = _pack(~np.any(X, axis=1, keepdims=True).T)[0]
-    return words
-
-
 def _select(array: NDArray[Any], index: Any) -> NDArray[Any]:
     """Rows of a matrix by NumPy's rules for one axis; a single row stays a matrix."""
     rows = None if isinstance(index, tuple) else np.asarray(array[index])
@@ -777,127 +598,3 @@ def _as_gates(G: ArrayLike, name: str, columns: int | None = None) -> FloatArray
     gates = np.array(as_matrix(G, name, columns=columns), order="C")
     gates.flags.writeable = False
     return gates
-
-
-# --- gates --------------------------------------------------------------------------------------
-
-
-def _round_rows(H: FloatArray) -> FloatArray:
-    """Rows scaled by powers of two to a largest entry in [1/2, 1], then rounded to 26 bits.
-
-    Products and LAPACK factors differ in their last bits between machines; after the rounding
-    the gates, and so the patterns, do not.
-    """
-    exponent = np.frexp(np.abs(H).max(axis=1, keepdims=True))[1]
-    return np.asarray(np.ldexp(np.rint(np.ldexp(H, _GATE_BITS - exponent)), -_GATE_BITS))
-
-
-def _unit_rows(A: FloatArray) -> FloatArray:
-    """Rows divided by their norms, without overflow; zero rows stay zero."""
-    largest = np.abs(A).max(axis=1, keepdims=True, initial=0.0)
-    scaled = A / np.where(largest == 0, 1.0, largest)
-    norms = np.linalg.norm(scaled, axis=1, keepdims=True)
-    return np.asarray(scaled / np.where(norms == 0, 1.0, norms))
-
-
-class _Whitened:
-    """Coordinates z in which the columns of X are orthonormal: gates ``u = C V diag(1/s) V' z``.
-
-    ``X C`` has columns of norm about 1 and the singular values s and right singular vectors V.
-    The symmetric root ``V diag(1/s) V'`` depends on no choice of signs or bases in V. Scalings
-    are split into exact powers of two and factors of 26 bits, so that the gates of X with its
-    columns scaled by powers of two have the same patterns bit for bit.
-    """
-
-    def __init__(self, X: FloatArray) -> None:
-        largest = np.abs(X).max(axis=0)
-        self._exponents = np.frexp(largest)[1]
-        used = largest > 0
-        if used.any():
-            used &= self._exponents > self._exponents[used].max() - _TINY_COLUMN
-        scaled = np.ldexp(X, -self._exponents) * used
-        norms = np.sqrt(np.sum(scaled * scaled, axis=0))
-        self._factors = np.where(used, _round_entries(1.0 / np.where(used, norms, 1.0)), 0.0)
-        self._X = scaled * self._factors
-        _, s, vt = np.linalg.svd(np.linalg.qr(self._X, mode="r"), full_matrices=False)
-        kept = s > _RANK_TOLERANCE * s.max()
-        self._s, self._vt = s[kept], vt[kept]
-        self.rank = int(kept.sum())
-
-    def gates(self, Z: FloatArray) -> FloatArray:
-        """Gates of standard normal rows Z, rounded, their largest entries in [1/2, 1]."""
-        return self._to_units(_round_rows(Z @ self._vt.T / self._s @ self._vt))
-
-    def rows(self) -> FloatArray:
-        """Return the rows of X in r orthonormal coordinates, (n, r)."""
-        return np.asarray(self._X @ self._vt.T / self._s)
-
-    def gate_of(self, z: FloatArray) -> FloatArray:
-        """Gate (1, d) whose products with the rows of X are those of ``rows()`` with z."""
-        return self._to_units((z / self._s @ self._vt)[np.newaxis])
-
-    def _to_units(self, H: FloatArray) -> FloatArray:
-        """From coordinates in which columns have norm 1 to those of X; exact for 26-bit H."""
-        gates = np.ldexp(H * self._factors, -self._exponents)
-        exponent = np.frexp(np.abs(gates).max(axis=1, keepdims=True))[1]
-        return np.asarray(np.ldexp(gates, -exponent))
-
-
-def _round_entries(a: FloatArray) -> FloatArray:
-    """Each entry rounded to 26 significant bits."""
-    mantissa, exponent = np.frexp(a)
-    return np.asarray(np.ldexp(np.rint(np.ldexp(mantissa, _GATE_BITS)), exponent - _GATE_BITS))
-
-
-def _gate_finder(X: FloatArray) -> Callable[[BoolArray], FloatArray | None]:
-    """Return a function of one pattern: a gate (1, d) strictly inside its cell, or None.
-
-    Solves ``min max_j |z_j|`` subject to ``s_k y_k . z >= 1`` for the non-zero rows y_k of X in
-    whitened coordinates, scaled to norm 1, and signs s_k. The right-hand side 1 is far above the
-    solver's tolerance, so a solution found is truly inside.
-    """
-    from scipy.optimize import linprog
-
-    whitened = _Whitened(X)
-    Y = _unit_rows(whitened.rows())
-    used = Y.any(axis=1)
-    Y, rank = Y[used], whitened.rank
-    box = np.block([[np.eye(rank), -np.ones((rank, 1))], [-np.eye(rank), -np.ones((rank, 1))]])
-
-    def find(bits: BoolArray) -> FloatArray | None:
-        if rank == 0:
-            return np.ones((1, X.shape[1]))
-        sides = np.where(bits[used], -1.0, 1.0)[:, np.newaxis] * Y
-        result = linprog(
-            np.append(np.zeros(rank), 1.0),
-            A_ub=np.vstack([np.hstack([sides, np.zeros((len(Y), 1))]), box]),
-            b_ub=np.append(-np.ones(len(Y)), np.zeros(2 * rank)),
-            bounds=(None, None),
-            method="highs",
-        )
-        return whitened.gate_of(result.x[:-1]) if result.status == 0 else None
-
-    return find
-
-
-def _cell_bound(n_rows: int, rank: int, limit: int) -> int:
-    """``2 sum_{k<rank} C(n_rows - 1, k)``, or `limit` if that is less."""
-    total, term = 0, 2
-    for k in range(rank):
-        total += term
-        term = term * (n_rows - 1 - k) // (k + 1)
-        if term <= 0 or total >= limit:
-            break
-    return min(total, limit)
-
-
-def _allocate(n_patterns: int, n_words: int, n_features: int) -> tuple[BitArray, FloatArray]:
-    """Room for patterns and gates, or the MemoryError that says how much was asked for."""
-    try:
-        return np.empty((n_patterns, n_words), np.uint64), np.empty((n_patterns, n_features))
-    except (MemoryError, ValueError, OverflowError):
-        size = 8 * n_patterns * (n_words + n_features)
-        raise MemoryError(
-            f"{n_patterns} patterns with their gates take {size} bytes, more than can be had; "
-            "ask for a smaller `n_patterns`"
-        ) from None

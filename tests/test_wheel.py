@@ -17,11 +17,8 @@ def test_wheel(tmp_path: Path) -> None:
     # From a copy of what git knows, so that nothing lying about gets in.
     source = tmp_path / "source"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(source)], check=True)
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
-        + ["-w", str(tmp_path), str(source)],  # noqa: RUF005
-        check=True,
-    )
+    options = ["-q", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(source)]
+    subprocess.run([sys.executable, "-m", "pip", "wheel", *options], check=True)
     (wheel,) = tmp_path.glob("*.whl")
     assert wheel.stat().st_size < 2_000_000
     names = zipfile.ZipFile(wheel).namelist()

@@ -15,9 +15,10 @@ from pyconvexnn._typing import FloatArray
 from pyconvexnn._validation import as_matrix, choice, describe, positive, positive_int
 from pyconvexnn.certificates import Certificate, verify
 from pyconvexnn.networks import GatedNetwork
-from pyconvexnn.patterns import PatternSet, sample_patterns
+from pyconvexnn.patterns import PatternSet
 from pyconvexnn.problems import GatedReLUProblem
 from pyconvexnn.recovery import recover
+from pyconvexnn.sampling import sample_patterns
 from pyconvexnn.solvers import Progress, Solution, solve
 
 LATER_ACTIVATIONS = ("relu", "leaky_relu", "abs", "threshold", "linear")

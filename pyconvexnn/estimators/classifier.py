@@ -207,7 +207,8 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
         check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)
         if len(classes) < 2:
-            raise ValueError(f"`y` must have at least two classes, got one class: {classes[0]!r}")
+            only = classes.tolist()[0]
+            raise ValueError(f"`y` must have at least two classes, got one class: {only!r}")
         weights = self._sample_weight(classes, codes, y)
         self.classes_ = classes
         self.out_activation_ = "logistic"

@@ -82,8 +82,8 @@ class GatedReLUProblem:
     patterns: PatternSet
     beta: float
     loss: Loss
-    sample_weight: FloatArray | None
-    pattern_weight: FloatArray | None
+    sample_weight: FloatArray
+    pattern_weight: FloatArray
     ridge: float
     output_offset: bool
     skip: None
@@ -115,17 +115,15 @@ class GatedReLUProblem:
         loss.check_targets(y)
         _check_patterns(patterns, n)
         beta = positive(beta, "beta")
-        if sample_weight is not None:
-            sample_weight = as_vector(sample_weight, "sample_weight", length=n)
-            if sample_weight.min() < 0 or sample_weight.max() <= 0:
-                raise ValueError(
-                    "`sample_weight` must be >= 0 and not all 0, got minimum "
-                    f"{sample_weight.min()} and maximum {sample_weight.max()}"
-                )
-        if pattern_weight is not None:
-            pattern_weight = as_vector(pattern_weight, "pattern_weight", length=len(patterns))
-            if pattern_weight.min() <= 0:
-                raise ValueError(f"`pattern_weight` must be > 0, got {pattern_weight.min()}")
+        sample_weight = _as_weights(sample_weight, "sample_weight", n)
+        if sample_weight.min() < 0 or sample_weight.max() <= 0:
+            raise ValueError(
+                "`sample_weight` must be >= 0 and not all 0, got minimum "
+                f"{sample_weight.min()} and maximum {sample_weight.max()}"
+            )
+        pattern_weight = _as_weights(pattern_weight, "pattern_weight", len(patterns))
+        if pattern_weight.min() <= 0:
+            raise ValueError(f"`pattern_weight` must be > 0, got {pattern_weight.min()}")
         ridge = nonnegative(ridge, "ridge")
         for name, given, available in (
             ("ridge", ridge, 0.0),
@@ -155,7 +153,7 @@ class GatedReLUProblem:
                 value.flags.writeable = False
         self.__dict__.update(state)
 
-    # --- sizes and weights -----------------------------------------------------------------
+    # --- sizes -----------------------------------------------------------------------------
 
     @property
     def n_samples(self) -> int:
@@ -167,21 +165,11 @@ class GatedReLUProblem:
         """d, the columns of X."""
         return int(self.X.shape[1])
 
-    @property
-    def samples_weight(self) -> FloatArray:
-        """s, shape (n,)."""
-        return np.ones(self.n_samples) if self.sample_weight is None else self.sample_weight
-
-    @property
-    def patterns_weight(self) -> FloatArray:
-        """w, shape (P,)."""
-        return np.ones(len(self.patterns)) if self.pattern_weight is None else self.pattern_weight
-
     @functools.cached_property
     def beta_max(self) -> float:
         """Smallest beta whose optimum is zero: ``max_i ||X^T D_i v0|| / w_i``, v0 = -loss'(0)."""
-        v0 = -self.loss.gradient(np.zeros(self.n_samples), self.y, self.samples_weight)
-        return _core.group_norm_max(self.X, self.patterns.packed, v0, self.patterns_weight)
+        v0 = -self.loss.gradient(np.zeros(self.n_samples), self.y, self.sample_weight)
+        return _core.group_norm_max(self.X, self.patterns.packed, v0, self.pattern_weight)
 
     # --- independent NumPy references: slow and obvious --------------------------------------
 
@@ -194,15 +182,15 @@ class GatedReLUProblem:
         blocks = self._blocks(coef)
         with np.errstate(over="ignore"):
             norms = np.linalg.norm(blocks.values, axis=1)
-            penalty = self.beta * float(np.sum(self.patterns_weight[blocks.indices] * norms))
-            fit = self.loss.value(self._fit_values(blocks), self.y, self.samples_weight)
+            penalty = self.beta * float(np.sum(self.pattern_weight[blocks.indices] * norms))
+            fit = self.loss.value(self._fit_values(blocks), self.y, self.sample_weight)
         if not np.isfinite(fit + penalty):
             raise ValueError("`coef` must be small enough that the objective does not overflow")
         return fit + penalty
 
     def gradient(self, coef: Any) -> FloatArray:
         """Gradient of the loss part, rows ``X^T D_i s l'(f)``, shape (P, d)."""
-        return self._adjoint(self.loss.gradient(self.fit_values(coef), self.y, self.samples_weight))
+        return self._adjoint(self.loss.gradient(self.fit_values(coef), self.y, self.sample_weight))
 
     def adjoint(self, v: Any) -> FloatArray:
         """Rows ``X^T D_i v`` of every pattern, shape (P, d)."""
@@ -215,7 +203,7 @@ class GatedReLUProblem:
         (:func:`pyconvexnn.verify` does). Rows of weight zero must carry v = 0, or D = -inf.
         """
         v = self._dual_point(v)
-        weight = self.samples_weight
+        weight = self.sample_weight
         counted = weight > 0
         if np.any(v[~counted] != 0):
             return -np.inf
@@ -223,7 +211,7 @@ class GatedReLUProblem:
 
     def dual_infeasibility(self, v: Any) -> float:
         """``max(0, max_i ||X^T D_i v|| / (w_i beta) - 1)``."""
-        norms = np.linalg.norm(self.adjoint(v), axis=1) / self.patterns_weight
+        norms = np.linalg.norm(self.adjoint(v), axis=1) / self.pattern_weight
         return max(0.0, float(norms.max()) / self.beta - 1.0)
 
     def to_cvxpy(self) -> cvxpy.Problem:
@@ -242,10 +230,10 @@ class GatedReLUProblem:
         U = cp.Variable((len(self.patterns), self.n_features), name="U")
         f = cp.sum(cp.multiply(masks, self.X @ U.T), axis=1)
         if self.loss.name == "squared":
-            fit = 0.5 * cp.sum(cp.multiply(self.samples_weight, cp.square(f - self.y)))
+            fit = 0.5 * cp.sum(cp.multiply(self.sample_weight, cp.square(f - self.y)))
         else:
-            fit = cp.sum(cp.multiply(self.samples_weight, cp.logistic(-cp.multiply(self.y, f))))
-        penalty = cp.sum(cp.multiply(self.patterns_weight, cp.norm2(U, axis=1)))
+            fit = cp.sum(cp.multiply(self.sample_weight, cp.logistic(-cp.multiply(self.y, f))))
+        penalty = cp.sum(cp.multiply(self.pattern_weight, cp.norm2(U, axis=1)))
         return cp.Problem(cp.Minimize(fit + self.beta * penalty))
 
     def __repr__(self) -> str:
@@ -275,6 +263,10 @@ class GatedReLUProblem:
         for part, masks in unpacked(self.patterns, np.arange(len(self.patterns))):
             out[part] = (masks * v) @ self.X
         return out
+
+
+def _as_weights(weights: ArrayLike | None, name: str, length: int) -> FloatArray:
+    return as_vector(np.ones(length) if weights is None else weights, name, length=length)
 
 
 def _check_patterns(patterns: object, n: int) -> None:

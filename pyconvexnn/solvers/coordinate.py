@@ -51,7 +51,7 @@ class CoordinateDescent:
     ) -> Solution:
         """Solve, starting from the blocks of `warm_start`, or from zero if that is no worse."""
         load_blas()
-        at_zero = problem.loss.value(np.zeros(problem.n_samples), problem.y, problem.samples_weight)
+        at_zero = problem.loss.value(np.zeros(problem.n_samples), problem.y, problem.sample_weight)
         if warm_start is None or not _is_below(problem, warm_start, at_zero):
             warm_start = SparseBlocks(
                 np.empty(0, np.int64), np.empty((0, problem.n_features)), len(problem.patterns)
@@ -65,8 +65,8 @@ class CoordinateDescent:
                 problem.X,
                 problem.patterns.packed,
                 problem.y,
-                problem.samples_weight,
-                problem.patterns_weight,
+                problem.sample_weight,
+                problem.pattern_weight,
                 problem.beta,
                 loss=problem.loss.code,
                 tol=self.tol,

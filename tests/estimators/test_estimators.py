@@ -28,7 +28,7 @@ BOTH = [cx.ConvexMLPRegressor, cx.ConvexMLPClassifier]
 def make_data(n: int = 60, d: int = 3, seed: int = 0) -> tuple[FloatArray, FloatArray]:
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((n, d))
-    return X, np.maximum(X[:, 0], 0) - np.maximum(X[:, 1], 0) + 0.1 * rng.standard_normal(n)
+    return X, np.maximum(X[:, 0], 0) - np.maximum(X[:, -1], 0) / 2 + 0.1 * rng.standard_normal(n)
 
 
 def targets(estimator: type, y: FloatArray) -> Any:
@@ -259,7 +259,7 @@ def test_given_patterns_without_fitting_gates() -> None:
     X, y = make_data(12, 2)
     bits = cx.sample_patterns(with_ones(X), 6)
     bare = cx.PatternSet.from_dense(bits.to_dense())
-    est = cx.ConvexMLPRegressor(patterns=bare, beta=0.1).fit(X, y)
+    est: Any = cx.ConvexMLPRegressor(patterns=bare, beta=0.1).fit(X, y)
     assert est.patterns_ == bits
     assert est.certificate_.is_optimal
     # Gates without the intercept's entry: found anew, for the same patterns.
@@ -304,7 +304,7 @@ def by_hand(net: cx.GatedNetwork, data: FloatArray) -> FloatArray:
 @pytest.mark.parametrize("scaling", [None, 1.0, 10.0])
 def test_regression_objective_bound_and_layout(scaling: float | None) -> None:
     X, y = make_data()
-    est = cx.ConvexMLPRegressor(
+    est: Any = cx.ConvexMLPRegressor(
         beta=0.5,
         tol=1e-8,
         fit_intercept=scaling is not None,
@@ -340,7 +340,7 @@ def test_several_outputs_are_separate_problems() -> None:
     X, y = make_data()
     Y = np.column_stack([y, X[:, 2], np.zeros(len(y))])
     est = cx.ConvexMLPRegressor(beta=0.5, tol=1e-6).fit(X, Y)
-    singles = [cx.ConvexMLPRegressor(beta=0.5, tol=1e-6).fit(X, column) for column in Y.T]
+    singles: list[Any] = [cx.ConvexMLPRegressor(beta=0.5, tol=1e-6).fit(X, column) for column in Y.T]
     assert est.predict(X).shape == Y.shape
     for k, single in enumerate(singles):
         np.testing.assert_allclose(est.predict(X)[:, k], single.predict(X), atol=1e-12)
