@@ -7,4 +7,4 @@ from scipy.linalg.cython_blas cimport dgemm
 
 def dgemm_capsule():
     """Capsule of the Fortran entry point dgemm, for ``_core.install_blas``."""
-    return PyCapsule_New(<void *>dgemm, NULL, NULL)
+    return PyCapsule_New(<void *>dgemm, "pyconvexnn.dgemm", NULL)

@@ -8,7 +8,11 @@ namespace {
 namespace py = pybind11;
 
 void install_scipy_blas(const py::capsule& dgemm) {
-    blas::install(reinterpret_cast<blas::Dgemm>(dgemm.get_pointer<void>()), "scipy");
+    void* pointer = PyCapsule_GetPointer(dgemm.ptr(), "pyconvexnn.dgemm");
+    if (pointer == nullptr) {
+        throw py::error_already_set();
+    }
+    blas::install(reinterpret_cast<blas::Dgemm>(pointer), "scipy");
 }
 
 }  // namespace
