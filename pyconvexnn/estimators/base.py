@@ -98,6 +98,11 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         choice(loss, "loss", self._losses, later=self._later_losses)
         if self.scale is not None:
             choice(self.scale, "scale", (), later=("standard",))
+        for name in ("fit_intercept", "output_offset", "warm_start"):
+            if not isinstance(getattr(self, name), (bool, np.bool_)):
+                raise TypeError(
+                    f"`{name}` must be True or False, got {describe(getattr(self, name))}"
+                )
         for name in ("output_offset", "warm_start"):
             if getattr(self, name):
                 raise NotImplementedError(f"`{name}` = True is not available yet; use False")
@@ -132,7 +137,7 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         """Patterns of the setting ``patterns`` on the data with its intercept column."""
         if isinstance(self.patterns, PatternSet):
             return self._given_patterns(self.patterns, data)
-        seed = _generator(self.random_state)
+        seed = _seed(self.random_state)
         if self.patterns != "auto":
             return sample_patterns(data, int(self.patterns), seed=seed)
         with warnings.catch_warnings():
@@ -236,12 +241,14 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         return self.network_.predict(self._with_intercept(X))
 
 
-def _generator(random_state: Any) -> Any:
+def _seed(random_state: Any) -> int | np.random.Generator | None:
     """Seed for ``sample_patterns``: scikit-learn's old RandomState seeds a Generator."""
     if isinstance(random_state, np.random.RandomState):
         words = random_state.randint(0, 2**32, size=4, dtype=np.uint64)
         return np.random.default_rng(words)
-    return random_state
+    if random_state is None or isinstance(random_state, np.random.Generator):
+        return random_state
+    return positive_int(random_state, "random_state", minimum=0)
 
 
 def _side_by_side(networks: Sequence[GatedNetwork]) -> GatedNetwork:

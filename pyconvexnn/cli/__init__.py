@@ -1,0 +1,7 @@
+"""The command line ``pyconvexnn``; needs the packages of the extra ``cli``."""
+
+from __future__ import annotations
+
+from pyconvexnn.cli.commands import run
+
+__all__ = ["run"]

@@ -1,0 +1,97 @@
+"""Model files of the command line: a network with the recipe for its columns and its classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyconvexnn import networks, tables
+from pyconvexnn._typing import FloatArray
+
+_MADE_BY = "pyconvexnn fit 1"
+
+
+@dataclass(frozen=True)
+class Model:
+    """What ``predict`` needs to know.
+
+    Attributes
+    ----------
+    network : GatedNetwork
+        It has one output for a number and for two classes, else one for each class.
+    recipe : Recipe
+        From the columns of a table to the network's features.
+    classes : list of str or None
+        None for a regression.
+    intercept_scaling : float or None
+        Value of the column appended to the features; None for no such column.
+    """
+
+    network: networks.GatedNetwork
+    recipe: tables.Recipe
+    classes: list[str] | None
+    intercept_scaling: float | None
+
+    def save(self, path: Path) -> None:
+        """Write the model, a network file with JSON beside the weights."""
+        extra = {
+            "made_by": _MADE_BY,
+            "recipe": self.recipe.to_json(),
+            "classes": self.classes,
+            "intercept_scaling": self.intercept_scaling,
+        }
+        networks.write_network(path, self.network, extra)
+
+    def predict(self, X: FloatArray) -> dict[str, list[Any]]:
+        """Columns to print: the prediction and, for classes, the probability of each."""
+        from pyconvexnn.estimators.base import with_intercept
+        from pyconvexnn.estimators.classifier import predicted_codes, probabilities
+
+        scores = self.network.predict(with_intercept(X, self.intercept_scaling))
+        if self.classes is None:
+            return {"prediction": scores.tolist()}
+        columns: dict[str, list[Any]] = {
+            "prediction": [self.classes[code] for code in predicted_codes(scores)]
+        }
+        for name, values in zip(self.classes, probabilities(scores).T, strict=True):
+            columns[f"probability {name}"] = values.tolist()
+        return columns
+
+
+def load_model(path: Path) -> Model:
+    """Read a model; the file may be anybody's, so everything in it is checked.
+
+    Raises
+    ------
+    ValueError
+        If it is no model.
+    """
+    network, extra = networks.read_network(path)
+    if extra.get("made_by") != _MADE_BY:
+        raise ValueError(f"{path} is a network but not a model that `pyconvexnn fit` saved")
+    try:
+        recipe = tables.Recipe.from_json(extra.get("recipe"))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    classes, scaling = extra.get("classes"), extra.get("intercept_scaling")
+    shape = network.n_features, network.n_outputs
+    if (
+        not (classes is None or _is_class_list(classes))
+        or not (scaling is None or isinstance(scaling, float))
+        or shape != (len(recipe.features) + (scaling is not None), _n_outputs(classes))
+    ):
+        raise ValueError(f"{path}: its network does not fit its recipe for the columns")
+    return Model(network, recipe, classes, scaling)
+
+
+def _is_class_list(classes: Any) -> bool:
+    return (
+        isinstance(classes, list)
+        and len(classes) >= 2
+        and all(isinstance(name, str) for name in classes)
+    )
+
+
+def _n_outputs(classes: list[str] | None) -> int:
+    return 1 if classes is None or len(classes) == 2 else len(classes)

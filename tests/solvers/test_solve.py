@@ -1,0 +1,454 @@
+"""`solve` as a user meets it: options, statuses, callbacks, warm starts, kinds of input."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import pickle
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+import pyconvexnn as cx
+
+
+def problem(
+    n: int = 60, d: int = 4, P: int = 40, ratio: float = 0.1, loss: str = "squared", seed: int = 0
+) -> cx.GatedReLUProblem:
+    """Random data and Gaussian gates, at a fraction of beta_max."""
+    rng = np.random.default_rng(seed)
+    X, y = rng.standard_normal((n, d)), rng.standard_normal(n)
+    patterns = cx.sample_patterns(X, P, seed=1)
+    y = np.sign(y) if loss == "logistic" else y
+    beta = ratio * cx.GatedReLUProblem(X, y, patterns, 1.0, loss=loss).beta_max
+    return cx.GatedReLUProblem(X, y, patterns, beta, loss=loss)
+
+
+def hard_problem() -> cx.GatedReLUProblem:
+    """A problem that coordinate descent does not solve to 1e-12 in less than many seconds."""
+    return problem(n=200, d=8, P=200, ratio=1e-5)
+
+
+def assert_true_numbers(prob: cx.GatedReLUProblem, sol: cx.Solution) -> None:
+    """Objective, bound and gap are what NumPy makes of coef and dual, whatever the status."""
+    checked = cx.verify(prob, sol)
+    scale = 1e-9 * max(1.0, abs(sol.objective))
+    assert sol.objective == pytest.approx(checked.objective, abs=scale)
+    assert sol.dual_objective == pytest.approx(checked.dual_objective, abs=scale)
+    assert sol.gap == pytest.approx(checked.gap, abs=scale)
+    assert checked.infeasibility <= 1e-12
+
+
+def same(a: cx.Solution, b: cx.Solution) -> bool:
+    """Whether two solutions are identical to the last bit."""
+    return (
+        np.array_equal(a.coef.indices, b.coef.indices)
+        and a.coef.values.tobytes() == b.coef.values.tobytes()
+        and a.dual.tobytes() == b.dual.tobytes()
+        and (a.objective, a.dual_objective, a.n_iter) == (b.objective, b.dual_objective, b.n_iter)
+    )
+
+
+# --- tolerance ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+@pytest.mark.parametrize("tol", [1e-1, 1e-4, 1e-10])
+def test_tol_bounds_the_relative_gap(loss: str, tol: float) -> None:
+    prob = problem(loss=loss)
+    sol = cx.solve(prob, tol=tol)
+    assert sol.status is cx.Status.SOLVED
+    assert -1e-15 <= sol.relative_gap <= tol
+    assert cx.verify(prob, sol).relative_gap <= tol * (1 + 1e-6)
+    assert_true_numbers(prob, sol)
+
+
+def test_work_grows_with_accuracy() -> None:
+    prob = problem(ratio=0.02)
+    loose, tight = cx.solve(prob, tol=1e-2), cx.solve(prob, tol=1e-9)
+    assert loose.n_iter < tight.n_iter
+    assert tight.objective <= loose.objective
+    assert tight.dual_objective >= loose.dual_objective
+
+
+def test_a_tolerance_below_rounding_ends_too() -> None:
+    prob = problem()
+    with pytest.warns(ConvergenceWarning, match="status NUMERICAL_ERROR after") as record:
+        sol = cx.solve(prob, tol=1e-300, max_iter=10**30)
+    assert len(record) == 1
+    assert sol.status is cx.Status.NUMERICAL_ERROR
+    assert abs(sol.relative_gap) <= 1e-13
+    assert_true_numbers(prob, sol)
+
+
+# --- how a solve ends ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("max_iter", [1, 2, 15])
+def test_max_iter(max_iter: int) -> None:
+    prob = problem(ratio=0.001)
+    with pytest.warns(ConvergenceWarning) as record:
+        sol = cx.solve(prob, max_iter=max_iter, tol=1e-12)
+    assert len(record) == 1
+    assert str(record[0].message) == (
+        f"solve stopped with status MAX_ITER after {max_iter} iterations at relative gap "
+        f"{sol.relative_gap:.3g}, above tol = 1e-12; raise max_iter or time_limit, or tol, or "
+        "scale the columns of X alike"
+    )
+    assert record[0].filename == __file__
+    assert sol.status is cx.Status.MAX_ITER
+    assert sol.n_iter == max_iter
+    assert sol.relative_gap > 1e-12
+    assert_true_numbers(prob, sol)
+
+
+@pytest.mark.parametrize("time_limit", [1e-9, 0.05])
+def test_time_limit(time_limit: float) -> None:
+    prob = hard_problem()
+    start = time.perf_counter()
+    with pytest.warns(ConvergenceWarning, match="status TIME_LIMIT"):
+        sol = cx.solve(prob, tol=1e-12, time_limit=time_limit)
+    assert time.perf_counter() - start < time_limit + 1.0
+    assert sol.status is cx.Status.TIME_LIMIT
+    assert_true_numbers(prob, sol)
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3])
+def test_a_callback_that_returns_true_interrupts(calls: int) -> None:
+    prob, seen = problem(ratio=0.001), []
+
+    def callback(progress: cx.Progress) -> bool:
+        seen.append(progress)
+        return len(seen) == calls
+
+    with pytest.warns(ConvergenceWarning, match="status INTERRUPTED"):
+        sol = cx.solve(prob, tol=1e-12, callback=callback)
+    assert sol.status is cx.Status.INTERRUPTED
+    assert len(seen) == calls
+    assert (sol.objective, sol.dual_objective) == (seen[-1].objective, seen[-1].dual_objective)
+    assert_true_numbers(prob, sol)
+
+
+def test_a_solved_problem_stays_solved_when_the_callback_says_stop() -> None:
+    sol = cx.solve(problem(), tol=1e-4, callback=lambda at: at.gap <= 1e-4 * at.objective)
+    assert sol.status is cx.Status.SOLVED
+
+
+class OurError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("error", [OurError("mine"), KeyboardInterrupt(), SystemExit(3)])
+@pytest.mark.parametrize("calls", [1, 3])
+def test_what_a_callback_raises_is_raised(error: BaseException, calls: int) -> None:
+    count = itertools.count(1)
+
+    def callback(progress: cx.Progress) -> None:
+        if next(count) == calls:
+            raise error
+
+    with pytest.raises(type(error)) as raised:
+        cx.solve(problem(ratio=0.001), tol=1e-12, callback=callback)
+    assert raised.value is error
+    assert next(count) == calls + 1  # it was not called again
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+@pytest.mark.parametrize("ratio", [2.0, 0.2, 0.005])
+def test_progress_is_monotone_and_is_the_history(loss: str, ratio: float) -> None:
+    seen: list[cx.Progress] = []
+    sol = cx.solve(problem(loss=loss, ratio=ratio), tol=1e-9, callback=seen.append)
+    assert tuple(seen) == sol.history
+    assert len(seen) >= (1 if ratio > 1 else 2)
+    for before, after in itertools.pairwise(seen):
+        assert after.objective <= before.objective * (1 + 1e-13)
+        assert after.dual_objective >= before.dual_objective
+        assert after.iteration > before.iteration
+        assert after.seconds >= before.seconds
+    for at in seen:
+        assert type(at.iteration) is int
+        assert type(at.active) is int
+        assert at.gap >= -1e-13 * at.objective
+    first, last = seen[0], seen[-1]
+    assert (first.iteration, first.active) == (0, 0)
+    assert first.objective == pytest.approx(sol.objective_at_zero, rel=1e-14)
+    assert last == (sol.n_iter, sol.objective, sol.dual_objective, len(sol.active), last.seconds)
+    assert 0 <= last.seconds <= sol.solve_time
+
+
+def test_the_callback_does_not_change_the_result() -> None:
+    prob = problem()
+    assert same(cx.solve(prob), cx.solve(prob, callback=lambda progress: None))
+
+
+# --- warm starts --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "form", [lambda sol: sol, lambda sol: sol.coef, lambda sol: sol.coef.to_dense()]
+)
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+def test_a_warm_start_at_the_optimum_ends_at_once(form: Any, loss: str) -> None:
+    prob = problem(loss=loss)
+    sol = cx.solve(prob, tol=1e-10)
+    again = cx.solve(prob, tol=1e-8, warm_start=form(sol))
+    assert again.n_iter == 0
+    assert again.objective == pytest.approx(sol.objective, rel=1e-14)
+    assert_true_numbers(prob, again)
+
+
+def test_a_warm_start_saves_work_and_leads_to_the_same_optimum() -> None:
+    prob, near = problem(ratio=0.02), problem(ratio=0.021)
+    cold = cx.solve(prob, tol=1e-8)
+    warm = cx.solve(prob, tol=1e-8, warm_start=cx.solve(near, tol=1e-8))
+    assert warm.n_iter < cold.n_iter
+    assert warm.objective == pytest.approx(cold.objective, rel=1e-7)
+
+
+def test_a_warm_start_is_not_changed() -> None:
+    prob = problem()
+    start = np.random.default_rng(0).standard_normal((40, 4)) * 1e-3
+    sparse = cx.SparseBlocks.from_dense(start)
+    copies = start.copy(), sparse.values.copy()
+    cx.solve(prob, warm_start=start)
+    cx.solve(prob, warm_start=sparse)
+    np.testing.assert_array_equal(start, copies[0])
+    np.testing.assert_array_equal(sparse.values, copies[1])
+
+
+@pytest.mark.parametrize("size", [1.0, 1e8, 1e100, 1e200])
+def test_a_bad_warm_start_does_no_harm(size: float) -> None:
+    prob = problem()
+    expected = cx.solve(prob, tol=1e-8)
+    far = size * np.random.default_rng(0).standard_normal((40, 4))
+    sol = cx.solve(prob, tol=1e-8, warm_start=far)
+    assert sol.status is cx.Status.SOLVED
+    assert sol.history[0].objective <= sol.objective_at_zero
+    assert sol.objective == pytest.approx(expected.objective, rel=1e-7)
+    assert same(sol, expected)
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+def test_zero_from_beta_max_on(loss: str) -> None:
+    prob = problem(loss=loss)
+    at_beta = {
+        factor: cx.GatedReLUProblem(
+            prob.X, prob.y, prob.patterns, factor * prob.beta_max, loss=loss
+        )
+        for factor in (1 + 1e-12, 3.0, 1e12, 0.99)
+    }
+    dense = np.full((40, 4), 0.01)
+    for factor in (1 + 1e-12, 3.0, 1e12):
+        for start in (None, dense, cx.solve(prob)):
+            sol = cx.solve(at_beta[factor], warm_start=start)
+            assert len(sol.active) == 0
+            assert not sol.coef.to_dense().any()
+            assert sol.coef.shape == (40, 4)
+            assert sol.n_iter == 0
+            assert sol.status is cx.Status.SOLVED
+            assert sol.relative_gap == pytest.approx(0.0, abs=1e-12)
+            assert_true_numbers(at_beta[factor], sol)
+    for start in (None, dense):
+        sol = cx.solve(at_beta[0.99], tol=1e-9, warm_start=start)
+        assert len(sol.active) >= 1
+        assert sol.objective < sol.objective_at_zero * (1 - 1e-9)
+
+
+def test_without_targets_the_answer_is_zero() -> None:
+    prob = problem()
+    sol = cx.solve(cx.GatedReLUProblem(prob.X, np.zeros(60), prob.patterns, 1e-3))
+    assert (sol.objective, sol.dual_objective, sol.relative_gap) == (0.0, 0.0, 0.0)
+    assert sol.status is cx.Status.SOLVED
+    assert len(sol.active) == 0
+
+
+# --- the same answer ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+def test_two_runs_and_any_number_of_threads_give_the_same_bits(loss: str) -> None:
+    prob = problem(n=130, d=9, P=600, ratio=0.05, loss=loss)
+    first = cx.solve(prob, tol=1e-7)
+    assert same(first, cx.solve(prob, tol=1e-7))
+    for threads in (1, 2, 3, -1):
+        assert same(first, cx.solve(prob, tol=1e-7, threads=threads)), threads
+    assert same(first, cx.solve(copy.deepcopy(prob), tol=1e-7))
+    assert same(first, cx.solve(pickle.loads(pickle.dumps(prob)), tol=1e-7))
+
+
+def test_auto_is_coordinate_descent() -> None:
+    prob = problem()
+    assert same(cx.solve(prob), cx.solve(prob, solver="auto"))
+    assert same(cx.solve(prob), cx.solve(prob, solver="cd"))
+
+
+KINDS: dict[str, Any] = {
+    "float32": lambda a: a.astype(np.float32),
+    "int": lambda a: a.astype(int),
+    "uint8 offset": lambda a: (a + 8).astype(np.uint8).astype(int) - 8,
+    "list": lambda a: a.tolist(),
+    "strided": lambda a: np.repeat(a, 2, axis=0)[::2],
+    "columns strided": lambda a: np.repeat(a, 3, axis=-1)[..., ::3] if a.ndim == 2 else a,
+    "reversed": lambda a: a[::-1].copy()[::-1],
+    "fortran": np.asfortranarray,
+    "read-only": lambda a: np.frombuffer(a.tobytes()).reshape(a.shape),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kinds_of_input_give_the_same_bits(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(-8, 9, (50, 3)).astype(float), rng.integers(-8, 9, 50).astype(float)
+    patterns, change = cx.sample_patterns(X, 20), KINDS[kind]
+    before = X.copy(), y.copy()
+    expected = cx.solve(cx.GatedReLUProblem(X, y, patterns, 20.0))
+    assert same(cx.solve(cx.GatedReLUProblem(change(X), change(y), patterns, 20)), expected)
+    np.testing.assert_array_equal(X, before[0])
+    np.testing.assert_array_equal(y, before[1])
+
+
+def test_a_solution_stays_what_it_is() -> None:
+    prob = problem()
+    sol = cx.solve(prob)
+    kept = copy.deepcopy(sol)
+    pickled = pickle.loads(pickle.dumps(sol))
+    cx.solve(problem(seed=1))
+    assert same(sol, kept)
+    assert same(sol, pickled)
+    assert pickled.history == sol.history
+    assert pickled.status is sol.status
+    assert_true_numbers(prob, pickled)
+
+
+def test_types_of_the_fields() -> None:
+    sol = cx.solve(problem())
+    for name in ("objective", "dual_objective", "objective_at_zero", "solve_time", "gap"):
+        assert type(getattr(sol, name)) is float, name
+    assert type(sol.relative_gap) is float
+    assert type(sol.n_iter) is int
+    assert sol.dual.shape == (60,)
+    assert sol.active.dtype == np.int64
+    assert np.all(np.diff(sol.active) > 0)
+    assert np.all(np.linalg.norm(sol.coef.values, axis=1) > 0)
+
+
+# --- options ------------------------------------------------------------------------------------
+
+
+def test_verbose_shows_a_bar_and_still_calls_the_callback(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    seen: list[cx.Progress] = []
+    prob = problem()
+    quiet = cx.solve(prob)
+    assert capsys.readouterr() == ("", "")
+    shown = cx.solve(prob, verbose=1, callback=seen.append)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "solve" in err
+    assert "gap=" in err
+    assert tuple(seen) == shown.history
+    assert same(quiet, shown)
+    with pytest.raises(OurError):
+        cx.solve(prob, verbose=2, callback=raises_ours)
+
+
+def raises_ours(progress: cx.Progress) -> None:
+    raise OurError
+
+
+KNOWN = "auto, cd, newton, fista"
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"prob": None}, TypeError, "`prob` must be a GatedReLUProblem, got NoneType"),
+        ({"solver": "lbfgs"}, ValueError, f"`solver` must be one of {KNOWN}; got 'lbfgs'"),
+        ({"solver": None}, ValueError, f"`solver` must be one of {KNOWN}; got None"),
+        (
+            {"solver": "newton"},
+            NotImplementedError,
+            "`solver` = 'newton' is not available yet; available: auto, cd",
+        ),
+        (
+            {"solver": "fista"},
+            NotImplementedError,
+            "`solver` = 'fista' is not available yet; available: auto, cd",
+        ),
+        ({"tol": 0}, ValueError, "`tol` must be > 0, got 0.0"),
+        ({"tol": -1e-3}, ValueError, "`tol` must be > 0, got -0.001"),
+        ({"tol": float("nan")}, ValueError, "`tol` must be finite, got nan"),
+        ({"tol": "1e-3"}, TypeError, "`tol` must be a real number, got '1e-3'"),
+        ({"max_iter": 0}, ValueError, "`max_iter` must be >= 1, got 0"),
+        ({"max_iter": 10.0}, TypeError, "`max_iter` must be an integer, got 10.0"),
+        ({"time_limit": 0}, ValueError, "`time_limit` must be > 0, got 0.0"),
+        ({"time_limit": -1.0}, ValueError, "`time_limit` must be > 0, got -1.0"),
+        ({"time_limit": "1"}, TypeError, "`time_limit` must be a real number, got '1'"),
+        ({"threads": 0}, ValueError, "`threads` must be >= 1, or -1 for all cores, got 0"),
+        ({"threads": -2}, ValueError, "`threads` must be >= 1, or -1 for all cores, got -2"),
+        ({"threads": 1.5}, TypeError, "`threads` must be an integer or None, got 1.5"),
+        ({"callback": 3}, TypeError, "`callback` must be callable or None, got 3"),
+        ({"verbose": -1}, ValueError, "`verbose` must be >= 0, got -1"),
+        ({"verbose": "yes"}, TypeError, "`verbose` must be an integer, got 'yes'"),
+        (
+            {"warm_start": np.ones((3, 4))},
+            ValueError,
+            "`warm_start` must have shape (40, 4), got (3, 4)",
+        ),
+        (
+            {"warm_start": cx.SparseBlocks.from_dense(np.ones((40, 3)))},
+            ValueError,
+            "`warm_start` must have shape (40, 4), got (40, 3)",
+        ),
+        (
+            {"warm_start": np.full((40, 4), np.inf)},
+            ValueError,
+            "`warm_start` must be finite, got NaN or infinity",
+        ),
+        (
+            {"warm_start": "zero"},
+            TypeError,
+            "`warm_start` must hold real numbers, got dtype <U4",
+        ),
+        (
+            {"warm_start": np.full((40, 4), 1j)},
+            TypeError,
+            "`warm_start` must hold real numbers, got dtype complex128",
+        ),
+    ],
+)
+def test_wrong_options(options: dict[str, Any], kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind) as error:
+        cx.solve(**{"prob": problem(), **options})
+    assert type(error.value) is kind
+    assert str(error.value) == message
+
+
+def test_a_solution_of_another_problem_is_no_warm_start() -> None:
+    with pytest.raises(
+        ValueError, match=r"^`warm_start` must have shape \(40, 4\), got \(10, 4\)$"
+    ):
+        cx.solve(problem(), warm_start=cx.solve(problem(P=10)))
+
+
+def test_options_go_by_keyword() -> None:
+    with pytest.raises(TypeError, match="positional"):
+        cx.solve(problem(), "cd")  # type: ignore[call-arg]
+
+
+def test_numbers_of_numpy_are_taken() -> None:
+    prob = problem()
+    plain = cx.solve(prob, tol=1e-7, max_iter=500, time_limit=60, threads=1, verbose=0)
+    again = cx.solve(
+        prob,
+        tol=np.float32(1e-7),  # type: ignore[arg-type]
+        max_iter=np.int64(500),  # type: ignore[arg-type]
+        time_limit=np.array(60.0),  # type: ignore[arg-type]
+        threads=np.uint8(1),  # type: ignore[arg-type]
+        verbose=np.int8(0),  # type: ignore[arg-type]
+    )
+    assert again.objective == pytest.approx(plain.objective, rel=1e-7)

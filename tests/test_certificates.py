@@ -1,0 +1,179 @@
+"""Verification from raw data, which must see through a wrong solution; the certificate object."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pyconvexnn as cx
+from pyconvexnn.problems import gated_relu
+
+LOSSES = ["squared", "logistic"]
+
+
+def random_problem(loss: str = "squared", beta: float | None = None) -> cx.GatedReLUProblem:
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((70, 4)), rng.standard_normal(70)
+    return cx.GatedReLUProblem(
+        X,
+        np.sign(y) if loss == "logistic" else y,
+        cx.sample_patterns(X, 30),
+        beta or 2.0,
+        loss=loss,
+        sample_weight=rng.integers(0, 3, 70),
+        pattern_weight=rng.uniform(0.5, 2, 30),
+    )
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("tol", [1e-2, 1e-9])
+def test_verify_recomputes_every_number(loss: str, tol: float) -> None:
+    prob = random_problem(loss)
+    sol = cx.solve(prob, tol=tol)
+    checked = cx.verify(prob, sol)
+
+    dense, s, v = prob.patterns.to_dense(), prob.sample_weight, sol.dual
+    f = sum((d * (prob.X @ u) for d, u in zip(dense, sol.coef.to_dense(), strict=True)), 0.0 * v)
+    penalty = prob.pattern_weight @ np.linalg.norm(sol.coef.to_dense(), axis=1)
+    on = s > 0
+    if loss == "squared":
+        value = s @ (f - prob.y) ** 2 / 2
+        dual = v @ prob.y - np.sum(v[on] ** 2 / s[on]) / 2
+    else:
+        value = s @ np.log1p(np.exp(-prob.y * f))
+        p = (prob.y * v)[on] / s[on]
+        dual = -s[on] @ (p * np.log(p) + (1 - p) * np.log(1 - p))
+    objective = value + prob.beta * penalty
+    assert checked.objective == pytest.approx(objective, rel=1e-12)
+    assert checked.dual_objective == pytest.approx(dual, rel=1e-12)
+    assert checked.gap == checked.objective - checked.dual_objective
+    assert checked.relative_gap == checked.gap / checked.objective
+    assert checked.relative_gap <= tol * (1 + 1e-9)
+    prices = [
+        np.linalg.norm(prob.X.T @ (d * v)) / (w * prob.beta)
+        for d, w in zip(dense, prob.pattern_weight, strict=True)
+    ]
+    assert checked.infeasibility == pytest.approx(max(0.0, max(prices) - 1), abs=1e-14)
+    assert checked.infeasibility <= 1e-12
+    assert all(type(number) is float for number in checked)
+    names = ("objective", "dual_objective", "gap", "relative_gap", "infeasibility")
+    assert checked._fields == names
+
+
+def test_verify_believes_nothing_that_the_solution_says() -> None:
+    prob = random_problem()
+    sol = cx.solve(prob, tol=1e-9)
+    true = cx.verify(prob, sol)
+    liar = dataclasses.replace(
+        sol, objective=0.0, dual_objective=1e9, objective_at_zero=1e-9, n_iter=0, history=()
+    )
+    assert cx.verify(prob, liar) == true
+
+    too_large = cx.verify(prob, dataclasses.replace(sol, dual=1.01 * sol.dual))
+    assert too_large.infeasibility == pytest.approx(0.01, abs=1e-6)
+    elsewhere = dataclasses.replace(sol, coef=cx.SparseBlocks.from_dense(2 * sol.coef.to_dense()))
+    assert cx.verify(prob, elsewhere).objective > true.objective
+    assert cx.verify(prob, elsewhere).relative_gap > 1e-2
+    nothing = dataclasses.replace(
+        sol, coef=cx.SparseBlocks.from_dense(np.zeros((30, 4))), dual=np.zeros(70)
+    )
+    at_zero = prob.sample_weight @ prob.y**2 / 2
+    assert cx.verify(prob, nothing) == pytest.approx((at_zero, 0.0, at_zero, 1.0, 0.0))
+
+
+def test_verify_of_a_dual_point_outside_the_domain_of_the_loss() -> None:
+    prob = random_problem("logistic")
+    sol = cx.solve(prob)
+    outside = cx.verify(prob, dataclasses.replace(sol, dual=-sol.dual))
+    assert outside.dual_objective == -math.inf
+    assert outside.gap == outside.relative_gap == math.inf
+
+
+def test_verify_uses_no_compiled_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    prob = random_problem()
+    sol = cx.solve(prob)
+    expected = cx.verify(prob, sol)
+    monkeypatch.setattr(gated_relu, "_core", None)
+    assert cx.verify(prob, sol) == expected
+
+
+@pytest.mark.parametrize("beta", [1e-20, 1e-100, 1e-300])
+def test_verify_next_to_a_tiny_beta(beta: float) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((10, 20))  # the data can be fitted exactly
+    prob = cx.GatedReLUProblem(X, rng.standard_normal(10), cx.sample_patterns(X, 5), beta)
+    sol = cx.solve(prob, tol=1e-6)
+    checked = cx.verify(prob, sol)
+    assert checked.objective == pytest.approx(sol.objective, abs=1e-20)
+    assert 0 <= checked.dual_objective <= checked.objective
+    assert checked.relative_gap <= 1e-6 * (1 + 1e-9)
+
+
+def test_verify_wrong_arguments() -> None:
+    prob = random_problem()
+    sol = cx.solve(prob)
+    short = dataclasses.replace(sol, dual=sol.dual[:-1])
+    few = dataclasses.replace(sol, coef=cx.SparseBlocks.from_dense(np.ones((3, 4))))
+    nan = dataclasses.replace(sol, dual=sol.dual * np.nan)
+    cases: list[tuple[Any, Any, type[Exception], str]] = [
+        (sol, sol, TypeError, "`prob` must be a GatedReLUProblem, got Solution"),
+        (prob, None, TypeError, "`sol` must be a Solution, got NoneType"),
+        (prob, short, ValueError, "`v` must have 70 entries, got 69"),
+        (prob, few, ValueError, "`coef` must have shape (30, 4), got (3, 4)"),
+        (prob, nan, ValueError, "`v` must be finite, got NaN"),
+    ]
+    for first, second, kind, message in cases:
+        with pytest.raises(kind) as error:
+            cx.verify(first, second)
+        assert str(error.value) == message
+
+
+# --- the certificate ----------------------------------------------------------------------------
+
+
+def certificate(objective: float, lower_bound: float, rtol: float = 1e-4) -> cx.Certificate:
+    return cx.Certificate(objective, lower_bound, "patterns", rtol, np.array([0.5, -0.5]))
+
+
+@pytest.mark.parametrize(
+    ("objective", "bound", "relative", "optimal"),
+    [
+        (8.0, 6.0, 0.25, False),
+        (8.0, 8.0, 0.0, True),
+        (8.0, 8.0 * (1 - 1e-5), 1e-5, True),
+        (8.0, 8.0 * (1 - 1e-3), 1e-3, False),
+        (-8.0, -10.0, 0.25, False),
+        (0.0, 0.0, 0.0, True),
+        (0.0, -1e-30, math.inf, False),
+        (5.0, -math.inf, math.inf, False),
+        (5.0, 5.0 + 1e-12, 0.0, True),  # the bound may exceed the objective by rounding
+    ],
+)
+def test_certificates(objective: float, bound: float, relative: float, optimal: bool) -> None:
+    cert = certificate(objective, bound)
+    assert cert.gap == objective - bound
+    assert cert.relative_gap == pytest.approx(relative, abs=1e-11)
+    assert cert.is_optimal is optimal
+
+
+def test_optimal_means_at_most_rtol() -> None:
+    assert certificate(1.0, 0.75, rtol=0.25).is_optimal
+    assert not certificate(1.0, 0.75, rtol=0.2499).is_optimal
+
+
+def test_a_certificate_is_frozen_and_pickles() -> None:
+    cert = certificate(2.0, 1.5)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        cert.lower_bound = 2.0  # type: ignore[misc]
+    assert repr(cert) == (
+        "Certificate(objective=2.0, lower_bound=1.5, method='patterns', rtol=0.0001)"
+    )
+    for other in (copy.deepcopy(cert), pickle.loads(pickle.dumps(cert))):
+        assert repr(other) == repr(cert)
+        np.testing.assert_array_equal(other.dual, cert.dual)

@@ -1,0 +1,182 @@
+"""Losses against the formulas written with the math module, and Fenchel's inequality."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
+
+from pyconvexnn._typing import FloatArray
+from pyconvexnn.losses import Logistic, Loss, Squared, get_loss
+
+ONE = np.ones(1)
+FORMULA: dict[str, Callable[[float, float], float]] = {
+    "squared": lambda f, y: (f - y) ** 2 / 2,
+    "logistic": lambda f, y: math.log(1 + math.exp(-y * f)),
+}
+LOSSES = [Squared(), Logistic()]
+NAMES = ["squared", "logistic"]
+FIT = st.floats(-20, 20)
+WEIGHT = st.floats(0.01, 10)
+
+
+def targets(loss: Loss, number: float) -> float:
+    """Some target of the loss."""
+    return number if loss.name == "squared" else math.copysign(1.0, number)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=NAMES)
+@given(f=st.lists(FIT, min_size=3, max_size=3), y=st.floats(-5, 5), s=WEIGHT)
+def test_value_is_the_weighted_sum_of_the_formula(
+    loss: Loss, f: list[float], y: float, s: float
+) -> None:
+    y = targets(loss, y)
+    weights = [s, 2 * s, 0.0]
+    expected = sum(w * FORMULA[loss.name](x, y) for w, x in zip(weights, f, strict=True))
+    value = loss.value(np.array(f), np.full(3, y), np.array(weights))
+    assert value == pytest.approx(expected, rel=1e-12, abs=1e-14)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=NAMES)
+@given(f=st.floats(-8, 8), y=st.floats(-5, 5), s=WEIGHT)
+def test_gradient_is_the_slope_of_the_value(loss: Loss, f: float, y: float, s: float) -> None:
+    h, y = 1e-5, targets(loss, y)
+    formula = FORMULA[loss.name]
+    slope = s * (formula(f + h, y) - formula(f - h, y)) / (2 * h)
+    gradient = loss.gradient(np.array([f]), np.array([y]), np.array([s]))
+    assert gradient.shape == (1,)
+    assert gradient[0] == pytest.approx(slope, rel=1e-8, abs=1e-8)
+
+
+@pytest.mark.parametrize(("loss", "v"), [(LOSSES[0], 1.7), (LOSSES[0], -0.3), (LOSSES[1], 0.3)])
+@pytest.mark.parametrize("s", [1.0, 0.5, 3.0])
+def test_dual_objective_is_the_conjugate(loss: Loss, v: float, s: float) -> None:
+    # D(v) = -s l*(-v / s) = min_f  s l(f) + v f
+    least = minimize_scalar(lambda f: s * FORMULA[loss.name](f, 1.0) + v * f, bracket=(-1.0, 1.0))
+    dual = loss.dual_objective(np.array([v]), ONE, np.array([s]))
+    assert dual == pytest.approx(least.fun, rel=1e-9)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=NAMES)
+@given(f=FIT, g=FIT, y=st.floats(-5, 5), s=WEIGHT)
+def test_fenchel_inequality_with_equality_at_the_gradient(
+    loss: Loss, f: float, g: float, y: float, s: float
+) -> None:
+    fit, other, weight = np.array([f]), np.array([g]), np.array([s])
+    target = np.array([targets(loss, y)])
+    v = -loss.gradient(fit, target, weight)
+    dual = loss.dual_objective(v, target, weight)
+    scale = 1 + abs(dual) + abs(v[0] * g) + abs(v[0] * f)
+    assert loss.value(other, target, weight) + v[0] * g >= dual - 1e-11 * scale
+    assert loss.value(fit, target, weight) + v[0] * f == pytest.approx(dual, abs=1e-11 * scale)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=NAMES)
+def test_dual_objective_of_zero_is_zero(loss: Loss) -> None:
+    assert loss.dual_objective(np.zeros(4), np.array([1.0, -1.0, 1.0, 1.0]), np.ones(4)) == 0.0
+
+
+def test_known_values() -> None:
+    y = np.array([1.0, -1.0])
+    assert Squared().value(np.array([3.0, 0.0]), y, np.array([2.0, 1.0])) == 4.5
+    np.testing.assert_array_equal(Squared().gradient(np.array([3.0, 0.0]), y, 2 * y**2), [4.0, 2.0])
+    assert Squared().dual_objective(y, y, np.ones(2)) == 1.0
+    zero = np.zeros(2)
+    assert Logistic().value(zero, y, np.ones(2)) == pytest.approx(2 * math.log(2), rel=1e-15)
+    np.testing.assert_array_equal(Logistic().gradient(zero, y, np.ones(2)), -y / 2)
+    # At v = y / 2 the entropy has its maximum.
+    assert Logistic().dual_objective(y / 2, y, np.ones(2)) == pytest.approx(2 * math.log(2))
+
+
+@pytest.mark.parametrize("size", [40.0, 800.0, 1e5, 1e200])
+def test_logistic_does_not_overflow(size: float) -> None:
+    f, y = np.array([size, size]), np.array([1.0, -1.0])
+    right, wrong = (Logistic().value(f[i : i + 1], y[i : i + 1], ONE) for i in (0, 1))
+    assert 0.0 <= right <= 1e-17
+    assert wrong == pytest.approx(size, rel=1e-15)
+    gradient = Logistic().gradient(f, y, np.ones(2))
+    assert -1e-17 <= gradient[0] <= 0.0
+    assert gradient[1] == 1.0
+
+
+@pytest.mark.parametrize("s", [1.0, 1e-3, 7.0])
+def test_logistic_dual_domain(s: float) -> None:
+    y, weight = -ONE, np.array([s])
+
+    def dual(p: float) -> float:
+        return Logistic().dual_objective(s * y * p, y, weight)
+
+    assert dual(1.0) == 0.0
+    assert dual(0.0) == 0.0
+    # A p that is 1 up to the rounding of s p / s still counts as 1.
+    assert dual(1.0 + 2 * np.finfo(float).eps) == 0.0
+    assert dual(1.0 + 1e-12) == -np.inf
+    assert dual(-1e-12) == -np.inf
+    expected = -s * (0.25 * math.log(0.25) + 0.75 * math.log(0.75))
+    assert dual(0.25) == pytest.approx(expected, rel=1e-14)
+
+
+@pytest.mark.parametrize("bad", [0.0, 0.5, 2.0, -1.0000001])
+def test_logistic_targets_are_signs(bad: float) -> None:
+    Logistic().check_targets(np.array([1.0, -1.0]))
+    Squared().check_targets(np.array([bad]))
+    with pytest.raises(ValueError, match="must") as error:
+        Logistic().check_targets(np.array([1.0, bad, -1.0]), "targets")
+    assert str(error.value) == (
+        f"`targets` must hold only -1 and +1 for loss 'logistic', got {bad}"
+    )
+
+
+def test_get_loss() -> None:
+    for loss in LOSSES:
+        assert get_loss(loss) is loss
+        assert get_loss(loss.name) == loss
+        assert pickle.loads(pickle.dumps(loss)) == loss
+    assert get_loss("squared") != get_loss("logistic")
+
+
+KNOWN = "squared, logistic, huber, squared_hinge, hinge, poisson, cross_entropy"
+
+
+@pytest.mark.parametrize(
+    ("loss", "kind", "message"),
+    [
+        ("mse", ValueError, f"`loss` must be one of {KNOWN}; got 'mse'"),
+        ("Squared", ValueError, f"`loss` must be one of {KNOWN}; got 'Squared'"),
+        (None, ValueError, f"`loss` must be one of {KNOWN}; got None"),
+        (1, ValueError, f"`loss` must be one of {KNOWN}; got 1"),
+        (Squared, ValueError, f"`loss` must be one of {KNOWN}; got {Squared!r}"),
+        (
+            "huber",
+            NotImplementedError,
+            "`loss` = 'huber' is not available yet; available: squared, logistic",
+        ),
+        (
+            "cross_entropy",
+            NotImplementedError,
+            "`loss` = 'cross_entropy' is not available yet; available: squared, logistic",
+        ),
+    ],
+)
+def test_unknown_losses(loss: Any, kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind) as error:
+        get_loss(loss)
+    assert str(error.value) == message
+
+
+def test_arrays_are_not_changed() -> None:
+    f, y, s = np.array([0.5, -2.0]), np.array([1.0, -1.0]), np.array([1.0, 2.0])
+    before = [a.copy() for a in (f, y, s)]
+    for loss in LOSSES:
+        v: FloatArray = -loss.gradient(f, y, s)
+        loss.value(f, y, s)
+        loss.dual_objective(v, y, s)
+    for array, copy in zip((f, y, s), before, strict=True):
+        np.testing.assert_array_equal(array, copy)
