@@ -86,6 +86,9 @@ class Certificate:
         "patterns": against the gated networks whose gates come from one pattern set.
     rtol : float
         Relative gap at which `is_optimal` is said.
+    objective_at_zero : float
+        Objective of the network without neurons, which the relative gap refers to when the
+        objective vanishes.
     dual : (n,) or (n, K) float64
         The dual point v; K columns for K outputs, whose objectives and bounds are summed.
     """
@@ -95,6 +98,7 @@ class Certificate:
     method: str
     rtol: float
     dual: FloatArray = field(repr=False)
+    objective_at_zero: float = field(default=0.0, repr=False)
 
     @property
     def gap(self) -> float:
@@ -103,8 +107,8 @@ class Certificate:
 
     @property
     def relative_gap(self) -> float:
-        """``gap / |objective|``."""
-        return relative_gap(self.objective, self.lower_bound, 0.0)
+        """``gap / max(|objective|, 1e-10 objective at zero)``."""
+        return relative_gap(self.objective, self.lower_bound, self.objective_at_zero)
 
     @property
     def is_optimal(self) -> bool:

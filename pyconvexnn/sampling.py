@@ -113,7 +113,7 @@ def sample_patterns(
     packed, gates = _allocate(wanted, len(zero_rows), X.shape[1])
     seen: set[bytes] = set()
     found = drawn = 0
-    while found < wanted and len(seen) < n_cells and drawn < _DRAWS_PER_PATTERN * n_patterns:
+    while found < wanted and len(seen) < n_cells and drawn < _DRAWS_PER_PATTERN * wanted:
         batch = to_gates(rng.standard_normal((_BATCH, X.shape[1])))
         drawn += _BATCH
         for words, gate in zip(_core.sign_patterns(X, batch), batch, strict=True):

@@ -10,6 +10,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
+# An editable install puts a finder into sys.meta_path that would supply the compiled part.
+WITHOUT_EDITABLE = """
+import sys
+sys.meta_path[:] = [f for f in sys.meta_path if "editable" not in repr(f).lower()]
+"""
+
+
 def python(code: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=False
@@ -42,17 +49,10 @@ def test_missing_compiled_part_is_one_clear_sentence(tmp_path: Path) -> None:
         tmp_path / "pyconvexnn",
         ignore=shutil.ignore_patterns("*.so", "__pycache__"),
     )
-    done = python("import pyconvexnn", cwd=tmp_path)
-    assert done.returncode == 1
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("ImportError: pyconvexnn's compiled part `_core` is missing")
-    assert "pip install -e ." in last
-    module = subprocess.run(
-        [sys.executable, "-m", "pyconvexnn", "config"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert module.returncode != 0
-    assert "compiled part `_core` is missing" in module.stderr.strip().splitlines()[-1]
+    run_module = "import runpy; runpy.run_module('pyconvexnn', run_name='__main__')"
+    for code in ("import pyconvexnn", run_module):
+        done = python(WITHOUT_EDITABLE + code, cwd=tmp_path)
+        assert done.returncode == 1
+        last = done.stderr.strip().splitlines()[-1]
+        assert last.startswith("ImportError: pyconvexnn's compiled part `_core` is missing")
+        assert "pip install -e ." in last

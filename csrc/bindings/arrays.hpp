@@ -24,8 +24,9 @@ using Words = py::array_t<std::uint64_t, py::array::c_style>;
 using Indices = py::array_t<std::int64_t, py::array::c_style>;
 
 inline void require(bool holds, const std::string& rule) {
-    if (!holds)
+    if (!holds) {
         throw std::invalid_argument(rule);
+    }
 }
 
 // (n, d) in Fortran order: the matrix itself.

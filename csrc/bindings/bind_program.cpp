@@ -33,8 +33,9 @@ RowMajorMatrix masked_adjoint_listed(const FortranMatrix& X, const Words& packed
     PythonMonitor monitor;
     run_released(monitor, [&](Monitor& asked) {
         for (std::size_t k = 0; k < listed.size(); ++k) {
-            if (asked.stop_requested())
+            if (asked.stop_requested()) {
                 return false;
+            }
             adjoint_block(A, listed[k], residual, masked, {rows + k * A.width(), A.width()});
         }
         return true;

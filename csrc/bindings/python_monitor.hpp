@@ -20,23 +20,28 @@ public:
     explicit PythonMonitor(py::object callback = py::none()) : callback_(std::move(callback)) {}
 
     bool stop_requested() override {
-        if (error_)
+        if (error_) {
             return true;
+        }
         const auto now = Clock::now();
-        if (now < next_look_)
+        if (now < next_look_) {
             return false;
+        }
         next_look_ = now + std::chrono::milliseconds(100);
         const py::gil_scoped_acquire gil;
-        if (PyErr_CheckSignals() != 0)
+        if (PyErr_CheckSignals() != 0) {
             error_.emplace();
+        }
         return error_.has_value();
     }
 
     bool report(const Progress& progress) override {
-        if (error_)
+        if (error_) {
             return true;
-        if (callback_.is_none())
+        }
+        if (callback_.is_none()) {
             return false;
+        }
         const py::gil_scoped_acquire gil;
         try {
             return callback_(progress.iteration, progress.objective, progress.dual_objective,
@@ -49,8 +54,9 @@ public:
     }
 
     void rethrow() {
-        if (error_)
+        if (error_) {
             throw py::error_already_set(std::move(*error_));
+        }
     }
 
 private:

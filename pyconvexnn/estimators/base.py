@@ -37,6 +37,7 @@ def with_intercept(X: FloatArray, scaling: float | None) -> FloatArray:
     data[:, : X.shape[1]] = X
     if scaling is not None:
         data[:, -1] = scaling
+    data.flags.writeable = False  # so that nobody below copies it
     return as_matrix(data, "X")
 
 
@@ -221,6 +222,7 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
             method="patterns",
             rtol=self.tol,
             dual=duals[0] if len(duals) == 1 else np.column_stack(duals),
+            objective_at_zero=sum(sol.objective_at_zero for sol in solutions),
         )
 
     def _set_mlp_attributes(self, n_features: int) -> None:

@@ -84,11 +84,15 @@ bool sign_patterns(MatrixView<const double> X, MatrixView<const double> gates,
             std::uint64_t words[kGates];
             for (std::size_t w = 0; w < full_words; ++w) {
                 tile_signs(X.data + w * kRows, X.stride, d, group, words);
-                for (std::size_t q = 0; q < kGates; ++q) out[q][w] = words[q];
+                for (std::size_t q = 0; q < kGates; ++q) {
+                    out[q][w] = words[q];
+                }
             }
             if (tail_rows != 0) {
                 tile_signs(tail.data(), kRows, d, group, words);
-                for (std::size_t q = 0; q < kGates; ++q) out[q][full_words] = words[q] & tail_mask;
+                for (std::size_t q = 0; q < kGates; ++q) {
+                    out[q][full_words] = words[q] & tail_mask;
+                }
             }
         }
     };

@@ -11,12 +11,15 @@ void portable_dgemm(char*, char*, int* m, int* n, int* k, double*, double* a, in
                     int* ldb, double* beta, double* c, int* ldc) {
     for (int j = 0; j < *n; ++j) {
         double* cj = c + static_cast<std::ptrdiff_t>(j) * *ldc;
-        if (*beta == 0.0)
+        if (*beta == 0.0) {
             std::fill(cj, cj + *m, 0.0);
+        }
         for (int l = 0; l < *k; ++l) {
             const double b_lj = b[l + static_cast<std::ptrdiff_t>(j) * *ldb];
             const double* al = a + static_cast<std::ptrdiff_t>(l) * *lda;
-            for (int i = 0; i < *m; ++i) cj[i] += al[i] * b_lj;
+            for (int i = 0; i < *m; ++i) {
+                cj[i] += al[i] * b_lj;
+            }
         }
     }
 }

@@ -30,8 +30,9 @@ bool parallel_for(std::size_t count, std::size_t chunk, std::size_t threads, Mon
         try {
             while (!stop.load(std::memory_order_relaxed)) {
                 const std::size_t begin = next.fetch_add(chunk, std::memory_order_relaxed);
-                if (begin >= count)
+                if (begin >= count) {
                     return;
+                }
                 if (asked != nullptr && asked->stop_requested()) {
                     stop = true;
                     return;
@@ -40,8 +41,9 @@ bool parallel_for(std::size_t count, std::size_t chunk, std::size_t threads, Mon
             }
         } catch (...) {
             const std::lock_guard<std::mutex> lock(error_mutex);
-            if (!error)
+            if (!error) {
                 error = std::current_exception();
+            }
             stop = true;
         }
     };
@@ -50,14 +52,19 @@ bool parallel_for(std::size_t count, std::size_t chunk, std::size_t threads, Mon
     const std::size_t helpers = (threads < ranges ? threads : ranges);
     std::vector<std::thread> pool;
     try {
-        for (std::size_t t = 1; t < helpers; ++t) pool.emplace_back(work, nullptr);
+        for (std::size_t t = 1; t < helpers; ++t) {
+            pool.emplace_back(work, nullptr);
+        }
     } catch (const std::system_error&) {
         // No more threads to be had: those that started, and this one, do the work.
     }
     work(&monitor);
-    for (std::thread& thread : pool) thread.join();
-    if (error)
+    for (std::thread& thread : pool) {
+        thread.join();
+    }
+    if (error) {
         std::rethrow_exception(error);
+    }
     return !stop;
 }
 

@@ -69,7 +69,9 @@ void product(const double* X, std::size_t stride, std::size_t n, std::size_t d, 
 CONVEXNN_MULTIVERSION
 void axpy(double alpha, const double* x, double* y, std::size_t n) {
 #pragma omp simd
-    for (std::size_t k = 0; k < n; ++k) y[k] += alpha * x[k];
+    for (std::size_t k = 0; k < n; ++k) {
+        y[k] += alpha * x[k];
+    }
 }
 
 CONVEXNN_MULTIVERSION
@@ -96,9 +98,12 @@ namespace {
 template <typename Body>
 CONVEXNN_INLINE void for_each_word(const std::uint64_t* words, std::size_t n, const Body& body) {
     std::size_t first = 0;
-    for (; first + 64 <= n; first += 64) body(first, std::size_t{64}, words[first / 64]);
-    if (first < n)
+    for (; first + 64 <= n; first += 64) {
+        body(first, std::size_t{64}, words[first / 64]);
+    }
+    if (first < n) {
         body(first, n - first, words[first / 64]);
+    }
 }
 
 }  // namespace
@@ -130,10 +135,12 @@ void add_selected(const std::uint64_t* words, const double* a, double* out, std:
 const char* isa_level() {
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(CONVEXNN_NO_MULTIVERSION) && \
     !defined(__clang__)
-    if (__builtin_cpu_supports("x86-64-v4"))
+    if (__builtin_cpu_supports("x86-64-v4")) {
         return "x86-64-v4";
-    if (__builtin_cpu_supports("x86-64-v3"))
+    }
+    if (__builtin_cpu_supports("x86-64-v3")) {
         return "x86-64-v3";
+    }
 #endif
     return "baseline";
 }

@@ -42,8 +42,9 @@ double dual_value(const Samples& samples, std::span<const double> v, double t) {
     double sum = 0.0;
     for (std::size_t k = 0; k < v.size(); ++k) {
         const double s = samples.s[k];
-        if (s > 0.0)
+        if (s > 0.0) {
             sum += s * Loss::dual(t * v[k] / s, samples.y[k]);
+        }
     }
     return sum;
 }
@@ -52,17 +53,20 @@ double dual_value(const Samples& samples, std::span<const double> v, double t) {
 // bounded dual domain min(1, limit), which is the best once v is near the optimum.
 template <typename Loss>
 double best_dual_scale(const Samples& samples, std::span<const double> v, double limit) {
-    if constexpr (!Loss::kScaleBeyondOne)
+    if constexpr (!Loss::kScaleBeyondOne) {
         return std::min(1.0, limit);
+    }
     double linear = 0.0;
     double quadratic = 0.0;
     for (std::size_t k = 0; k < v.size(); ++k) {
         linear += v[k] * samples.y[k];
-        if (samples.s[k] > 0.0)
+        if (samples.s[k] > 0.0) {
             quadratic += v[k] * v[k] / samples.s[k];
+        }
     }
-    if (quadratic == 0.0)
+    if (quadratic == 0.0) {
         return 1.0;
+    }
     return std::clamp(linear / quadratic, -limit, limit);
 }
 

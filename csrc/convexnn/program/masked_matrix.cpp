@@ -1,6 +1,7 @@
 #include "convexnn/program/masked_matrix.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 
 #include "convexnn/base/blas.hpp"
@@ -27,7 +28,9 @@ CONVEXNN_INLINE void build_tables(MatrixView<const double> X, const double* v,
     alignas(64) double scaled[kTileRows][kLanes] = {};
     for (std::size_t c = 0; c < columns; ++c) {
         const double* x = X.data + first_row + (first_column + c) * X.stride;
-        for (std::size_t k = 0; k < rows; ++k) scaled[k][c] = v[first_row + k] * x[k];
+        for (std::size_t k = 0; k < rows; ++k) {
+            scaled[k][c] = v[first_row + k] * x[k];
+        }
     }
     for (std::size_t b = 0; b < kNibbles; ++b) {
         const Vector* row = reinterpret_cast<const Vector*>(scaled[4 * b]);
@@ -35,7 +38,9 @@ CONVEXNN_INLINE void build_tables(MatrixView<const double> X, const double* v,
         table[0] = Vector{};
         for (std::size_t bit = 0; bit < 4; ++bit) {
             const std::size_t half = std::size_t{1} << bit;
-            for (std::size_t m = 0; m < half; ++m) table[half + m] = table[m] + row[bit];
+            for (std::size_t m = 0; m < half; ++m) {
+                table[half + m] = table[m] + row[bit];
+            }
         }
     }
 }
@@ -47,7 +52,9 @@ void adjoint_tile(const MaskedMatrix& A, const double* v, std::size_t begin, std
     Vector sums[kTilePatterns];
     Vector tables[kNibbles][16];
     const std::size_t words = A.patterns.words_per_column();
-    for (std::size_t i = begin; i < end; ++i) sums[i - begin] = Vector{};
+    for (std::size_t i = begin; i < end; ++i) {
+        sums[i - begin] = Vector{};
+    }
     for (std::size_t w = 0; w < words; w += kTileWords) {
         build_tables(A.X, v, w * kWordBits, first_column, tables);
         const std::size_t tile_words = std::min(kTileWords, words - w);
@@ -90,6 +97,21 @@ bool adjoint(const MaskedMatrix& A, std::span<const double> v, MatrixView<double
         });
 }
 
+double adjoint_rounding(const MaskedMatrix& A, std::span<const double> v) {
+    constexpr double kUnit = 0x1p-53;
+    double squares = 0.0;
+    for (std::size_t j = 0; j < A.width(); ++j) {
+        const std::span<const double> x = A.X.column(j);
+        double sum = 0.0;
+#pragma omp simd reduction(+ : sum)
+        for (std::size_t k = 0; k < v.size(); ++k) {
+            sum += std::abs(x[k] * v[k]);
+        }
+        squares += sum * sum;
+    }
+    return (static_cast<double>(A.rows()) + 4.0) * kUnit * std::sqrt(squares);
+}
+
 void adjoint_block(const MaskedMatrix& A, std::size_t i, std::span<const double> v,
                    std::span<double> masked, std::span<double> out) {
     simd::select(A.patterns.column(i).data(), v.data(), masked.data(), A.rows());
@@ -108,8 +130,9 @@ bool forward(const MaskedMatrix& A, std::span<const std::size_t> blocks, MatrixV
     for (std::size_t first = 0; first < A.rows(); first += kWordBits) {
         const std::size_t rows = std::min(kWordBits, A.rows() - first);
         for (std::size_t k0 = 0; k0 < blocks.size(); k0 += ForwardBuffer::kBlocks) {
-            if (monitor.stop_requested())
+            if (monitor.stop_requested()) {
                 return false;
+            }
             const std::size_t count = std::min(ForwardBuffer::kBlocks, blocks.size() - k0);
             blas::multiply(A.X.data + first, A.X.stride, U.data + k0 * U.stride, buffer.data(),
                            rows, A.width(), count);

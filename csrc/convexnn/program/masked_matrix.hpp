@@ -29,6 +29,11 @@ struct MaskedMatrix {
 bool adjoint(const MaskedMatrix& A, std::span<const double> v, MatrixView<double> out,
              std::size_t threads, Monitor& monitor);
 
+// A bound of ||fl(X^T D_i v) - X^T D_i v|| that holds for every i and for every order of summation,
+// ours or another's: (n + 4) u || |X|^T |v| ||, u = 2^-53 (Lange and Rump, BIT 2017), where two of
+// the four cover a rounded multiple of v and this sum itself. Cost 2 n d; allocates nothing.
+double adjoint_rounding(const MaskedMatrix& A, std::span<const double> v);
+
 // X^T D_i v for one block i. `masked` is work space of n entries. Cost 2 n d; allocates nothing.
 void adjoint_block(const MaskedMatrix& A, std::size_t i, std::span<const double> v,
                    std::span<double> masked, std::span<double> out);

@@ -26,7 +26,9 @@ public:
     bool full() const { return count_ == kDepth + 1; }
     void push(std::span<const double> x) {
         double* slot = store_.get() + count_ * capacity_;
-        for (std::size_t k = 0; k < x.size(); ++k) slot[k] = x[k];
+        for (std::size_t k = 0; k < x.size(); ++k) {
+            slot[k] = x[k];
+        }
         ++count_;
     }
     std::span<const double> iterate(std::size_t k, std::size_t size) const {
@@ -51,18 +53,29 @@ public:
             }
         }
         double trace = 0.0;
-        for (std::size_t a = 0; a < kDepth; ++a) trace += gram[a][a];
-        if (!(trace > 0.0))
+        for (std::size_t a = 0; a < kDepth; ++a) {
+            trace += gram[a][a];
+        }
+        if (!(trace > 0.0)) {
             return false;
-        for (std::size_t a = 0; a < kDepth; ++a) gram[a][a] += 1e-14 * trace;
+        }
+        for (std::size_t a = 0; a < kDepth; ++a) {
+            gram[a][a] += 1e-14 * trace;
+        }
         c.fill(1.0);
-        if (!solve(gram, c))
+        if (!solve(gram, c)) {
             return false;
+        }
         double total = 0.0;
-        for (const double z : c) total += z;
-        if (!(std::abs(total) > 0.0) || !std::isfinite(total))
+        for (const double z : c) {
+            total += z;
+        }
+        if (!(std::abs(total) > 0.0) || !std::isfinite(total)) {
             return false;
-        for (double& z : c) z /= total;
+        }
+        for (double& z : c) {
+            z /= total;
+        }
         return true;
     }
 
@@ -71,21 +84,30 @@ private:
     static bool solve(std::array<std::array<double, kDepth>, kDepth>& a,
                       std::array<double, kDepth>& x) {
         for (std::size_t j = 0; j < kDepth; ++j) {
-            for (std::size_t k = 0; k < j; ++k) a[j][j] -= a[j][k] * a[j][k];
-            if (!(a[j][j] > 0.0))
+            for (std::size_t k = 0; k < j; ++k) {
+                a[j][j] -= a[j][k] * a[j][k];
+            }
+            if (!(a[j][j] > 0.0)) {
                 return false;
+            }
             a[j][j] = std::sqrt(a[j][j]);
             for (std::size_t i = j + 1; i < kDepth; ++i) {
-                for (std::size_t k = 0; k < j; ++k) a[i][j] -= a[i][k] * a[j][k];
+                for (std::size_t k = 0; k < j; ++k) {
+                    a[i][j] -= a[i][k] * a[j][k];
+                }
                 a[i][j] /= a[j][j];
             }
         }
         for (std::size_t i = 0; i < kDepth; ++i) {
-            for (std::size_t k = 0; k < i; ++k) x[i] -= a[i][k] * x[k];
+            for (std::size_t k = 0; k < i; ++k) {
+                x[i] -= a[i][k] * x[k];
+            }
             x[i] /= a[i][i];
         }
         for (std::size_t i = kDepth; i-- > 0;) {
-            for (std::size_t k = i + 1; k < kDepth; ++k) x[i] -= a[k][i] * x[k];
+            for (std::size_t k = i + 1; k < kDepth; ++k) {
+                x[i] -= a[k][i] * x[k];
+            }
             x[i] /= a[i][i];
         }
         return true;

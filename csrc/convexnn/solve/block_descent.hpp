@@ -50,7 +50,9 @@ public:
     // loss(f) + beta sum over `blocks` of w_i ||u_i||; `blocks` holds every non-zero block.
     double objective(std::span<const std::size_t> blocks) {
         double penalty = 0.0;
-        for (const std::size_t i : blocks) penalty += problem_.weights[i] * norm(block(i));
+        for (const std::size_t i : blocks) {
+            penalty += problem_.weights[i] * norm(block(i));
+        }
         return loss_value<Loss>(problem_.samples, f) + problem_.beta * penalty;
     }
 
@@ -60,10 +62,12 @@ public:
         const std::span<double> u = block(i);
         const double threshold = problem_.beta * problem_.weights[i];
         adjoint_block(problem_.A, i, v, masked_, gradient_);
-        if (is_zero(i) && norm(gradient_) <= threshold)
+        if (is_zero(i) && norm(gradient_) <= threshold) {
             return;
-        if (lipschitz_[i] == 0.0)
+        }
+        if (lipschitz_[i] == 0.0) {
             lipschitz_[i] = estimate_lipschitz(i);
+        }
         // The estimate comes from below, so a step is taken only if L_i holds along it.
         for (;;) {
             const double L = lipschitz_[i];
@@ -71,22 +75,28 @@ public:
                 std::ranges::fill(u, 0.0);
                 return;
             }
-            for (std::size_t j = 0; j < d_; ++j) step_[j] = u[j] + gradient_[j] / L;
+            for (std::size_t j = 0; j < d_; ++j) {
+                step_[j] = u[j] + gradient_[j] / L;
+            }
             group_soft_threshold(step_, threshold / L);
             double length = 0.0;
             for (std::size_t j = 0; j < d_; ++j) {
                 step_[j] -= u[j];
                 length += step_[j] * step_[j];
             }
-            if (length == 0.0)
+            if (length == 0.0) {
                 return;
+            }
             forward_block(problem_.A, i, step_, fit_step_);
             const double curvature = curvature_along(fit_step_);
-            if (curvature <= L * length * (1.0 + 1e-10))
+            if (curvature <= L * length * (1.0 + 1e-10)) {
                 break;
+            }
             lipschitz_[i] = 1.1 * curvature / length;
         }
-        for (std::size_t j = 0; j < d_; ++j) u[j] += step_[j];
+        for (std::size_t j = 0; j < d_; ++j) {
+            u[j] += step_[j];
+        }
         simd::axpy(1.0, fit_step_.data(), f.data(), f.size());
         move_v();
     }
@@ -121,9 +131,12 @@ private:
                           step_.begin());
         for (int round = 0; round < kIterations; ++round) {
             const double length = norm(step_);
-            if (!(length > 0.0))
+            if (!(length > 0.0)) {
                 break;
-            for (double& x : step_) x /= length;
+            }
+            for (double& x : step_) {
+                x /= length;
+            }
             forward_block(problem_.A, i, step_, fit_step_);
             estimate = std::max(estimate, curvature_along(fit_step_));
             for (std::size_t k = 0; k < fit_step_.size(); ++k) {

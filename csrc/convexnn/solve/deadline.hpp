@@ -11,15 +11,18 @@ public:
     Deadline(Monitor& inner, double time_limit) : inner_(inner), time_limit_(time_limit) {}
 
     bool stop_requested() override {
-        if (!stopped_ && inner_.stop_requested())
+        if (!stopped_ && inner_.stop_requested()) {
             stop(Status::interrupted);
-        if (!stopped_ && watch_.seconds() > time_limit_)
+        }
+        if (!stopped_ && watch_.seconds() > time_limit_) {
             stop(Status::time_limit);
+        }
         return stopped_;
     }
     bool report(const Progress& progress) override {
-        if (!stopped_ && inner_.report(progress))
+        if (!stopped_ && inner_.report(progress)) {
             stop(Status::interrupted);
+        }
         return stopped_;
     }
     double seconds() const { return watch_.seconds(); }

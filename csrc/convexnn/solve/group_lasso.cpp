@@ -56,17 +56,20 @@ private:
     Status iterate(std::span<const std::size_t> start, std::span<const double> start_values) {
         // Zero is optimal iff no block's price at zero exceeds beta; whatever the start, the answer
         // is then exactly zero.
-        if (!price_all())
+        if (!price_all()) {
             return deadline_.reason();
+        }
         improve_dual();
         if (largest_price() <= problem_.beta) {
             return check_gap() ? Status::interrupted : Status::solved;
         }
         if (!start.empty()) {
-            if (!load(start, start_values))
+            if (!load(start, start_values)) {
                 return deadline_.reason();
-            if (!price_all())
+            }
+            if (!price_all()) {
                 return deadline_.reason();
+            }
             improve_dual();
         }
 
@@ -78,29 +81,35 @@ private:
             if (relative_gap(objective_, dual_objective_, objective_at_zero_) <= settings_.tol) {
                 return Status::solved;
             }
-            if (!std::isfinite(objective_))
+            if (!std::isfinite(objective_)) {
                 return Status::numerical_error;
-            if (stop)
+            }
+            if (stop) {
                 return deadline_.reason();
-            if (n_iter_ >= settings_.max_iter)
+            }
+            if (n_iter_ >= settings_.max_iter) {
                 return Status::max_iter;
+            }
 
             // 2. Working set: what is active, and the most violated of the others.
             choose_working_set();
 
             // 3. Solve on the working set.
             const double before = objective_;
-            if (!descend())
+            if (!descend()) {
                 return deadline_.reason();
+            }
 
             // 4. Remove the drift of the fit, price every pattern, improve the dual point.
-            if (!refresh() || !price_all())
+            if (!refresh() || !price_all()) {
                 return deadline_.reason();
+            }
             improve_dual();
             const bool progress = objective_ < before * (1.0 - 1e-15) || gap() < 0.9 * last_gap;
             stalls = progress ? 0 : stalls + 1;
-            if (stalls >= kStalls)
+            if (stalls >= kStalls) {
                 return Status::numerical_error;
+            }
         }
     }
 
@@ -112,24 +121,29 @@ private:
         double last_objective = objective_;
         past_restart();
         for (std::size_t epoch = 1; epoch <= kEpochsPerWorkingSet; ++epoch) {
-            if (n_iter_ >= settings_.max_iter)
+            if (n_iter_ >= settings_.max_iter) {
                 break;
+            }
             for (const std::size_t i : working_set()) {
-                if (deadline_.stop_requested())
+                if (deadline_.stop_requested()) {
                     return false;
+                }
                 descent_.update(i);
             }
             ++n_iter_;
             past_push();
-            if (past_fits_.full())
+            if (past_fits_.full()) {
                 extrapolate();
+            }
             if (epoch % kEpochsPerCheck == 0) {
                 const double objective = descent_.objective(working_set());
-                if (working_set_gap(objective) <= target)
+                if (working_set_gap(objective) <= target) {
                     break;
+                }
                 if (epoch % (5 * kEpochsPerCheck) == 0) {
-                    if (objective >= last_objective)
+                    if (objective >= last_objective) {
                         break;  // rounding has the last word here
+                    }
                     last_objective = objective;
                 }
             }
@@ -140,7 +154,9 @@ private:
     // objective - dual bound of the program restricted to the working set.
     double working_set_gap(double objective) {
         double largest = 0.0;
-        for (const std::size_t i : working_set()) largest = std::max(largest, descent_.price(i));
+        for (const std::size_t i : working_set()) {
+            largest = std::max(largest, descent_.price(i));
+        }
         const double t =
             best_dual_scale<Loss>(problem_.samples, descent_.v, problem_.beta / largest);
         return objective - dual_value<Loss>(problem_.samples, descent_.v, t);
@@ -209,23 +225,33 @@ private:
         return {working_set_.data(), working_count_};
     }
 
-    // Prices ||X^T D_i v|| / w_i of every pattern.
+    // Prices ||X^T D_i v|| / w_i of every pattern, and a bound of the largest one that is true in
+    // real arithmetic.
     bool price_all() {
         const MatrixView<double> all(adjoints_.get(), d_, blocks_);
-        if (!adjoint(problem_.A, descent_.v, all, settings_.threads, deadline_))
+        if (!adjoint(problem_.A, descent_.v, all, settings_.threads, deadline_)) {
             return false;
+        }
+        const double rounding = adjoint_rounding(problem_.A, descent_.v);
+        const double norm_rounding = 1.0 + (static_cast<double>(d_) + 8.0) * 0x1p-53;
+        price_bound_ = 0.0;
         for (std::size_t i = 0; i < blocks_; ++i) {
-            prices_[i] = norm(all.column(i)) / problem_.weights[i];
+            const double size = norm(all.column(i));
+            prices_[i] = size / problem_.weights[i];
+            const double bound = (size + rounding) * norm_rounding / problem_.weights[i];
+            price_bound_ = std::max(price_bound_, bound);
         }
         return true;
     }
 
     // Keeps the best feasible multiple of any v met so far.
     void improve_dual() {
-        const double limit = problem_.beta / largest_price();
+        const double limit = problem_.beta / price_bound_;
         const double t = best_dual_scale<Loss>(problem_.samples, descent_.v, limit);
         if (dual_value<Loss>(problem_.samples, descent_.v, t) > dual_objective_) {
-            for (std::size_t k = 0; k < n_; ++k) dual_[k] = t * descent_.v[k];
+            for (std::size_t k = 0; k < n_; ++k) {
+                dual_[k] = t * descent_.v[k];
+            }
             dual_objective_ = dual_value<Loss>(problem_.samples, dual_, 1.0);
         }
     }
@@ -234,8 +260,9 @@ private:
     bool check_gap() {
         const Progress progress{n_iter_, objective_, dual_objective_, active_.size(),
                                 deadline_.seconds()};
-        if (history_.size() == kHistory)
+        if (history_.size() == kHistory) {
             history_.pop_back();
+        }
         history_.push_back(progress);
         return deadline_.report(progress) || deadline_.stop_requested();
     }
@@ -243,7 +270,9 @@ private:
     void choose_working_set() {
         const std::size_t wanted = std::max(kSmallestWorkingSet, 2 * active_.size());
         working_count_ = std::min(wanted, blocks_);
-        for (const std::size_t i : active_) prices_[i] = HUGE_VAL;
+        for (const std::size_t i : active_) {
+            prices_[i] = HUGE_VAL;
+        }
         std::iota(order_.begin(), order_.end(), std::size_t{0});
         const auto middle = order_.begin() + static_cast<std::ptrdiff_t>(working_count_);
         std::nth_element(order_.begin(), middle, order_.end(), [&](std::size_t a, std::size_t b) {
@@ -257,8 +286,9 @@ private:
     void find_active() {
         active_.clear();
         for (std::size_t i = 0; i < blocks_; ++i) {
-            if (!descent_.is_zero(i))
+            if (!descent_.is_zero(i)) {
                 active_.push_back(i);
+            }
         }
     }
 
@@ -266,9 +296,12 @@ private:
         for (std::size_t k = 0; k < start.size(); ++k) {
             std::copy_n(values.data() + k * d_, d_, descent_.block(start[k]).begin());
         }
-        if (refresh())
+        if (refresh()) {
             return true;
-        for (const std::size_t i : start) std::ranges::fill(descent_.block(i), 0.0);
+        }
+        for (const std::size_t i : start) {
+            std::ranges::fill(descent_.block(i), 0.0);
+        }
         active_.clear();
         return false;
     }
@@ -278,8 +311,9 @@ private:
         find_active();
         gather(active_);
         const MatrixView<const double> U(compact_.get(), d_, active_.size());
-        if (!forward(problem_.A, active_, U, trial_fit_, forward_buffer_, deadline_))
+        if (!forward(problem_.A, active_, U, trial_fit_, forward_buffer_, deadline_)) {
             return false;
+        }
         std::swap(trial_fit_, descent_.f);
         descent_.update_v();
         objective_ = descent_.objective(active_);
@@ -311,6 +345,7 @@ private:
     std::size_t n_, d_, blocks_;
     BlockDescent<Loss> descent_;
     std::vector<double> prices_;
+    double price_bound_ = 0.0;  // >= every exact price at the v that prices_ belong to
     std::vector<std::size_t> order_, working_set_, active_;
     std::size_t working_count_ = 0;
     std::unique_ptr<double[]> compact_, adjoints_;  // d x P

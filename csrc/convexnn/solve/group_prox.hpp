@@ -9,7 +9,9 @@ namespace convexnn {
 
 inline double norm(std::span<const double> u) {
     double sum = 0.0;
-    for (const double x : u) sum += x * x;
+    for (const double x : u) {
+        sum += x * x;
+    }
     return std::sqrt(sum);
 }
 
@@ -17,7 +19,9 @@ inline double norm(std::span<const double> u) {
 inline void group_soft_threshold(std::span<double> z, double threshold) {
     const double size = norm(z);
     const double factor = size > threshold ? 1.0 - threshold / size : 0.0;
-    for (double& x : z) x *= factor;
+    for (double& x : z) {
+        x *= factor;
+    }
 }
 
 }  // namespace convexnn
