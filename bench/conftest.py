@@ -41,6 +41,14 @@ def pytest_benchmark_update_machine_info(config: Any, machine_info: dict[str, An
     machine_info["pyconvexnn"] = cx.show_config()
 
 
+def pytest_terminal_summary(terminalreporter: Any, config: Any) -> None:
+    """What benchmarks noted beside their times: ratios, gaps, counts."""
+    for bench in config._benchmarksession.benchmarks:
+        if bench.extra_info:
+            noted = ", ".join(f"{name} {value:.4g}" for name, value in bench.extra_info.items())
+            terminalreporter.write_line(f"{bench.name}: {noted}")
+
+
 @pytest.fixture(params=[(200, 10, 200), (500, 20, 500), (1000, 20, 1000)], ids=str)
 def size(request: pytest.FixtureRequest) -> tuple[int, int, int]:
     return request.param  # type: ignore[no-any-return]

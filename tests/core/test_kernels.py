@@ -237,6 +237,17 @@ def test_the_start_is_used() -> None:
     np.testing.assert_array_equal(again.indices, result.indices)
 
 
+def test_zero_is_found_exactly_whatever_the_start() -> None:
+    far = {"indices": np.arange(8), "values": np.full((8, 3), 1e-3), "tol": 1e-300}
+    largest = _core.group_norm_max(
+        gaussian(30, 3), packed(random_masks(8, 30)), gaussian(30, 1, seed=8)[:, 0], np.ones(8)
+    )
+    for beta in (largest, 2 * largest):
+        result = solve(beta=beta, **far)
+        assert (len(result.indices), result.n_iter, result.status) == (0, 0, 0)
+    assert len(solve(beta=0.99 * largest, **{**far, "tol": 1e-9}).indices) > 0
+
+
 @pytest.mark.parametrize(
     ("changes", "status"), [({"max_iter": 1}, 1), ({"max_iter": 0}, 1), ({"time_limit": 0.0}, 2)]
 )

@@ -74,6 +74,18 @@ def test_work_grows_with_accuracy() -> None:
     assert tight.dual_objective >= loose.dual_objective
 
 
+@pytest.mark.parametrize("tol", [1e-2, 1e-4, 1e-6])
+def test_the_gap_is_relative_to_the_objective_not_to_that_at_zero(tol: float) -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((20, 30)), rng.standard_normal(20)  # almost interpolated
+    patterns = cx.sample_patterns(X, 10)
+    beta = 1e-3 * cx.GatedReLUProblem(X, y, patterns, 1.0).beta_max
+    prob = cx.GatedReLUProblem(X, y, patterns, beta)
+    sol = cx.solve(prob, tol=tol)
+    assert sol.objective < 0.01 * sol.objective_at_zero
+    assert cx.verify(prob, sol).relative_gap <= tol * (1 + 1e-6)
+
+
 def test_a_tolerance_below_rounding_ends_too() -> None:
     prob = problem()
     with pytest.warns(ConvergenceWarning, match="status NUMERICAL_ERROR after") as record:
@@ -157,10 +169,14 @@ def test_what_a_callback_raises_is_raised(error: BaseException, calls: int) -> N
 
 
 @pytest.mark.parametrize("loss", ["squared", "logistic"])
-@pytest.mark.parametrize("ratio", [2.0, 0.2, 0.005])
-def test_progress_is_monotone_and_is_the_history(loss: str, ratio: float) -> None:
+@pytest.mark.parametrize("ratio", [2.0, 0.2, 0.01])
+@pytest.mark.parametrize("warm", [False, True])
+def test_progress_is_monotone_and_is_the_history(loss: str, ratio: float, warm: bool) -> None:
     seen: list[cx.Progress] = []
-    sol = cx.solve(problem(loss=loss, ratio=ratio), tol=1e-9, callback=seen.append)
+    # From the solution of a three times larger beta, the bound of the first step is a good one.
+    start = cx.solve(problem(loss=loss, ratio=3 * ratio), tol=1e-3) if warm else None
+    prob = problem(loss=loss, ratio=ratio)
+    sol = cx.solve(prob, tol=1e-9, warm_start=start, callback=seen.append)
     assert tuple(seen) == sol.history
     assert len(seen) >= (1 if ratio > 1 else 2)
     for before, after in itertools.pairwise(seen):
@@ -173,8 +189,13 @@ def test_progress_is_monotone_and_is_the_history(loss: str, ratio: float) -> Non
         assert type(at.active) is int
         assert at.gap >= -1e-13 * at.objective
     first, last = seen[0], seen[-1]
-    assert (first.iteration, first.active) == (0, 0)
-    assert first.objective == pytest.approx(sol.objective_at_zero, rel=1e-14)
+    assert first.iteration == 0
+    if start is None:
+        assert first.active == 0
+        assert first.objective == pytest.approx(sol.objective_at_zero, rel=1e-14)
+    else:
+        assert first.active == len(start.active)
+        assert first.objective == pytest.approx(prob.objective(start.coef), rel=1e-13)
     assert last == (sol.n_iter, sol.objective, sol.dual_objective, len(sol.active), last.seconds)
     assert 0 <= last.seconds <= sol.solve_time
 
