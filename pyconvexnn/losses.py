@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pyconvexnn._typing import FloatArray
-from pyconvexnn._validation import choice
+from pyconvexnn._validation import choice, describe
 
 _ROUNDING = 4 * np.finfo(float).eps  # what y v / s may exceed its domain by when v was s y p
 LATER_LOSSES = ("huber", "squared_hinge", "hinge", "poisson", "cross_entropy")
@@ -114,7 +114,8 @@ def get_loss(loss: Any) -> Loss:
     ValueError
         For a name that is no loss.
     NotImplementedError
-        For a loss of the contract that is not built yet.
+        For a loss of the contract that is not built yet, or one that the compiled solvers have
+        no copy of.
 
     Examples
     --------
@@ -122,5 +123,9 @@ def get_loss(loss: Any) -> Loss:
     'squared'
     """
     if isinstance(loss, Loss):
+        if loss not in _LOSSES.values():
+            raise NotImplementedError(
+                f"`loss` = {describe(loss)} is not one that the solvers know: {', '.join(_LOSSES)}"
+            )
         return loss
     return _LOSSES[choice(loss, "loss", _LOSSES, later=LATER_LOSSES)]

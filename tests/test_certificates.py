@@ -162,6 +162,12 @@ def test_certificates(objective: float, bound: float, relative: float, optimal: 
     assert cert.is_optimal is optimal
 
 
+def test_an_objective_of_zero_is_judged_by_that_of_the_empty_network() -> None:
+    cert = dataclasses.replace(certificate(0.0, -1e-12), objective_at_zero=100.0)
+    assert cert.relative_gap == pytest.approx(1e-4)
+    assert dataclasses.replace(cert, objective=8.0, lower_bound=6.0).relative_gap == 0.25
+
+
 def test_optimal_means_at_most_rtol() -> None:
     assert certificate(1.0, 0.75, rtol=0.25).is_optimal
     assert not certificate(1.0, 0.75, rtol=0.2499).is_optimal

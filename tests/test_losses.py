@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
@@ -34,6 +34,7 @@ def targets(loss: Loss, number: float) -> float:
 
 @pytest.mark.parametrize("loss", LOSSES, ids=NAMES)
 @given(f=st.lists(FIT, min_size=3, max_size=3), y=st.floats(-5, 5), s=WEIGHT)
+@settings(deadline=None)
 def test_value_is_the_weighted_sum_of_the_formula(
     loss: Loss, f: list[float], y: float, s: float
 ) -> None:
@@ -46,6 +47,7 @@ def test_value_is_the_weighted_sum_of_the_formula(
 
 @pytest.mark.parametrize("loss", LOSSES, ids=NAMES)
 @given(f=st.floats(-8, 8), y=st.floats(-5, 5), s=WEIGHT)
+@settings(deadline=None)
 def test_gradient_is_the_slope_of_the_value(loss: Loss, f: float, y: float, s: float) -> None:
     h, y = 1e-5, targets(loss, y)
     formula = FORMULA[loss.name]
@@ -66,6 +68,7 @@ def test_dual_objective_is_the_conjugate(loss: Loss, v: float, s: float) -> None
 
 @pytest.mark.parametrize("loss", LOSSES, ids=NAMES)
 @given(f=FIT, g=FIT, y=st.floats(-5, 5), s=WEIGHT)
+@settings(deadline=None)
 def test_fenchel_inequality_with_equality_at_the_gradient(
     loss: Loss, f: float, g: float, y: float, s: float
 ) -> None:
@@ -140,6 +143,17 @@ def test_get_loss() -> None:
         assert get_loss(loss.name) == loss
         assert pickle.loads(pickle.dumps(loss)) == loss
     assert get_loss("squared") != get_loss("logistic")
+
+
+def test_a_loss_that_the_compiled_part_does_not_know_is_refused() -> None:
+    # It would be taken for the loss whose code it inherits.
+    class Tenfold(Squared):
+        def value(self, f: FloatArray, y: FloatArray, s: FloatArray) -> float:
+            return 10 * super().value(f, y, s)
+
+    with pytest.raises(NotImplementedError, match="solvers know: squared, logistic") as error:
+        get_loss(Tenfold())
+    assert "Tenfold()" in str(error.value)
 
 
 KNOWN = "squared, logistic, huber, squared_hinge, hinge, poisson, cross_entropy"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -235,6 +235,7 @@ def test_as_vector_may_be_told_to_take_tiny_ones() -> None:
 
 
 @given(hnp.arrays(np.float64, hnp.array_shapes(min_dims=2, max_dims=2), elements=st.floats()))
+@settings(deadline=None)
 def test_as_matrix_either_takes_the_numbers_or_names_the_matrix(array: FloatArray) -> None:
     largest = np.max(np.abs(array))
     if largest == 0 or 1e-60 <= largest <= 1e60:

@@ -6,6 +6,7 @@ or dtype must raise, whatever it says, and never read foreign memory.
 
 from __future__ import annotations
 
+import datetime
 import gc
 import sys
 from collections.abc import Callable
@@ -285,6 +286,8 @@ def test_runtime_facts() -> None:
     for wrong in (None, 3, "dgemm", np.ones(2)):
         with pytest.raises(TypeError):
             _core.install_blas(wrong)
+    with pytest.raises(ValueError, match="incorrect name"):
+        _core.install_blas(datetime.datetime_CAPI)  # a capsule of somebody else
     load_blas()
     config = cx.show_config()
     assert config["blas"] == "scipy"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -24,6 +24,7 @@ DENSE = st.tuples(SIDE, st.integers(1, 4)).flatmap(
 
 
 @given(DENSE)
+@settings(deadline=None)
 def test_dense_and_back(dense: FloatArray) -> None:
     blocks = cx.SparseBlocks.from_dense(dense)
     np.testing.assert_array_equal(blocks.to_dense(), dense)
