@@ -118,7 +118,6 @@ private:
     bool descend() {
         const double scale = std::max(std::abs(objective_), 1e-10 * objective_at_zero_);
         const double target = std::max(kInnerAccuracy * gap(), 0.3 * settings_.tol * scale);
-        double last_objective = objective_;
         past_restart();
         for (std::size_t epoch = 1; epoch <= kEpochsPerWorkingSet; ++epoch) {
             if (n_iter_ >= settings_.max_iter) {
@@ -139,12 +138,6 @@ private:
                 const double objective = descent_.objective(working_set());
                 if (working_set_gap(objective) <= target) {
                     break;
-                }
-                if (epoch % (5 * kEpochsPerCheck) == 0) {
-                    if (objective >= last_objective) {
-                        break;  // rounding has the last word here
-                    }
-                    last_objective = objective;
                 }
             }
         }
