@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import numpy as np
-
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.problems import GatedReLUProblem
 from pyconvexnn.solvers import Solution
@@ -62,12 +60,11 @@ def verify(prob: GatedReLUProblem, sol: Solution) -> Verification:
         raise TypeError(f"`sol` must be a Solution, got {type(sol).__name__}")
     objective = prob.objective(sol.coef)
     dual_objective = prob.dual_objective(sol.dual)
-    at_zero = prob.loss.value(np.zeros(prob.n_samples), prob.y, prob.sample_weight)
     return Verification(
         objective,
         dual_objective,
         objective - dual_objective,
-        relative_gap(objective, dual_objective, at_zero),
+        relative_gap(objective, dual_objective, prob.objective_at_zero),
         prob.dual_infeasibility(sol.dual),
     )
 

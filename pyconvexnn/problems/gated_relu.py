@@ -171,6 +171,11 @@ class GatedReLUProblem:
         v0 = -self.loss.gradient(np.zeros(self.n_samples), self.y, self.sample_weight)
         return _core.group_norm_max(self.X, self.patterns.packed, v0, self.pattern_weight)
 
+    @functools.cached_property
+    def objective_at_zero(self) -> float:
+        """Objective of all-zero coefficients."""
+        return self.loss.value(np.zeros(self.n_samples), self.y, self.sample_weight)
+
     # --- independent NumPy references: slow and obvious --------------------------------------
 
     def fit_values(self, coef: Any) -> FloatArray:

@@ -51,8 +51,7 @@ class CoordinateDescent:
     ) -> Solution:
         """Solve, starting from the blocks of `warm_start`, or from zero if that is no worse."""
         load_blas()
-        at_zero = problem.loss.value(np.zeros(problem.n_samples), problem.y, problem.sample_weight)
-        if warm_start is None or not _is_below(problem, warm_start, at_zero):
+        if warm_start is None:
             warm_start = SparseBlocks(
                 np.empty(0, np.int64), np.empty((0, problem.n_features)), len(problem.patterns)
             )
@@ -89,20 +88,12 @@ class CoordinateDescent:
             dual=result.dual,
             objective=result.objective,
             dual_objective=result.dual_objective,
-            objective_at_zero=at_zero,
+            objective_at_zero=problem.objective_at_zero,
             status=Status(result.status),
             n_iter=result.n_iter,
             solve_time=result.seconds,
             history=tuple(_progress(row) for row in result.history.tolist()),
         )
-
-
-def _is_below(problem: GatedReLUProblem, coef: SparseBlocks, value: float) -> bool:
-    """Whether the objective is below a value; one that overflows is not."""
-    try:
-        return problem.objective(coef) < value
-    except ValueError:
-        return False
 
 
 def _progress(state: tuple[float, ...] | list[float]) -> Progress:

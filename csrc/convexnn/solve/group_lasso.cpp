@@ -285,18 +285,20 @@ private:
         }
     }
 
+    // Takes the start, unless its objective is not below that at zero (or overflows).
     bool load(std::span<const std::size_t> start, std::span<const double> values) {
         for (std::size_t k = 0; k < start.size(); ++k) {
             std::copy_n(values.data() + k * d_, d_, descent_.block(start[k]).begin());
         }
-        if (refresh()) {
+        const bool done = refresh();
+        if (done && objective_ < objective_at_zero_) {
             return true;
         }
         for (const std::size_t i : start) {
             std::ranges::fill(descent_.block(i), 0.0);
         }
         active_.clear();
-        return false;
+        return done && refresh();
     }
 
     // Fit, v and objective from the blocks alone. When stopped, the old fit stays.

@@ -49,10 +49,10 @@ struct GroupLassoResult {
 inline constexpr std::size_t kHistory = 4096;
 
 // Starts from the blocks `start` (distinct indices) with values `start_values`
-// (d x start.size(), column-major); both empty for a start at zero. Returns exactly zero whenever
-// zero is optimal. Inputs are finite and of matching sizes (checked by the caller) and must not
-// change meanwhile. Everything is allocated before the first epoch; the loop allocates nothing but
-// the threads it is allowed. Cost of an epoch: 4 n d for each block of the working set.
+// (d x start.size(), column-major), or at zero if they are empty or no better. Returns exactly zero
+// whenever zero is optimal. Inputs are finite and of matching sizes (checked by the caller) and
+// must not change meanwhile. Everything is allocated before the first epoch; the loop allocates
+// nothing but the threads it is allowed. Cost of an epoch: 4 n d for each block of the working set.
 GroupLassoResult coordinate_descent(const GroupLasso& problem,
                                     const CoordinateDescentSettings& settings,
                                     std::span<const std::size_t> start,
