@@ -12,7 +12,7 @@ from pyconvexnn._typing import BoolArray, FloatArray, IndexArray
 from pyconvexnn._validation import describe, positive_int
 from pyconvexnn.patterns import PatternSet
 
-CHUNK = 256  # patterns that a NumPy reference unpacks at a time
+BLOCK_ENTRIES = 1 << 22  # of the (patterns, n) arrays that a NumPy reference unpacks at a time
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -106,7 +106,8 @@ def as_blocks(coef: Any, n_blocks: int, width: int, name: str = "coef") -> Spars
 
 
 def unpacked(patterns: PatternSet, indices: IndexArray) -> Iterator[tuple[slice, BoolArray]]:
-    """The listed patterns as (c, n) booleans, at most CHUNK at a time, with their positions."""
-    for start in range(0, len(indices), CHUNK):
-        part = slice(start, min(start + CHUNK, len(indices)))
+    """The listed patterns as (c, n) booleans, a block at a time, with their positions."""
+    step = max(1, BLOCK_ENTRIES // patterns.n_samples)
+    for start in range(0, len(indices), step):
+        part = slice(start, min(start + step, len(indices)))
         yield part, patterns[indices[part]].to_dense()

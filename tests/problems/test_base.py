@@ -15,7 +15,8 @@ from hypothesis.extra import numpy as hnp
 
 import pyconvexnn as cx
 from pyconvexnn._typing import FloatArray
-from pyconvexnn.problems.base import CHUNK, as_blocks, unpacked
+from pyconvexnn.problems import base
+from pyconvexnn.problems.base import as_blocks, unpacked
 
 SIDE = st.integers(0, 6)
 DENSE = st.tuples(SIDE, st.integers(1, 4)).flatmap(
@@ -145,8 +146,11 @@ def test_wrong_coefficients(coef: Any, kind: type[Exception], message: str) -> N
     assert str(error.value) == message
 
 
-@pytest.mark.parametrize("count", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 3])
-def test_unpacked_lists_every_pattern_once(count: int) -> None:
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 35])
+def test_unpacked_lists_every_pattern_once(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "BLOCK_ENTRIES", 16 * 70 + 3)  # 16 patterns at a time
     dense = np.random.default_rng(count).random((count + 5, 70)) < 0.5
     order = np.random.default_rng(1).permutation(count + 5)[:count]
     parts = list(unpacked(cx.PatternSet.from_dense(dense), order))
