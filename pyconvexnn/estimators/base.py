@@ -63,7 +63,7 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         scale: str | None = None,
         loss: str = "squared",
         tol: float = 1e-4,
-        max_iter: int | None = 5000,
+        max_iter: int | None = None,
         certify: bool | str = True,
         time_limit: float | None = None,
         warm_start: bool = False,

@@ -60,8 +60,8 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
         Loss, summed over the samples.
     tol : float, default=1e-4
         Relative duality gap at which the solver stops.
-    max_iter : int, default=5000
-        Most iterations of the solver; None is the solver's own, larger limit.
+    max_iter : int, default=None
+        Most iterations of the solver; None is the solver's own limit.
     certify : bool or "full", default=True
         Whether ``certificate_`` is computed. A gated network is certified by the dual point of
         its own solution, so that True and ``"full"`` are the same.
@@ -140,7 +140,7 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
         scale: str | None = None,
         loss: str = "logistic",
         tol: float = 1e-4,
-        max_iter: int | None = 5000,
+        max_iter: int | None = None,
         certify: bool | str = True,
         time_limit: float | None = None,
         warm_start: bool = False,

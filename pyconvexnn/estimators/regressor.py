@@ -55,8 +55,8 @@ class ConvexMLPRegressor(RegressorMixin, BaseConvexMLP):  # type: ignore[misc]
         Loss, summed over the samples.
     tol : float, default=1e-4
         Relative duality gap at which the solver stops.
-    max_iter : int, default=5000
-        Most iterations of the solver; None is the solver's own, larger limit.
+    max_iter : int, default=None
+        Most iterations of the solver; None is the solver's own limit.
     certify : bool or "full", default=True
         Whether ``certificate_`` is computed. A gated network is certified by the dual point of
         its own solution, so that True and ``"full"`` are the same.

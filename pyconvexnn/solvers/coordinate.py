@@ -13,24 +13,25 @@ from pyconvexnn._runtime import load_blas
 from pyconvexnn.problems import GatedReLUProblem, SparseBlocks
 from pyconvexnn.solvers.base import Callback, Progress, Solution, Status
 
-_ARRAYS = 9  # of P d numbers that the kernel allocates: iterate, adjoints, Anderson's history
+_ARRAYS = 15  # of P d numbers that the kernel allocates: iterates, prices, directions
 
 
 @dataclass(frozen=True)
 class CoordinateDescent:
-    """Proximal block coordinate descent on working sets, with Anderson acceleration.
+    """Proximal block coordinate descent on working sets, accelerated.
 
     Each epoch takes one proximal gradient step in every block of the working set; a working set
     is solved until the gap of its own program is a fifth of the whole gap, then all patterns are
     priced and the set is chosen anew (Johnson and Guestrin 2015; Massias, Gramfort and Salmon
-    2018; Bertrand and Massias 2021).
+    2018). Anderson extrapolation (Bertrand and Massias 2021) and, every ten epochs, a truncated
+    Newton step on the non-zero blocks speed it up; either is taken only where the objective falls.
 
     Attributes
     ----------
     tol : float
         On the relative gap, > 0.
     max_iter : int
-        Epochs.
+        Epochs, and iterations of conjugate gradients in Newton steps.
     time_limit : float or None
         Seconds.
     threads : int

@@ -493,3 +493,13 @@ def test_many_patterns_are_priced_but_few_enter() -> None:
     assert 0 < len(sol.active) < 50
     least = proved(cx.GatedReLUProblem(prob.X, prob.y, prob.patterns[sol.active], prob.beta), 1e-9)
     assert least.objective == pytest.approx(sol.objective, rel=1e-7)
+
+
+@pytest.mark.parametrize("seed", [24, 33, 60, 70, 79, 109, 138, 144])
+def test_nearly_dependent_blocks_are_solved(seed: int) -> None:
+    # More unknowns than samples: descent alone takes over 100 000 epochs on these, or never ends.
+    rng = np.random.default_rng(seed)
+    X, y = rng.standard_normal((12, 2)), rng.standard_normal(12)
+    prob = at_ratio(X, y, cx.sample_patterns(X, 8), 0.01)
+    sol = cx.solve(prob, tol=1e-8, max_iter=10_000)
+    assert cx.verify(prob, sol).relative_gap <= 1e-8

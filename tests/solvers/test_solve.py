@@ -92,7 +92,7 @@ def test_a_tolerance_below_rounding_ends_too() -> None:
         sol = cx.solve(prob, tol=1e-300, max_iter=10**30)
     assert len(record) == 1
     assert sol.status is cx.Status.NUMERICAL_ERROR
-    assert abs(sol.relative_gap) <= 1e-13
+    assert abs(sol.relative_gap) <= 1e-12  # the bound leaves room for the prices' rounding
     assert_true_numbers(prob, sol)
 
 

@@ -2,6 +2,7 @@
 //
 //   value(f, y)      l
 //   slope(f, y)      dl/df
+//   curvature(f, y)  d2l/df2
 //   dual(p, y)       -l*(-p); only asked for p = -slope scaled by a factor in [0, 1]
 //   kCurvature       an upper bound of d2l/df2
 //   kLinearSlope     whether dl/df = f - y, so that v = -s (f - y) follows f by s times its change
@@ -22,6 +23,7 @@ struct SquaredLoss {
     static constexpr bool kScaleBeyondOne = true;
     static double value(double f, double y) { return 0.5 * (f - y) * (f - y); }
     static double slope(double f, double y) { return f - y; }
+    static double curvature(double /*f*/, double /*y*/) { return 1.0; }
     static double dual(double p, double y) { return p * y - 0.5 * p * p; }
 };
 
@@ -39,6 +41,10 @@ struct LogisticLoss {
         const double margin = y * f;
         const double small = std::exp(-std::abs(margin));  // never overflows
         return -y * (margin >= 0 ? small : 1.0) / (1.0 + small);
+    }
+    static double curvature(double f, double /*y*/) {
+        const double small = std::exp(-std::abs(f));
+        return small / ((1.0 + small) * (1.0 + small));
     }
     static double dual(double p, double y) {
         const double q = y * p < 1.0 ? y * p : 1.0;

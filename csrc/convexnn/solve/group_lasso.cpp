@@ -10,6 +10,7 @@
 #include "convexnn/solve/anderson.hpp"
 #include "convexnn/solve/block_descent.hpp"
 #include "convexnn/solve/deadline.hpp"
+#include "convexnn/solve/subspace_newton.hpp"
 
 namespace convexnn {
 namespace {
@@ -40,7 +41,8 @@ public:
           trial_fit_(n_),
           dual_(n_, 0.0),
           past_blocks_(blocks_ * d_),
-          past_fits_(n_) {
+          past_fits_(n_),
+          newton_(problem, descent_) {
         active_.reserve(blocks_);
         history_.reserve(kHistory);
         objective_at_zero_ = loss_value<Loss>(problem.samples, descent_.f);
@@ -113,8 +115,9 @@ private:
         }
     }
 
-    // Block coordinate descent with Anderson acceleration on the working set, until the gap of its
-    // own program is a fraction of the whole gap. False: stopped.
+    // Block coordinate descent with Anderson acceleration on the working set, and a Newton step on
+    // its non-zero blocks now and then, until the gap of its own program is a fraction of the whole
+    // gap. False: stopped.
     bool descend() {
         const double scale = std::max(std::abs(objective_), 1e-10 * objective_at_zero_);
         const double target = std::max(kInnerAccuracy * gap(), 0.3 * settings_.tol * scale);
@@ -138,6 +141,12 @@ private:
                 const double objective = descent_.objective(working_set());
                 if (working_set_gap(objective) <= target) {
                     break;
+                }
+                // A Newton step may cost about as much as the epochs before it.
+                find_active();
+                const std::size_t limit = std::clamp<std::size_t>(epoch, 20, 500);
+                if (newton_.step(active_, limit, settings_.max_iter, n_iter_, deadline_)) {
+                    past_restart();
                 }
             }
         }
@@ -347,6 +356,7 @@ private:
     std::vector<double> trial_fit_;
     std::vector<double> dual_;
     Anderson past_blocks_, past_fits_;
+    SubspaceNewton<Loss> newton_;
     ForwardBuffer forward_buffer_;
     double objective_at_zero_ = 0.0;
     double objective_ = 0.0;       // of the iterate at the last refresh

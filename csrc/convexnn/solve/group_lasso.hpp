@@ -2,7 +2,8 @@
 //
 //   min_{u_1..u_P}  sum_k s_k l((sum_i D_i X u_i)_k, y_k)  +  beta sum_i w_i ||u_i||_2,
 //
-// by block coordinate descent on working sets, stopped by its duality gap.
+// by block coordinate descent on working sets, with Newton steps on the blocks that it finds
+// active, stopped by its duality gap.
 #pragma once
 
 #include <cstddef>
@@ -28,7 +29,7 @@ struct GroupLasso {
 
 struct CoordinateDescentSettings {
     double tol = 1e-6;               // on the relative gap, > 0
-    std::size_t max_iter = 100'000;  // epochs: passes over the working set
+    std::size_t max_iter = 100'000;  // epochs: passes over the working set, Newton's inner ones too
     double time_limit = std::numeric_limits<double>::infinity();  // seconds
     std::size_t threads = 1;  // for the passes over all patterns
 };
