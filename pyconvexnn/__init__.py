@@ -7,18 +7,17 @@ scikit-learn with the estimators.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-try:
-    from pyconvexnn import _core as _core
-except ImportError as error:
+if importlib.util.find_spec("pyconvexnn._core") is None:
     raise ImportError(
-        "pyconvexnn's compiled part `_core` is missing or does not load here: in a source tree run "
-        '`pip install -e .` (this folder hides an installed package), else `pip install pyconvexnn`'
-        f" ({error})"
-    ) from None
+        "pyconvexnn's compiled part `_core` is missing: this is a source tree that was not built, "
+        "and its folder hides an installed package; use the console script `pyconvexnn`, start "
+        "Python in another folder, or run `pip install -e .` here"
+    )
 
 from pyconvexnn import losses
 from pyconvexnn._runtime import show_config

@@ -34,10 +34,10 @@ def show_config() -> dict[str, Any]:
     Returns
     -------
     dict
-        ``version`` of pyconvexnn, ``python``, ``numpy``, ``instruction_set`` of the kernels
-        ("x86-64-v4", "x86-64-v3" or "baseline"), ``blas`` in use ("portable" until the first
-        solve, then "scipy"), ``numpy_blas`` and ``scipy_blas`` (the two libraries the wheels
-        carry; SciPy's is the one the kernels call), ``cores`` that this process may use.
+        ``version`` of pyconvexnn, ``python``, ``numpy``, ``scipy``, ``instruction_set`` of the
+        kernels ("x86-64-v4", "x86-64-v3" or "baseline"), ``blas`` in use ("scipy"),
+        ``numpy_blas`` and ``scipy_blas`` (the two libraries the wheels carry; SciPy's is the one
+        the kernels call), ``cores`` that this process may use.
 
     Examples
     --------
@@ -49,6 +49,7 @@ def show_config() -> dict[str, Any]:
 
     from pyconvexnn import __version__
 
+    load_blas()
     return {
         "version": __version__,
         "python": sys.version.split()[0],

@@ -156,8 +156,9 @@ def choice(value: Any, name: str, known: Iterable[str], *, later: Iterable[str] 
         if value in known:
             return value
         if value in later:
+            available = ", ".join(known) or "None"
             raise NotImplementedError(
-                f"`{name}` = {value!r} is not available yet; available: {', '.join(known)}"
+                f"`{name}` = {value!r} is not available yet; available: {available}"
             )
     raise ValueError(f"`{name}` must be one of {', '.join(known + later)}; got {describe(value)}")
 

@@ -172,7 +172,7 @@ def test_fit_and_predict_classes(run: Any, iris: Path, tmp_path: Path) -> None:
     model = tmp_path / "iris.npz"
     code, out, err = run("fit", iris, "--target", "target", "--beta", "0.1", "--save", model)
     assert code == 0
-    assert "taken as classification" in err
+    assert "classification assumed" in err
     assert re.search(r"^classes +setosa, versicolor, virginica$", out, re.M)
     assert re.search(r"^proved +yes$", out, re.M)
 
@@ -300,7 +300,7 @@ def test_bad_input_is_one_sentence(
     assert (code, out) == (2, "")
     assert message in err
     assert "Traceback" not in err
-    assert len([line for line in err.splitlines() if "is taken as" not in line]) == 1
+    assert len([line for line in err.splitlines() if " assumed (choose with --task)" not in line]) == 1
 
 
 def test_bad_files(run: Any, iris: Path, numbers: Path, tmp_path: Path) -> None:
@@ -400,7 +400,7 @@ def test_ctrl_c(hard: Path, tmp_path: Path) -> None:
         env=environment(),
     )
     assert process.stderr is not None
-    process.stderr.readline()  # "target is taken as ...": training starts
+    process.stderr.readline()  # "target ...: ... assumed": training starts
     time.sleep(1.5)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=10)

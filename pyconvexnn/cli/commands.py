@@ -155,7 +155,9 @@ def fit(data: Path, as_json: bool, save: Path, **options: Any) -> int:
 
     Numbers are used as they are: nothing is standardised, so that beta keeps its meaning. Columns
     of text become one column of 0 and 1 for each value. A missing value is refused. Two classes
-    give one network output, more classes one output for each.
+    give one network output, more classes one output for each. The output has no offset, and columns
+    far from zero or of different sizes are hard: standardise the columns, and the target of a
+    regression, beforehand.
 
     \b
     Examples:
@@ -194,10 +196,14 @@ def fit(data: Path, as_json: bool, save: Path, **options: Any) -> int:
     Model(estimator.network_, recipe, classes, scaling).save(save)
     print_facts(facts, as_json)
     if not certificate.is_optimal:
+        solutions = estimator.solution_
+        solutions = solutions if isinstance(solutions, list) else [solutions]
+        reasons = sorted({sol.status.name for sol in solutions} - {"SOLVED"})
         say(
             f"not proved: relative gap {certificate.relative_gap:.3g} is above --tol "
-            f"{estimator.tol:g}; the model is saved all the same (more time helps, and columns of "
-            "like size and mean)"
+            f"{estimator.tol:g} (stopped with status {', '.join(reasons)}); the model is saved all "
+            "the same. Standardised columns or a larger --beta make it easier"
+            + (", more time may do" if "TIME_LIMIT" in reasons else "")
         )
         return NOT_PROVED
     return 0
@@ -261,7 +267,7 @@ def _chosen_task(table: tables.Table, target: str, task: str) -> str:
     if task != "auto":
         return task
     task = tables.guess_task(table, target)
-    say(f"target {target!r} is taken as {task}; --task says otherwise")
+    say(f"target {target!r}: {task} assumed (choose with --task)")
     return task
 
 

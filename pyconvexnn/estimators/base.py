@@ -195,20 +195,24 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
     def _solve(
         self, problems: Sequence[GatedReLUProblem], callback: Callback | None
     ) -> list[Solution]:
-        """Solve the problems one after the other within one ``time_limit``."""
+        """Solve the problems one after the other, each within its share of ``time_limit``."""
         deadline = None if self.time_limit is None else time.perf_counter() + self.time_limit
-        return [
-            solve(
-                problem,
-                tol=self.tol,
-                max_iter=self.max_iter,
-                time_limit=None if deadline is None else max(deadline - time.perf_counter(), 1e-9),
-                threads=self.threads,
-                callback=callback,
-                verbose=self.verbose,
+        solutions = []
+        for done, problem in enumerate(problems):
+            # What is left is shared alike, so that the last class gets no less than the first.
+            left = None if deadline is None else max(deadline - time.perf_counter(), 1e-9)
+            solutions.append(
+                solve(
+                    problem,
+                    tol=self.tol,
+                    max_iter=self.max_iter,
+                    time_limit=None if left is None else left / (len(problems) - done),
+                    threads=self.threads,
+                    callback=callback,
+                    verbose=self.verbose,
+                )
             )
-            for problem in problems
-        ]
+        return solutions
 
     def _certificate(
         self, problems: Sequence[GatedReLUProblem], solutions: Sequence[Solution]

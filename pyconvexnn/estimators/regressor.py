@@ -61,7 +61,8 @@ class ConvexMLPRegressor(RegressorMixin, BaseConvexMLP):  # type: ignore[misc]
         Whether ``certificate_`` is computed. A gated network is certified by the dual point of
         its own solution, so that True and ``"full"`` are the same.
     time_limit : float, default=None
-        Most seconds for solving; the best network so far is kept, with its gap.
+        Most seconds for solving, shared alike by the outputs; the best network so far is kept,
+        with its gap.
     warm_start : bool, default=False
         True is not available yet.
     threads : int, default=None

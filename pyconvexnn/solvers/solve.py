@@ -108,8 +108,8 @@ def _warn_not_solved(solution: Solution, tol: float) -> None:
 
     warnings.warn(
         f"solve stopped with status {solution.status.name} after {solution.n_iter} iterations at "
-        f"relative gap {solution.relative_gap:.3g}, above tol = {tol:g}; raise max_iter or "
-        "time_limit, or tol, or scale the columns of X alike",
+        f"relative gap {solution.relative_gap:.3g}, above tol = {tol:g}; standardise the columns "
+        "of X, or raise beta, or max_iter or time_limit, or tol",
         ConvergenceWarning,
         stacklevel=3,
     )

@@ -456,3 +456,14 @@ def test_one_class() -> None:
         cx.ConvexMLPClassifier().fit(X, ["a"] * 10)
     with pytest.raises(ValueError, match="Unknown label type"):
         cx.ConvexMLPClassifier().fit(X, X[:, 0])
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_time_limit_is_shared_by_the_classes() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 8))
+    est = cx.ConvexMLPClassifier(beta=1e-4, tol=1e-14, patterns=300, time_limit=0.6)
+    est.fit(X, rng.integers(0, 3, 300))
+    # Each class got its third: none was left without a step.
+    assert [sol.n_iter > 0 for sol in est.solution_] == [True] * 3
+    assert max(sol.solve_time for sol in est.solution_) < 0.6

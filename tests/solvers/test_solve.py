@@ -107,8 +107,8 @@ def test_max_iter(max_iter: int) -> None:
     assert len(record) == 1
     assert str(record[0].message) == (
         f"solve stopped with status MAX_ITER after {max_iter} iterations at relative gap "
-        f"{sol.relative_gap:.3g}, above tol = 1e-12; raise max_iter or time_limit, or tol, or "
-        "scale the columns of X alike"
+        f"{sol.relative_gap:.3g}, above tol = 1e-12; standardise the columns of X, or raise "
+        "beta, or max_iter or time_limit, or tol"
     )
     assert record[0].filename == __file__
     assert sol.status is cx.Status.MAX_ITER
