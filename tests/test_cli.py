@@ -300,7 +300,7 @@ def test_bad_input_is_one_sentence(
     assert (code, out) == (2, "")
     assert message in err
     assert "Traceback" not in err
-    assert len([line for line in err.splitlines() if " assumed (choose with --task)" not in line]) == 1
+    assert len([line for line in err.splitlines() if "(choose with --task)" not in line]) == 1
 
 
 def test_bad_files(run: Any, iris: Path, numbers: Path, tmp_path: Path) -> None:

@@ -462,7 +462,7 @@ def test_one_class() -> None:
 def test_the_time_limit_is_shared_by_the_classes() -> None:
     rng = np.random.default_rng(0)
     X = rng.standard_normal((300, 8))
-    est = cx.ConvexMLPClassifier(beta=1e-4, tol=1e-14, patterns=300, time_limit=0.6)
+    est: Any = cx.ConvexMLPClassifier(beta=1e-4, tol=1e-14, patterns=300, time_limit=0.6)
     est.fit(X, rng.integers(0, 3, 300))
     # Each class got its third: none was left without a step.
     assert [sol.n_iter > 0 for sol in est.solution_] == [True] * 3
