@@ -89,18 +89,17 @@ class Logistic(Loss):
         if np.any(p < -_ROUNDING) or np.any(p > 1.0 + _ROUNDING):
             return -np.inf
         p = np.clip(p, 0.0, 1.0)
-        return float(-np.sum(s * (_xlogx(p) + _xlogx(1.0 - p))))
+        # log1p: 1 - p is not exact where p is tiny, and D is a sum of such terms there.
+        inside, below = p > 0, p < 1
+        entropy = np.where(inside, p * np.log(np.where(inside, p, 1.0)), 0.0)
+        entropy += np.where(below, (1.0 - p) * np.log1p(-np.where(below, p, 0.0)), 0.0)
+        return float(-np.sum(s * entropy))
 
     def check_targets(self, y: FloatArray, name: str = "y") -> None:
         """Labels are -1 and +1."""
         bad = y[(y != -1.0) & (y != 1.0)]
         if bad.size:
             raise ValueError(f"`{name}` must hold only -1 and +1 for loss 'logistic', got {bad[0]}")
-
-
-def _xlogx(p: FloatArray) -> FloatArray:
-    """``p log p`` with the value 0 at p = 0."""
-    return np.where(p > 0, p * np.log(np.where(p > 0, p, 1.0)), 0.0)
 
 
 _LOSSES: dict[str, Loss] = {loss.name: loss for loss in (Squared(), Logistic())}

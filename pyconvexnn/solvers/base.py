@@ -11,7 +11,7 @@ from pyconvexnn._typing import FloatArray, IndexArray
 from pyconvexnn.problems import GatedReLUProblem, SparseBlocks
 
 
-class Status(enum.IntEnum):
+class Status(enum.Enum):
     """How a solve ended."""
 
     SOLVED = 0  #: the relative gap is at most tol

@@ -60,7 +60,7 @@ def test_relative_gap(objective: float, dual: float, at_zero: float, expected: f
 def test_status_codes_are_those_of_the_compiled_part() -> None:
     names = ["SOLVED", "MAX_ITER", "TIME_LIMIT", "INTERRUPTED", "NUMERICAL_ERROR"]
     assert [status.name for status in cx.Status] == names
-    assert [int(status) for status in cx.Status] == [0, 1, 2, 3, 4]
+    assert [status.value for status in cx.Status] == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda sol: pickle.loads(pickle.dumps(sol))])

@@ -473,3 +473,34 @@ def test_numbers_of_numpy_are_taken() -> None:
         verbose=np.int8(0),  # type: ignore[arg-type]
     )
     assert again.objective == pytest.approx(plain.objective, rel=1e-7)
+
+
+def test_what_rounding_keeps_from_being_proved_is_not_called_solved() -> None:
+    # The prices at zero cancel to 5e-17: zero is optimal, but no bound near it can be proved.
+    y = np.array([0.1, 0.2, -0.3])
+    patterns = cx.PatternSet.from_dense([[1, 1, 1]])
+    prob = cx.GatedReLUProblem(np.ones((3, 1)), y, patterns, 1e-16)
+    with pytest.warns(ConvergenceWarning, match="NUMERICAL_ERROR"):
+        sol = cx.solve(prob)
+    assert len(sol.active) == 0
+    assert cx.verify(prob, sol).infeasibility <= 1e-12
+
+
+def test_patterns_without_rows_are_solved_at_zero() -> None:
+    patterns = cx.PatternSet.from_dense([[0, 0]])
+    prob = cx.GatedReLUProblem([[1.0], [2.0]], [1.0, 2.0], patterns, 1e-20)
+    sol = cx.solve(prob)
+    assert sol.status is cx.Status.SOLVED
+    assert sol.gap == 0.0
+
+
+@pytest.mark.parametrize("ratio", [1e-8, 1e-10, 1e-12])
+def test_the_logistic_bound_is_right_where_the_loss_vanishes(ratio: float) -> None:
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((8, 3))
+    y, patterns = np.sign(X[:, 0]), cx.sample_patterns(X, 9)
+    beta_max = cx.GatedReLUProblem(X, y, patterns, 1.0, loss="logistic").beta_max
+    prob = cx.GatedReLUProblem(X, y, patterns, ratio * beta_max, loss="logistic")
+    checked = cx.verify(prob, cx.solve(prob, tol=1e-6))
+    # Not below zero: log(1 - p) in place of log1p(-p) puts the bound above the optimum here.
+    assert -1e-12 <= checked.relative_gap <= 1e-6

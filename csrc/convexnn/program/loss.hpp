@@ -48,11 +48,10 @@ struct LogisticLoss {
     }
     static double dual(double p, double y) {
         const double q = y * p < 1.0 ? y * p : 1.0;
-        return -(x_log_x(q) + x_log_x(1.0 - q));
+        // log1p: 1 - q is not exact where q is tiny, and D is a sum of such terms there.
+        const double rest = q < 1.0 ? (1.0 - q) * std::log1p(-q) : 0.0;
+        return -((q > 0.0 ? q * std::log(q) : 0.0) + rest);
     }
-
-private:
-    static double x_log_x(double x) { return x > 0.0 ? x * std::log(x) : 0.0; }
 };
 
 }  // namespace convexnn

@@ -63,7 +63,11 @@ private:
         }
         improve_dual();
         if (largest_price() <= problem_.beta) {
-            return check_gap() ? Status::interrupted : Status::solved;
+            if (check_gap()) {
+                return deadline_.reason();
+            }
+            // With beta as small as the prices' rounding, optimality shows but cannot be proved.
+            return proved() ? Status::solved : Status::numerical_error;
         }
         if (!start.empty()) {
             if (!load(start, start_values)) {
@@ -80,7 +84,7 @@ private:
             // 1. The gap over all patterns; v, prices and objective belong to the iterate.
             const double last_gap = gap();
             const bool stop = check_gap();
-            if (relative_gap(objective_, dual_objective_, objective_at_zero_) <= settings_.tol) {
+            if (proved()) {
                 return Status::solved;
             }
             if (!std::isfinite(objective_)) {
@@ -222,6 +226,9 @@ private:
     // --- the program over all patterns --------------------------------------------------------
 
     double gap() const { return objective_ - dual_objective_; }
+    bool proved() const {
+        return relative_gap(objective_, dual_objective_, objective_at_zero_) <= settings_.tol;
+    }
     double largest_price() const { return *std::max_element(prices_.begin(), prices_.end()); }
     std::span<const std::size_t> working_set() const {
         return {working_set_.data(), working_count_};
@@ -240,10 +247,18 @@ private:
         for (std::size_t i = 0; i < blocks_; ++i) {
             const double size = norm(all.column(i));
             prices_[i] = size / problem_.weights[i];
-            const double bound = (size + rounding) * norm_rounding / problem_.weights[i];
-            price_bound_ = std::max(price_bound_, bound);
+            if (size > 0.0 || !is_empty(i)) {
+                const double bound = (size + rounding) * norm_rounding / problem_.weights[i];
+                price_bound_ = std::max(price_bound_, bound);
+            }
         }
         return true;
+    }
+
+    bool is_empty(std::size_t i) const {
+        const std::span<const std::uint64_t> words = problem_.A.patterns.column(i);
+        return std::all_of(words.begin(), words.end(),
+                           [](std::uint64_t word) { return word == 0; });
     }
 
     // Keeps the best feasible multiple of any v met so far.
