@@ -579,10 +579,10 @@ def _select(array: NDArray[Any], index: Any) -> NDArray[Any]:
 
 
 def _frozen(
-    array: NDArray[Any], name: str, dtype: type[np.generic], shape: tuple[int | None, ...]
+    array: Any, name: str, dtype: type[np.generic], shape: tuple[int | None, ...]
 ) -> NDArray[Any]:
     """Read-only C-ordered array, a copy if the caller could write to it."""
-    if getattr(array, "dtype", None) != dtype:
+    if not isinstance(array, np.ndarray) or array.dtype != dtype:
         raise TypeError(f"`{name}` must be a {dtype.__name__} array, got {describe(array)}")
     wrong = any(want not in (None, got) for want, got in zip(shape, array.shape, strict=False))
     if array.ndim != len(shape) or wrong:

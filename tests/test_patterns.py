@@ -535,3 +535,11 @@ def test_a_network_is_no_pattern_set(tmp_path: Path) -> None:
     cx.GatedNetwork.from_arrays([[1.0]], [[1.0]], [[1.0]]).save(tmp_path / "net")
     with pytest.raises(ValueError, match="must be a pyconvexnn patterns file"):
         cx.load_patterns(tmp_path / "net")
+
+
+def test_sparse_gates_are_refused() -> None:
+    from scipy.sparse import csr_array
+
+    packed = np.ones((1, 1), np.uint64)
+    with pytest.raises(TypeError, match="`gates` must be a float64 array, got"):
+        cx.PatternSet(packed, 1, csr_array([[1.0]]))

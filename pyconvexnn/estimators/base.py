@@ -159,6 +159,13 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
             columns = "X with its intercept column" if self.fit_intercept else "X"
             raise ValueError(f"`patterns` must be patterns of {columns}; {error}") from None
 
+    def _checked(self, *data: Any, **options: Any) -> Any:
+        """scikit-learn's checks of X, or of X and y; float64."""
+        try:
+            return validate_data(self, *data, dtype=np.float64, **options)
+        except OverflowError as error:
+            raise ValueError(f"`X` and `y` must hold numbers of float64's range: {error}") from None
+
     # ---- training --------------------------------------------------------------------------
 
     def _train(
@@ -243,7 +250,7 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
     def _forward(self, X: Any) -> FloatArray:
         """Output of the network: (n,) for one output, else (n, K)."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=np.float64)
+        X = self._checked(X, reset=False)
         return self.network_.predict(self._with_intercept(X))
 
 

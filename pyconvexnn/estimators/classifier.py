@@ -9,7 +9,7 @@ from scipy.special import expit, log_expit
 from sklearn.base import ClassifierMixin
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import column_or_1d, validate_data
+from sklearn.utils.validation import column_or_1d
 
 from pyconvexnn._typing import FloatArray, IndexArray
 from pyconvexnn.estimators.base import BaseConvexMLP, Callback
@@ -203,7 +203,7 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
     def _fit(self, X: Any, y: Any, callback: Callback | None = None) -> ConvexMLPClassifier:
         """``fit`` with a callback for the solver, for the command line's progress bar."""
         self._check_settings()
-        X, y = validate_data(self, X, y, dtype=np.float64)
+        X, y = self._checked(X, y)
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)

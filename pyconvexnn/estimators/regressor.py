@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.utils.validation import validate_data
 
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.estimators.base import BaseConvexMLP, Callback
@@ -155,7 +154,7 @@ class ConvexMLPRegressor(RegressorMixin, BaseConvexMLP):  # type: ignore[misc]
     def _fit(self, X: Any, y: Any, callback: Callback | None = None) -> ConvexMLPRegressor:
         """``fit`` with a callback for the solver, for the command line's progress bar."""
         self._check_settings()
-        X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
+        X, y = self._checked(X, y, multi_output=True, y_numeric=True)
         Y = np.asarray(y, dtype=np.float64).reshape(X.shape[0], -1)
         self.out_activation_ = "identity"
         self._train(X, Y, callback=callback)

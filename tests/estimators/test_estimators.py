@@ -467,3 +467,9 @@ def test_the_time_limit_is_shared_by_the_classes() -> None:
     # Each class got its third: none was left without a step.
     assert [sol.n_iter > 0 for sol in est.solution_] == [True] * 3
     assert max(sol.solve_time for sol in est.solution_) < 0.6
+
+
+@pytest.mark.parametrize("estimator", [cx.ConvexMLPRegressor, cx.ConvexMLPClassifier])
+def test_integers_beyond_float64_are_refused(estimator: type) -> None:
+    with pytest.raises(ValueError, match="`X` and `y` must hold numbers of float64's range"):
+        estimator().fit([[10**400], [1]], [0, 1])
