@@ -110,6 +110,8 @@ class PatternSet:
         self._gates = None
         if gates is not None:
             self._gates = _frozen(gates, "gates", np.float64, (len(self._packed), None))
+            if not np.isfinite(self._gates).all():
+                raise ValueError("`gates` must be finite, got NaN or infinity")
         self._interior = bool(interior) and gates is not None
 
     @classmethod
@@ -278,7 +280,7 @@ class PatternSet:
         X = self._check_data(X)
         if self._gates is None:
             raise ValueError("the pattern set must have gates, got none (ps.realise(X) finds them)")
-        if not self._gates_fit(X):
+        if not self.gates_fit(X):
             raise ValueError("`X` must be the data of the patterns: its gates have others on it")
         rows = unit_rows(X[X.any(axis=1)])
         gates = unit_rows(self._gates)
@@ -327,7 +329,7 @@ class PatternSet:
         ValueError: pattern 0: found no gate with every non-zero row of X strictly on its side
         """
         X = self._check_data(X)
-        if self._gates_fit(X):
+        if self.gates_fit(X):
             return self
         gates = np.empty((len(self), X.shape[1]))
         find = gate_finder(X)
@@ -495,8 +497,8 @@ class PatternSet:
             raise ValueError(f"`X` must have {self._n_samples} rows, got shape {X.shape}")
         return X
 
-    def _gates_fit(self, X: FloatArray) -> bool:
-        """Whether the gates have these patterns on X."""
+    def gates_fit(self, X: FloatArray) -> bool:
+        """Whether the gates have these patterns on X, a matrix as `as_matrix` returns it."""
         gates = self._gates
         return (
             gates is not None

@@ -60,5 +60,11 @@ def recover(prob: GatedReLUProblem, sol: Solution) -> GatedNetwork:
             "`prob.patterns` must have gates to recover a network, got a set without; "
             "build the problem with `patterns.realise(X)`"
         )
+    active = prob.patterns[sol.coef.indices]
+    if not active.gates_fit(prob.X):
+        raise ValueError(
+            "`prob.patterns` must have gates that yield its patterns on `prob.X`, got gates of "
+            "other data (was X changed after the patterns were drawn?)"
+        )
     size = np.sqrt(np.linalg.norm(sol.coef.values, axis=1, keepdims=True))
     return GatedNetwork.from_arrays(sol.coef.values / size, size, gates[sol.coef.indices])

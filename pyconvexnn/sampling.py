@@ -16,7 +16,8 @@ from pyconvexnn._validation import as_generator, as_matrix, choice, describe, po
 from pyconvexnn.patterns import PatternSet
 
 _BATCH = 256  # gates drawn at a time; part of what a seed means
-_DRAWS_PER_PATTERN = 200  # after this many draws for each pattern asked for, a sampler gives up
+_DRAWS_PER_PATTERN = 200  # after this many draws for each pattern asked for, a sampler gives up,
+_DRAWS_WITHOUT_NEWS = 10_000  # or after this many, and as many for each found, without a new one
 
 
 def sample_patterns(
@@ -58,7 +59,8 @@ def sample_patterns(
     -------
     PatternSet
         With a gate for each pattern. Fewer patterns than asked for, and a UserWarning, if
-        ``200 * n_patterns`` draws did not yield as many, or no more exist: n rows in r dimensions
+        ``200 * n_patterns`` draws did not yield as many, 10 000 and 200 for each pattern found
+        brought nothing new, or no more exist: n rows in r dimensions
         have at most ``2 sum_{k<r} C(n - 1, k)`` patterns. Small cells are met late: drawing many
         patterns of data with few rows and features does not find them all.
 
@@ -113,7 +115,13 @@ def sample_patterns(
     packed, gates = _allocate(wanted, len(zero_rows), X.shape[1])
     seen: set[bytes] = set()
     found = drawn = 0
-    while found < wanted and len(seen) < n_cells and drawn < _DRAWS_PER_PATTERN * wanted:
+    last_new = 0
+    while (
+        found < wanted
+        and len(seen) < n_cells
+        and drawn < _DRAWS_PER_PATTERN * wanted
+        and drawn - last_new <= _DRAWS_WITHOUT_NEWS + _DRAWS_PER_PATTERN * len(seen)
+    ):
         batch = to_gates(rng.standard_normal((_BATCH, X.shape[1])))
         drawn += _BATCH
         for words, gate in zip(_core.sign_patterns(X, batch), batch, strict=True):
@@ -121,6 +129,7 @@ def sample_patterns(
             if key in seen:
                 continue
             seen.add(key)
+            last_new = drawn
             if key == dropped:
                 continue
             packed[found], gates[found] = words, gate

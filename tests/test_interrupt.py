@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -124,3 +126,28 @@ def test_a_solve_in_a_forked_child() -> None:
         time.sleep(0.01)
     os.kill(child, signal.SIGKILL)
     pytest.fail("the forked child hangs")
+
+
+@pytest.mark.parametrize("callback", ["None", "lambda progress: False"])
+def test_the_interpreter_ends_quietly_beside_a_solve(callback: str) -> None:
+    # A daemon thread is left inside the kernel when the interpreter is torn down.
+    program = f"""
+import threading, time
+import numpy as np
+import pyconvexnn as cx
+rng = np.random.default_rng(3)
+X, y = rng.standard_normal((300, 8)), rng.standard_normal(300)
+prob = cx.GatedReLUProblem(X, y, cx.sample_patterns(X, 300, seed=1), 1e-4)
+started = threading.Event()
+def work():
+    started.set()
+    cx.solve(prob, tol=1e-15, callback={callback})
+cx.show_config()  # SciPy is loaded before the thread starts
+threading.Thread(target=work, daemon=True).start()
+started.wait()
+time.sleep(0.3)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

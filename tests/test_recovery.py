@@ -221,3 +221,12 @@ def test_wrong_arguments() -> None:
         with pytest.raises(kind) as error:
             cx.recover(*arguments)
         assert str(error.value) == message
+
+
+def test_gates_of_other_data_are_refused() -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((50, 3)), rng.standard_normal(50)
+    patterns = cx.sample_patterns(X, 30)
+    prob = cx.GatedReLUProblem(X + 1.0, y, patterns, 0.5)
+    with pytest.raises(ValueError, match=r"must have gates that yield its patterns on `prob\.X`"):
+        cx.recover(prob, cx.solve(prob))

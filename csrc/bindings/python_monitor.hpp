@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <optional>
+#include <thread>
 #include <utility>
 
 #include "convexnn/base/monitor.hpp"
@@ -13,15 +14,34 @@ namespace convexnn::bindings {
 
 namespace py = pybind11;
 
+// A thread that would need the GIL while the interpreter is being torn down must never return:
+// taking the GIL then ends the thread by force, in the middle of C++ frames. The process is about
+// to end.
+inline void park_if_finalizing() {
+#if PY_VERSION_HEX >= 0x030D0000
+    const auto finalizing = [] { return Py_IsFinalizing() != 0; };
+#else
+    const auto finalizing = [] { return _Py_IsFinalizing() != 0; };
+#endif
+    while (finalizing()) {
+        std::this_thread::sleep_for(std::chrono::seconds(1));
+    }
+}
+
 // Asks Python for signals at most ten times a second, and calls `callback` (None: nobody) at every
 // report. What Python raises stops the kernel; `rethrow`, called with the GIL, raises it.
 class PythonMonitor final : public Monitor {
 public:
-    explicit PythonMonitor(py::object callback = py::none()) : callback_(std::move(callback)) {}
+    explicit PythonMonitor(py::object callback = py::none())
+        : callback_(std::move(callback)), is_main_(in_main_thread()) {}
 
     bool stop_requested() override {
         if (error_) {
             return true;
+        }
+        park_if_finalizing();  // what the kernel works on is about to go
+        if (!is_main_) {
+            return false;  // Python handles signals in its main thread only
         }
         const auto now = Clock::now();
         if (now < next_look_) {
@@ -42,6 +62,7 @@ public:
         if (callback_.is_none()) {
             return false;
         }
+        park_if_finalizing();
         const py::gil_scoped_acquire gil;
         try {
             return callback_(progress.iteration, progress.objective, progress.dual_objective,
@@ -61,7 +82,13 @@ public:
 
 private:
     using Clock = std::chrono::steady_clock;
+    static bool in_main_thread() {
+        const py::object main_thread = py::module_::import("threading").attr("main_thread")();
+        return main_thread.attr("ident").cast<unsigned long>() == PyThread_get_thread_ident();
+    }
+
     py::object callback_;
+    bool is_main_;
     std::optional<py::error_already_set> error_;
     Clock::time_point next_look_ = Clock::now() + std::chrono::milliseconds(100);
 };
@@ -71,7 +98,9 @@ template <typename Kernel>
 auto run_released(PythonMonitor& monitor, const Kernel& kernel) {
     auto result = [&] {
         const py::gil_scoped_release released;
-        return kernel(monitor);
+        auto done = kernel(monitor);
+        park_if_finalizing();
+        return done;
     }();
     monitor.rethrow();
     return result;

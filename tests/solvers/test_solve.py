@@ -504,3 +504,12 @@ def test_the_logistic_bound_is_right_where_the_loss_vanishes(ratio: float) -> No
     checked = cx.verify(prob, cx.solve(prob, tol=1e-6))
     # Not below zero: log(1 - p) in place of log1p(-p) puts the bound above the optimum here.
     assert -1e-12 <= checked.relative_gap <= 1e-6
+
+
+def test_what_is_returned_is_never_worse_than_zero_and_has_its_own_objective() -> None:
+    patterns = cx.PatternSet.from_dense([[1, 1, 1], [1, 1, 0], [1, 0, 0], [1, 0, 0]])
+    prob = cx.GatedReLUProblem([[4e9], [-0.2], [-0.0002]], [-0.1, 0.4, 0.9], patterns, 1e-3)
+    with pytest.warns(ConvergenceWarning):
+        sol = cx.solve(prob, max_iter=500, tol=1e-12)
+    assert sol.objective <= sol.objective_at_zero
+    assert cx.verify(prob, sol).objective == pytest.approx(sol.objective, rel=1e-9)

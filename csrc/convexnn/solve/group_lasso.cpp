@@ -161,6 +161,9 @@ private:
     double working_set_gap(double objective) {
         double largest = 0.0;
         for (const std::size_t i : working_set()) {
+            if (deadline_.stop_requested()) {
+                return HUGE_VAL;
+            }
             largest = std::max(largest, descent_.price(i));
         }
         const double t =
@@ -326,11 +329,12 @@ private:
     }
 
     // Fit, v and objective from the blocks alone. When stopped, the old fit stays.
-    bool refresh() {
+    bool refresh() { return refresh(deadline_); }
+    bool refresh(Monitor& monitor) {
         find_active();
         gather(active_);
         const MatrixView<const double> U(compact_.get(), d_, active_.size());
-        if (!forward(problem_.A, active_, U, trial_fit_, forward_buffer_, deadline_)) {
+        if (!forward(problem_.A, active_, U, trial_fit_, forward_buffer_, monitor)) {
             return false;
         }
         std::swap(trial_fit_, descent_.f);
@@ -339,8 +343,20 @@ private:
         return true;
     }
 
+    // Whatever ended the solve: the objective is that of the blocks, and not above that at zero.
+    void settle() {
+        Monitor patient;
+        refresh(patient);
+        if (!(objective_ <= objective_at_zero_)) {
+            for (const std::size_t i : active_) {
+                std::ranges::fill(descent_.block(i), 0.0);
+            }
+            refresh(patient);
+        }
+    }
+
     GroupLassoResult finish(Status status) {
-        find_active();
+        settle();
         GroupLassoResult result;
         result.active.assign(active_.begin(), active_.end());
         result.values.resize(active_.size() * d_);
@@ -348,7 +364,7 @@ private:
             std::ranges::copy(descent_.block(active_[k]),
                               result.values.begin() + static_cast<std::ptrdiff_t>(k * d_));
         }
-        result.objective = descent_.objective(active_);
+        result.objective = objective_;
         result.dual = std::move(dual_);
         result.dual_objective = dual_objective_;
         result.status = status;
