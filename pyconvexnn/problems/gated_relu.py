@@ -25,6 +25,11 @@ from pyconvexnn.problems.base import SparseBlocks, as_blocks, unpacked
 if TYPE_CHECKING:
     import cvxpy
 
+# Prices, which are compared with beta, are square roots of sums that vanish below 1e-308.
+SMALLEST_BETA = 1e-120
+# Prices are products of X, y and s, and are squared.
+LARGEST_WEIGHT = 1e20
+
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
 class GatedReLUProblem:
@@ -49,7 +54,7 @@ class GatedReLUProblem:
     patterns : PatternSet
         P activation patterns of the n_samples rows.
     beta : float
-        Penalty, > 0.
+        Penalty, >= 1e-120.
     loss : str or Loss
         "squared": ``(f - y)^2 / 2``; "logistic": ``log(1 + exp(-y f))``.
     sample_weight : (n_samples,) array, optional
@@ -115,11 +120,17 @@ class GatedReLUProblem:
         loss.check_targets(y)
         _check_patterns(patterns, n)
         beta = positive(beta, "beta")
+        if beta < SMALLEST_BETA:
+            raise ValueError(f"`beta` must be >= {SMALLEST_BETA:g}, got {beta!r}")
         sample_weight = _as_weights(sample_weight, "sample_weight", n)
         if sample_weight.min() < 0 or sample_weight.max() <= 0:
             raise ValueError(
                 "`sample_weight` must be >= 0 and not all 0, got minimum "
                 f"{sample_weight.min()} and maximum {sample_weight.max()}"
+            )
+        if sample_weight.max() > LARGEST_WEIGHT:
+            raise ValueError(
+                f"`sample_weight` must be <= {LARGEST_WEIGHT:g}, got {sample_weight.max()}"
             )
         pattern_weight = _as_weights(pattern_weight, "pattern_weight", len(patterns))
         if pattern_weight.min() <= 0:

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import math
 import pickle
+import re
 import sys
 from typing import Any
 
@@ -503,3 +504,18 @@ def test_wrong_dual_points(method: str) -> None:
     with pytest.raises(TypeError, match=r"^`v` must hold real numbers, got dtype complex128$"):
         function(np.full(3, 1j))
     function(np.full(3, 1e-200))  # a dual point beside a tiny beta is tiny
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"beta": 1e-190}, "`beta` must be >= 1e-120, got 1e-190"),
+        ({"sample_weight": [1e60]}, "`sample_weight` must be <= 1e+20, got 1e+60"),
+    ],
+)
+def test_sizes_whose_squares_leave_float64_are_refused(
+    options: dict[str, Any], message: str
+) -> None:
+    arguments: dict[str, Any] = {"beta": 1.0, **options}
+    with pytest.raises(ValueError, match=re.escape(message)):
+        cx.GatedReLUProblem([[1.0]], [1.0], cx.PatternSet.from_dense([[1]]), **arguments)
