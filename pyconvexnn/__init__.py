@@ -19,7 +19,7 @@ if importlib.util.find_spec("pyconvexnn._core") is None:
         "Python in another folder, or run `pip install -e .` here"
     )
 
-from pyconvexnn import losses
+from pyconvexnn import datasets, losses
 from pyconvexnn._runtime import show_config
 from pyconvexnn.certificates import Certificate, Verification, verify
 from pyconvexnn.networks import GatedNetwork, load_network
@@ -66,6 +66,7 @@ __all__ = [
     "Status",
     "Verification",
     "__version__",
+    "datasets",
     "load_network",
     "load_patterns",
     "losses",
