@@ -227,7 +227,9 @@ def _target(response: FloatArray, loss: str, rng: np.random.Generator) -> FloatA
     if loss == "poisson":
         return rng.poisson(np.exp(np.clip(response, -2.0, 2.0))).astype(float)
     if loss == "cross_entropy":
-        return np.eye(response.shape[1])[response.argmax(axis=1)]
+        one_hot = np.zeros_like(response)
+        np.put_along_axis(one_hot, response.argmax(axis=1)[:, None], 1.0, axis=1)
+        return one_hot
     return response
 
 

@@ -122,7 +122,7 @@ def test_teacher_has_unit_signal_and_the_noise_asked_for() -> None:
 def test_teacher_of_one_neuron_is_a_ridge_function() -> None:
     X, y = cx.datasets.teacher(500, 2, k=1, noise=0.0)
     active = y != 0
-    w, residual, *_ = np.linalg.lstsq(X[active], y[active], rcond=None)
+    w, *_ = np.linalg.lstsq(X[active], y[active], rcond=None)
     np.testing.assert_allclose(X[active] @ w, y[active], atol=1e-12)
     sign = np.sign(y[active][0])
     assert (sign * (X[~active] @ w) <= 1e-12).all()
@@ -156,11 +156,11 @@ def test_wrong_arguments_of_ar(wrong: dict[str, Any], message: str) -> None:
 
 
 def test_wrong_arguments_of_the_others() -> None:
-    with pytest.raises(TypeError, match="`n` must be an integer, got 2.5"):
+    with pytest.raises(TypeError, match=r"`n` must be an integer, got 2\.5"):
         cx.datasets.gauss(2.5, 3, 5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="`d` must be >= 1, got 0"):
         cx.datasets.gauss(5, 0, 5)
-    with pytest.raises(ValueError, match="`noise` must be >= 0, got -1.0"):
+    with pytest.raises(ValueError, match=r"`noise` must be >= 0, got -1\.0"):
         cx.datasets.teacher(5, 2, noise=-1.0)
     with pytest.raises(ValueError, match="`k` must be >= 1, got 0"):
         cx.datasets.teacher(5, 2, k=0)
