@@ -8,27 +8,12 @@ import os
 for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
-import time
 from typing import Any
 
-import numpy as np
 import pytest
 
 import pyconvexnn as cx
-
-
-def dgemm_rate() -> float:
-    """One-thread GF/s of a 1500 x 1500 product in NumPy: what times are normalised by."""
-    a = np.random.default_rng(0).standard_normal((1500, 1500))
-    a @ a
-    best = min(_seconds(lambda: a @ a) for _ in range(5))
-    return 2 * 1500**3 / best / 1e9
-
-
-def _seconds(work: Any) -> float:
-    start = time.process_time()
-    work()
-    return time.process_time() - start
+from bench.machine import dgemm_rate
 
 
 def pytest_report_header() -> str:

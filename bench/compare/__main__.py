@@ -1,0 +1,163 @@
+"""``python -m bench.compare``: the package beside its peers, at equal accuracy."""
+
+from __future__ import annotations
+
+import os
+
+# Before NumPy is loaded: one thread each, and the processor's own BLAS kernels.
+for _library in ("OPENBLAS", "OMP", "MKL"):
+    os.environ[f"{_library}_NUM_THREADS"] = "1"
+os.environ.pop("OPENBLAS_CORETYPE", None)
+
+import hashlib
+import importlib
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+import pyconvexnn as cx
+from bench import machine
+from bench.compare import environments, report
+from bench.compare.cases import FILES, SETS, Case
+from bench.compare.journal import Journal
+from bench.compare.run import Comparison, Entrant
+
+ROOT = Path(__file__).parents[2]
+MODULES = (
+    "ours",
+    "cvxpy",
+    "clarabel",
+    "adelie",
+    "skglm",
+    "celer",
+    "pyscnn",
+    "lbfgs",
+    "mlp",
+    "torch",
+)
+
+
+@click.command()
+@click.option(
+    "--set",
+    "chosen",
+    type=click.Choice(list(SETS)),
+    default="smoke",
+    show_default=True,
+    help="Which problems.",
+)
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="TEXT",
+    help="Only rows whose 'problem / method' contains TEXT (any of them, if given again); "
+    "pyconvexnn itself always runs.",
+)
+@click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of CSV files, for the set 'full'.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the results; one that holds some goes on from there.  [default: .bench/SET]",
+)
+@click.option("--with-torch", is_flag=True, help="Also PyTorch and pyscnn, which needs it.")
+@click.option(
+    "--peers",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=ROOT / ".peers",
+    help="Folder of the peers' environments.  [default: .peers in the project]",
+)
+def main(
+    chosen: str,
+    only: tuple[str, ...],
+    data: Path | None,
+    out: Path | None,
+    with_torch: bool,
+    peers: Path,
+) -> None:
+    """Run pyconvexnn and its peers on a set of problems, at equal accuracy.
+
+    Writes runs.jsonl (one line each, as it happens), results.json, table.md, profile.png and
+    scaling.png, and prints the table. Stopped or killed, the same command goes on.
+    """
+    out = out or ROOT / ".bench" / chosen
+    out.mkdir(parents=True, exist_ok=True)
+    journal = Journal(out / "runs.jsonl")
+    facts = {**machine.facts(), "build": build()}
+    if any(earlier["build"] != facts["build"] for earlier in journal.sessions):
+        raise click.ClickException(
+            f"{out} holds figures of another build of pyconvexnn or of the harness; "
+            "give another --out, or remove it"
+        )
+    journal.start_session(facts)
+    # Long runs repeat what is quick; what takes seconds is timed well enough by one run.
+    repeat_below = float("inf") if chosen == "smoke" else 1.0
+    comparison = Comparison(journal, facts["dgemm_gflops"], data, repeat_below=repeat_below)
+    try:
+        chosen_cases = cases_of(chosen, data)
+        methods = entered(peers, with_torch)
+        rows = [(case, [e for e in methods if wanted(case, e, only)]) for case in chosen_cases]
+        rows = [row for row in rows if any(matches(row[0], e, only) for e in row[1])]
+        with tqdm(rows, unit="problem", disable=None) as bar:
+            for case, entrants in bar:
+                comparison.run(case, entrants, bar.set_postfix_str)
+    finally:
+        report.write(journal, out)
+    click.echo(report.markdown(journal))
+    click.echo(f"In {out}: table.md, results.json, runs.jsonl, profile.png, scaling.png", err=True)
+
+
+def cases_of(name: str, data: Path | None) -> list[Case]:
+    """The problems of a set; those of files only if their folder is known."""
+    cases = SETS[name]()
+    without = [case for case in cases if case.data not in FILES]
+    if data is None and len(without) < len(cases):
+        click.echo(f"{len(cases) - len(without)} problems on files left out: no --data", err=True)
+        return without
+    return cases
+
+
+def entered(folder: Path, with_torch: bool) -> list[Entrant]:
+    """Every method there is, its environment made if need be."""
+    entrants = []
+    for module in (f"bench.peers.{name}_peer" for name in MODULES):
+        for method in importlib.import_module(module).METHODS:
+            if method.torch and not with_torch:
+                continue
+            environment = environments.ensure(method.requirements, folder)
+            entrants.append(Entrant(method, module, environment))
+    return entrants
+
+
+def matches(case: Case, entrant: Entrant, only: tuple[str, ...]) -> bool:
+    """Whether a row is asked for and can be had."""
+    row = f"{case.name} / {entrant.method.name}"
+    return entrant.accepts(case) and (not only or any(text in row for text in only))
+
+
+def wanted(case: Case, entrant: Entrant, only: tuple[str, ...]) -> bool:
+    """Whether a row is run: our own always, as it gives the bound and the time limits."""
+    return matches(case, entrant, only) or entrant.method.name == report.OURS
+
+
+def build() -> str:
+    """Hash of the compiled package and of everything that makes a figure."""
+    package = Path(cx.__file__).parent
+    sources = [
+        *package.rglob("*.py"),
+        *package.glob("_core*.so"),
+        *(ROOT / "bench" / "peers").glob("*.[pt][yx]*"),
+        *(ROOT / "bench" / "compare" / f"{name}.py" for name in ("cases", "evaluate", "run")),
+    ]
+    contents = hashlib.sha256()
+    for source in sorted(sources):
+        contents.update(source.read_bytes())
+    return contents.hexdigest()[:16]
+
+
+if __name__ == "__main__":
+    main()

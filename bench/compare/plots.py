@@ -1,0 +1,78 @@
+"""Performance profile and scaling, from the rows of the report."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from bench.compare.report import Row
+
+GAP = 1e-6
+MOST_RATIO = 1000.0  # right end of the profile
+
+
+def write(rows: list[Row], folder: Path) -> None:
+    """``profile.png`` and ``scaling.png``; neither if no row reached the gap."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    solved = [row for row in rows if row.times[GAP] is not None]
+    if not solved:
+        return
+    for name, draw, shown in (("profile", profile, rows), ("scaling", scaling, solved)):
+        with mpl.rc_context({"font.size": 10}):
+            figure = Figure(figsize=(7, 4.5), layout="constrained")
+            axes = figure.add_subplot()
+            draw(shown, axes)
+            axes.grid(alpha=0.3)
+            axes.legend(fontsize=8)
+            figure.savefig(folder / f"{name}.png", dpi=120)
+
+
+def profile(rows: list[Row], axes: Axes) -> None:
+    """Dolan and More: share of the cases that a method solves within a factor of the fastest.
+
+    A method is counted on the cases that it was tried on.
+    """
+    times: dict[str, dict[str, float]] = defaultdict(dict)
+    for row in rows:
+        if row.judged:
+            times[row.case][row.method] = row.times[GAP] or np.inf
+    ratios = defaultdict(list)
+    for of_case in times.values():
+        fastest = min(of_case.values())
+        for method, time in of_case.items():
+            ratios[method].append(time / fastest if np.isfinite(fastest) else np.inf)
+    for method, values in sorted(ratios.items()):
+        finite = np.sort([v for v in values if np.isfinite(v)])
+        share = np.arange(1, len(finite) + 1) / len(values)
+        steps = np.concatenate([[1.0], finite, [MOST_RATIO]])
+        axes.step(
+            steps,
+            np.concatenate([[0.0], share, share[-1:] if len(share) else [0.0]]),
+            where="post",
+            label=method,
+        )
+    axes.set(xscale="log", xlim=(1, MOST_RATIO), ylim=(0, 1.02))
+    axes.set_xlabel("time to relative gap 1e-6 over the fastest method's")
+    axes.set_ylabel("share of the cases it was tried on")
+
+
+def scaling(solved: list[Row], axes: Axes) -> None:
+    """Time to gap 1e-6 against n d P."""
+    points: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    for row in solved:
+        time = row.times[GAP]
+        if time is not None:
+            points[row.method].append((row.size, time * row.dgemm / 104.0))
+    for method, values in sorted(points.items()):
+        axes.plot(*zip(*sorted(values), strict=True), "o-", markersize=4, linewidth=1, label=method)
+    axes.set(xscale="log", yscale="log")
+    axes.set_xlabel("samples x features x patterns")
+    axes.set_ylabel("normalised seconds to relative gap 1e-6")

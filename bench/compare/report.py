@@ -1,0 +1,269 @@
+"""The journal as tables and plots; a pure function of what was measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import statistics
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+
+from bench.compare import evaluate, plots
+from bench.compare.journal import Journal, Run, Setup, Skip
+
+OURS = "pyconvexnn"
+GAPS = (1e-3, 1e-4, 1e-6, 1e-8)
+REFERENCE_GFLOPS = 104.0  # normalised seconds are seconds * g / 104
+FEASIBLE = 1e-6  # infeasibility up to which a ReLU solution counts
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method on one case."""
+
+    case: str
+    method: str
+    gap: float | None  # the least that was reached and counts; None without one
+    infeasibility: float
+    times: dict[float, float | None]  # median seconds to each gap; None: not reached
+    single: bool  # some time is of a single run
+    limit: float | None  # seconds, if a run was stopped there
+    setup: float
+    peak_memory: int | None
+    dgemm: float
+    objective: float | None  # least sum over the penalties
+    size: int  # samples x features x patterns; 0 if it never started
+    judged: bool  # a convex method that was tried: it has a gap, or deserves none
+    remark: str
+
+
+def best_bounds(runs: list[Run]) -> np.ndarray[Any, np.dtype[np.float64]] | None:
+    """Best dual bound known for each penalty of a case, from any method's any run."""
+    bounds = [run.best_bound for run in runs if run.best_bound]
+    return np.max(bounds, axis=0) if bounds else None
+
+
+def gap_of(run: Run, bounds: np.ndarray[Any, np.dtype[np.float64]] | None) -> float | None:
+    """Largest relative gap over the penalties; ours against our own dual points."""
+    if run.status != "ran" or run.failure is not None or not run.convex:
+        return None
+    against = np.array(run.bound) if run.method == OURS and run.bound else bounds
+    if against is None:
+        return None
+    objective = np.array(run.objective)
+    scale = np.maximum(np.abs(objective), 1e-10 * run.at_zero)
+    return float(np.max((objective - against) / scale))
+
+
+def failure_of(run: Run, bounds: np.ndarray[Any, np.dtype[np.float64]] | None) -> str | None:
+    """Why a run does not count: what the judge said, or an objective that cannot be."""
+    if run.failure is not None or run.status != "ran":
+        return run.failure
+    if run.infeasibility > FEASIBLE:
+        return f"infeasible: {run.infeasibility:.1e}"
+    if bounds is not None and run.convex:
+        for objective, bound in zip(run.objective, bounds.tolist(), strict=True):
+            if evaluate.below_bound(objective, bound, run.infeasibility):
+                return f"objective {objective!r} below the proved bound {bound!r}"
+    return None
+
+
+def time_to(
+    runs: list[Run], bounds: np.ndarray[Any, np.dtype[np.float64]] | None, gap: float
+) -> float | None:
+    """Least median time over the tolerances that reach the gap."""
+    by_tolerance = defaultdict(list)
+    for run in runs:
+        by_tolerance[run.tolerance].append(run)
+    times = []
+    for repeats in by_tolerance.values():
+        gaps = [gap_of(r, bounds) if failure_of(r, bounds) is None else None for r in repeats]
+        if all(g is not None and g <= gap for g in gaps):
+            times.append(statistics.median(r.seconds for r in repeats if r.seconds is not None))
+    return min(times, default=None)
+
+
+def rows(journal: Journal) -> list[Row]:
+    """One row for each case and method, in the order of the journal."""
+    cases: dict[str, dict[str, None]] = defaultdict(dict)
+    lines: list[Run | Skip | Setup] = [*journal.runs, *journal.skips, *journal.setups]
+    for line in lines:
+        cases[line.case].setdefault(line.method)
+    return [
+        _row(journal, case, method) for case in cases for method in sorted(cases[case], key=_order)
+    ]
+
+
+def _order(method: str) -> tuple[bool, str]:
+    return (method != OURS, method)
+
+
+def _row(journal: Journal, case: str, method: str) -> Row:
+    of_case = [run for run in journal.runs if run.case == case]
+    runs = journal.runs_of(case, method)
+    bounds = best_bounds(of_case)
+    failures = [failure_of(run, bounds) for run in runs]
+    counted = [run for run, failure in zip(runs, failures, strict=True) if failure is None]
+    gaps = [g for run in counted if (g := gap_of(run, bounds)) is not None]
+    ran = [run for run in runs if run.status == "ran"]
+    skip = journal.skip_of(case, method)
+    remarks = [f"skipped: {skip.reason}"] if skip else []
+    remarks += _once_each([f for f in failures if f is not None])
+    remarks += _once_each([run.note for run in runs if run.note])
+    remarks += [] if all(run.convex for run in runs) else [_spent(counted)]
+    setups = [s for s in journal.setups if (s.case, s.method) == (case, method)]
+    return Row(
+        case=case,
+        method=method,
+        gap=min(gaps, default=None),
+        infeasibility=max((run.infeasibility for run in ran), default=0.0),
+        times={gap: time_to(runs, bounds, gap) for gap in GAPS},
+        single=len({run.repeat for run in ran}) == 1,
+        limit=next((run.limit for run in runs if run.status == "timeout"), None),
+        setup=statistics.median(s.cpu for s in setups) if setups else 0.0,
+        peak_memory=max((r.peak_memory for r in ran if r.peak_memory), default=None),
+        dgemm=runs[0].dgemm if runs else float("nan"),
+        objective=min((sum(run.objective) for run in counted if run.objective), default=None),
+        size=max((setup.size for setup in setups), default=0),
+        judged=bool(runs) and runs[0].convex,
+        remark="; ".join(remarks),
+    )
+
+
+def _once_each(sentences: list[str]) -> list[str]:
+    """The last of those that differ in figures only (the tightest tolerance), and how many."""
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for sentence in sentences:
+        kinds[re.sub(r"[-+.\de]+", "#", sentence)].append(sentence)
+    return [
+        same[-1] if len(same) == 1 else f"{same[-1]} ({len(same)} runs such)"
+        for same in kinds.values()
+    ]
+
+
+def _spent(counted: list[Run]) -> str:
+    """Of a trained network, which has no gap: the time of its best objective."""
+    best = min((sum(run.objective) for run in counted), default=0.0)
+    at_best = [r.seconds for r in counted if r.seconds is not None and sum(r.objective) == best]
+    return f"best objective in {statistics.median(at_best):.2g} s" if at_best else ""
+
+
+def markdown(journal: Journal) -> str:
+    """The comparison as one Markdown page."""
+    table = rows(journal)
+    lines = ["# Comparison", ""]
+    for facts in journal.sessions:
+        lines.append(
+            f"- {facts['processor']}, {facts['cores']} cores, Python {facts['python']}, "
+            f"g = {facts['dgemm_gflops']} GF/s (one-thread dgemm)"
+        )
+    lines += [
+        "",
+        "Times are CPU seconds of one thread (the solver's own time for cvxpy and Clarabel), "
+        "medians, normalised by g / 104; `*`: of a single run. A time is the least over the "
+        "method's tolerances that reach the gap; `> t`: stopped at the time limit t before. "
+        "Gaps are recomputed from the returned coefficients: peers against the best bound "
+        "known, ours against our own. `x`: time to 1e-6 over ours; `-`: not reached. Setup "
+        "(imports, matrices, compilers) is not in the times.",
+    ]
+    lines += ["", "## Time to gap 1e-6 over ours", "", _summary(table)]
+    for case, own in by_case(table).items():
+        lines += ["", f"## {case}", "", _table(own), "", _agreement(own)]
+    return "\n".join(lines) + "\n"
+
+
+def by_case(table: list[Row]) -> dict[str, list[Row]]:
+    """The rows of each case, ours first."""
+    cases: dict[str, list[Row]] = defaultdict(list)
+    for row in table:
+        cases[row.case].append(row)
+    return cases
+
+
+def _ours(own: list[Row]) -> float | None:
+    return next((row.times[1e-6] for row in own if row.method == OURS), None)
+
+
+def _summary(table: list[Row]) -> str:
+    """Ratios of all cases: a number, `> r` where stopped before, `-` where it did not get there."""
+    methods = sorted({row.method for row in table if row.method != OURS and row.judged})
+    body = []
+    for case, own in by_case(table).items():
+        ours = _ours(own)
+        ratios = {row.method: _ratio(row, ours) for row in own}
+        shown = "" if ours is None else f"{ours * own[0].dgemm / REFERENCE_GFLOPS:.3g}"
+        body.append([case, shown, *(ratios.get(method, "") for method in methods)])
+    return _markdown(body, ["problem", f"{OURS}, s", *methods])
+
+
+def _ratio(row: Row, ours: float | None) -> str:
+    time = row.times[1e-6]
+    if ours is None or (row.gap is None and row.limit is None):
+        return ""
+    if time is not None:
+        return f"{time / ours:.1f}"
+    return "-" if row.limit is None else f"> {row.limit / ours:.0f}"
+
+
+def _agreement(own: list[Row]) -> str:
+    """How far the two least objectives of convex methods lie apart."""
+    values = sorted(row.objective for row in own if row.judged and row.objective is not None)
+    if len(values) < 2:
+        return ""
+    apart = (values[1] - values[0]) / max(abs(values[0]), np.finfo(float).tiny)
+    return f"The two best objectives agree to {apart:.0e} relative."
+
+
+def _table(own: list[Row]) -> str:
+    ours = _ours(own)
+    cones = own[0].case.startswith("relu")
+    headers = ["method", "objective", "gap", *(f"s to {gap:.0e}" for gap in GAPS), "x"]
+    headers += [*(["infeasibility"] if cones else []), "setup s", "MB", "remark"]
+    body = []
+    for row in own:
+        time = row.times[1e-6]
+        body.append(
+            [
+                row.method,
+                "" if row.objective is None else f"{row.objective:.7g}",
+                "" if row.gap is None else f"{max(row.gap, 0.0):.0e}",
+                *(_seconds(row, gap) for gap in GAPS),
+                f"{time / ours:.1f}" if time is not None and ours else "",
+                *([f"{row.infeasibility:.0e}"] if cones else []),
+                f"{row.setup:.1f}" if row.setup else "",
+                f"{row.peak_memory / 1e6:.0f}" if row.peak_memory else "",
+                row.remark.replace("|", "/"),
+            ]
+        )
+    return _markdown(body, headers)
+
+
+def _markdown(body: list[list[str]], headers: list[str]) -> str:
+    return str(tabulate(body, headers, "github", disable_numparse=True))
+
+
+def _seconds(row: Row, gap: float) -> str:
+    normal = row.dgemm / REFERENCE_GFLOPS
+    time = row.times[gap]
+    if time is not None:
+        return f"{time * normal:.3g}{'*' if row.single else ''}"
+    return "" if row.limit is None or not row.judged else f"> {row.limit * normal:.3g}"
+
+
+def write(journal: Journal, folder: Path) -> None:
+    """``results.json``, ``table.md``, ``profile.png`` and ``scaling.png`` in a folder."""
+    results = {
+        "sessions": journal.sessions,
+        "rows": [dataclasses.asdict(row) for row in rows(journal)],
+        "setups": [dataclasses.asdict(setup) for setup in journal.setups],
+        "runs": [dataclasses.asdict(run) for run in journal.runs],
+    }
+    (folder / "results.json").write_text(json.dumps(results, indent=1))
+    (folder / "table.md").write_text(markdown(journal))
+    plots.write(rows(journal), folder)

@@ -1,0 +1,87 @@
+"""scikit-learn's MLP with solver "lbfgs", several starts; "tolerance" is their number.
+
+It minimises ``(sum loss + alpha/2 (||W1||^2 + ||w2||^2)) / n``: beta is alpha, but its biases are
+not decayed and cannot be turned off. A column of ones in X makes them comparable: the column is
+left to scikit-learn's own bias b1, which becomes the weight on the column, and the output's offset
+b2 becomes one more neuron, (ones sqrt|b2|)_+ times sign(b2) sqrt|b2|. Its own objective is then
+``n loss_`` plus what the decay of b1 and b2 costs us: beta (||b1||^2 / 2 + |b2|). A problem
+without a column of ones is refused.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from bench.peers.protocol import Answer, FloatArray, Method, Problem, Session
+from bench.peers.shapes import tiny
+
+METHODS = (
+    Method(
+        "sklearn-mlp",
+        None,
+        frozenset({"relu"}),
+        frozenset({"squared", "logistic"}),
+        (1, 3, 10),
+        convex=False,
+    ),
+)
+WIDTH = 50
+
+
+class _Mlp:
+    def __init__(self, problem: Problem) -> None:
+        ones = np.flatnonzero(np.all(problem.X == 1.0, axis=0))
+        if not len(ones):
+            raise ValueError("undecayed biases: comparable only when X has a column of ones")
+        self._problem, self._ones = problem, int(ones[-1])
+        self._X = np.delete(problem.X, self._ones, axis=1)
+        self._best: list[tuple[float, FloatArray, FloatArray]] = []
+
+    def solve(self, tolerance: float) -> None:
+        self._best = [
+            min((self._train(float(b), seed) for seed in range(int(tolerance))), key=lambda r: r[0])
+            for b in self._problem.betas
+        ]
+
+    def _train(self, beta: float, seed: int) -> tuple[float, FloatArray, FloatArray]:
+        from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+        kind: Any = MLPRegressor if self._problem.loss == "squared" else MLPClassifier
+        net = kind(
+            hidden_layer_sizes=(WIDTH,),
+            solver="lbfgs",
+            alpha=beta,
+            tol=1e-7,
+            max_iter=5000,
+            max_fun=10000,
+            random_state=seed,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a start that did not converge is one of several
+            net.fit(self._X, self._problem.y)
+        bias, offset = net.intercepts_[0], float(net.intercepts_[1][0])
+        own = len(self._X) * net.loss_ + beta * (0.5 * bias @ bias + abs(offset))
+        hidden = np.insert(net.coefs_[0].T, self._ones, bias, axis=1)
+        extra = np.zeros((1, hidden.shape[1]))
+        extra[0, self._ones] = np.sqrt(abs(offset))
+        output = np.append(net.coefs_[1][:, 0], np.sign(offset) * np.sqrt(abs(offset)))
+        return float(own), np.vstack([hidden, extra]), output
+
+    def answer(self) -> Answer:
+        return Answer(
+            np.array([own for own, _, _ in self._best]),
+            hidden=np.array([hidden for _, hidden, _ in self._best]),
+            output=np.array([output for _, _, output in self._best]),
+        )
+
+
+def prepare(method: str, problem: Problem) -> Session:
+    """Import scikit-learn."""
+    if method != "sklearn-mlp":
+        raise ValueError(f"`method` must be 'sklearn-mlp', got {method!r}")
+    session = _Mlp(problem)
+    _Mlp(tiny(problem)).solve(1)
+    return session
