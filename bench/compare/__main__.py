@@ -21,7 +21,8 @@ from bench import machine
 from bench.compare import environments, report
 from bench.compare.cases import FILES, SETS, Case
 from bench.compare.journal import Journal
-from bench.compare.run import Comparison, Entrant
+from bench.compare.run import Comparison, Entrant, accepts
+from bench.peers.protocol import Method
 
 ROOT = Path(__file__).parents[2]
 MODULES = (
@@ -64,6 +65,11 @@ MODULES = (
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of the results; one that holds some goes on from there.  [default: .bench/SET]",
 )
+@click.option(
+    "--limit",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Seconds for every solve.  [default: max(2, 1.2 target x ours), at most 120]",
+)
 @click.option("--with-torch", is_flag=True, help="Also PyTorch and pyscnn, which needs it.")
 @click.option(
     "--peers",
@@ -76,6 +82,7 @@ def main(
     only: tuple[str, ...],
     data: Path | None,
     out: Path | None,
+    limit: float | None,
     with_torch: bool,
     peers: Path,
 ) -> None:
@@ -96,14 +103,18 @@ def main(
     journal.start_session(facts)
     # Long runs repeat what is quick; what takes seconds is timed well enough by one run.
     repeat_below = float("inf") if chosen == "smoke" else 1.0
-    comparison = Comparison(journal, facts["dgemm_gflops"], data, repeat_below=repeat_below)
+    comparison = Comparison(
+        journal, facts["dgemm_gflops"], data, repeat_below=repeat_below, limit=limit
+    )
     try:
-        chosen_cases = cases_of(chosen, data)
-        methods = entered(peers, with_torch)
-        rows = [(case, [e for e in methods if wanted(case, e, only)]) for case in chosen_cases]
-        rows = [row for row in rows if any(matches(row[0], e, only) for e in row[1])]
-        with tqdm(rows, unit="problem", disable=None) as bar:
-            for case, entrants in bar:
+        methods = known(with_torch)
+        rows = [(case, asked(case, methods, only)) for case in cases_of(chosen, data)]
+        with tqdm([row for row in rows if row[1]], unit="problem", disable=None) as bar:
+            for case, of_case in bar:
+                entrants = [
+                    Entrant(method, module, environments.ensure(method.requirements, peers))
+                    for method, module in of_case
+                ]
                 comparison.run(case, entrants, bar.set_postfix_str)
     finally:
         report.write(journal, out)
@@ -121,27 +132,28 @@ def cases_of(name: str, data: Path | None) -> list[Case]:
     return cases
 
 
-def entered(folder: Path, with_torch: bool) -> list[Entrant]:
-    """Every method there is, its environment made if need be."""
-    entrants = []
-    for module in (f"bench.peers.{name}_peer" for name in MODULES):
-        for method in importlib.import_module(module).METHODS:
-            if method.torch and not with_torch:
-                continue
-            environment = environments.ensure(method.requirements, folder)
-            entrants.append(Entrant(method, module, environment))
-    return entrants
+def known(with_torch: bool) -> list[tuple[Method, str]]:
+    """Every method there is, with the module that speaks for it."""
+    modules = [f"bench.peers.{name}_peer" for name in MODULES]
+    return [
+        (method, module)
+        for module in modules
+        for method in importlib.import_module(module).METHODS
+        if with_torch or not method.torch
+    ]
 
 
-def matches(case: Case, entrant: Entrant, only: tuple[str, ...]) -> bool:
-    """Whether a row is asked for and can be had."""
-    row = f"{case.name} / {entrant.method.name}"
-    return entrant.accepts(case) and (not only or any(text in row for text in only))
-
-
-def wanted(case: Case, entrant: Entrant, only: tuple[str, ...]) -> bool:
-    """Whether a row is run: our own always, as it gives the bound and the time limits."""
-    return matches(case, entrant, only) or entrant.method.name == report.OURS
+def asked(
+    case: Case, methods: list[tuple[Method, str]], only: tuple[str, ...]
+) -> list[tuple[Method, str]]:
+    """The methods to run on a case: ours always, as it gives the bound and the time limits."""
+    able = [row for row in methods if accepts(row[0], case)]
+    chosen = [
+        row
+        for row in able
+        if not only or any(text in f"{case.name} / {row[0].name}" for text in only)
+    ]
+    return [row for row in able if row in chosen or row[0].name == report.OURS] if chosen else []
 
 
 def build() -> str:

@@ -15,7 +15,7 @@ from bench.compare import run as run_module
 from bench.compare.cases import Case
 from bench.compare.client import Reply
 from bench.compare.journal import Journal
-from bench.compare.run import Comparison, Entrant
+from bench.compare.run import Comparison, Entrant, accepts
 from bench.peers import ours_peer
 from bench.peers.protocol import Answer, Method, Problem
 
@@ -146,6 +146,11 @@ def test_after_a_timeout_no_tighter_tolerance_and_no_repetition(tmp_path: Path) 
     assert row(journal, "slow").times[1e-8] is None
 
 
+def test_a_limit_for_all_replaces_the_one_from_our_time(tmp_path: Path) -> None:
+    compared(tmp_path, OURS, entrant("peer"), limit=33.0)
+    assert {run.limit for run in Journal(tmp_path / "runs.jsonl").runs} == {33.0}
+
+
 def test_a_crash_ends_the_method_and_says_so(tmp_path: Path) -> None:
     journal = compared(tmp_path, OURS, entrant("crashes"))
     assert [how for how, _ in ScriptedPeer.log].count("crashes") == 1
@@ -166,16 +171,16 @@ def test_long_runs_are_not_repeated_when_asked(tmp_path: Path) -> None:
     assert row(journal, "long").single
 
 
-def test_methods_are_asked_only_what_they_can(tmp_path: Path) -> None:
+def test_methods_are_asked_only_what_they_can() -> None:
     logistic = dataclasses.replace(GATED, loss="logistic")
     path = dataclasses.replace(GATED, ratios=(0.5, 0.1))
     several = dataclasses.replace(GATED, outputs=2)
     network = entrant("network", convex=False)
-    assert not OURS.accepts(logistic)
-    assert not OURS.accepts(several)
-    assert OURS.accepts(path)
-    assert not network.accepts(path)
-    assert network.accepts(RELU)
+    assert not accepts(OURS.method, logistic)
+    assert not accepts(OURS.method, several)
+    assert accepts(OURS.method, path)
+    assert not accepts(network.method, path)
+    assert accepts(network.method, RELU)
 
 
 def test_stopped_and_resumed_gives_the_same_table(tmp_path: Path) -> None:
