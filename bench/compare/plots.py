@@ -27,11 +27,11 @@ def write(rows: list[Row], folder: Path) -> None:
         return
     for name, draw, shown in (("profile", profile, rows), ("scaling", scaling, solved)):
         with mpl.rc_context({"font.size": 10}):
-            figure = Figure(figsize=(7, 4.5), layout="constrained")
+            figure = Figure(figsize=(8, 4.5), layout="constrained")
             axes = figure.add_subplot()
             draw(shown, axes)
             axes.grid(alpha=0.3)
-            axes.legend(fontsize=8)
+            figure.legend(loc="outside right upper", fontsize=8, frameon=False)
             figure.savefig(folder / f"{name}.png", dpi=120)
 
 
@@ -65,14 +65,17 @@ def profile(rows: list[Row], axes: Axes) -> None:
 
 
 def scaling(solved: list[Row], axes: Axes) -> None:
-    """Time to gap 1e-6 against n d P."""
+    """Time to gap 1e-6 against n d P: every case, and a line through the medians of a size."""
     points: dict[str, list[tuple[int, float]]] = defaultdict(list)
     for row in solved:
         time = row.times[GAP]
         if time is not None:
             points[row.method].append((row.size, time * row.dgemm / 104.0))
     for method, values in sorted(points.items()):
-        axes.plot(*zip(*sorted(values), strict=True), "o-", markersize=4, linewidth=1, label=method)
+        sizes = sorted({size for size, _ in values})
+        medians = [np.median([time for at, time in values if at == size]) for size in sizes]
+        (line,) = axes.plot(sizes, medians, linewidth=1, label=method)
+        axes.plot(*zip(*values, strict=True), "o", markersize=4, color=line.get_color())
     axes.set(xscale="log", yscale="log")
     axes.set_xlabel("samples x features x patterns")
     axes.set_ylabel("normalised seconds to relative gap 1e-6")
