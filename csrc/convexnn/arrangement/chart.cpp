@@ -1,0 +1,271 @@
+#include "convexnn/arrangement/chart.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "convexnn/arrangement/orthogonal.hpp"
+#include "convexnn/base/bits.hpp"
+
+namespace convexnn {
+namespace {
+
+constexpr double kZero = 1e-24;      // relative size of what counts as zero
+constexpr double kRounding = 1e-29;  // of a chain of operations in twice the precision
+constexpr std::size_t kMaxRank = 64;
+
+// Uniform in (-1, 1), the same on every machine (splitmix64).
+double draw(std::uint64_t& state) {
+    std::uint64_t z = (state += 0x9E3779B97F4A7C15U);
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
+    z ^= z >> 31;
+    return std::ldexp(static_cast<double>(z >> 11) + 0.5, -52) - 1.0;
+}
+
+// Rows of an orthonormal r x r matrix (row-major), the first along `first`.
+std::vector<double> random_chart(const std::vector<double>& first) {
+    const std::size_t r = first.size();
+    std::uint64_t state = 0x636F6E766578U;
+    std::vector<double> rows;
+    while (rows.size() < r * r) {
+        std::vector<double> row = first;
+        if (!rows.empty()) {
+            std::ranges::generate(row, [&] { return draw(state); });
+        }
+        for (int pass = 0; pass < 2; ++pass) {
+            for (std::size_t k = 0; k < rows.size(); k += r) {
+                double along = 0.0;
+                for (std::size_t j = 0; j < r; ++j) {
+                    along += rows[k + j] * row[j];
+                }
+                for (std::size_t j = 0; j < r; ++j) {
+                    row[j] -= along * rows[k + j];
+                }
+            }
+        }
+        double square = 0.0;
+        for (const double x : row) {
+            square += x * x;
+        }
+        if (!(square > 1e-4) && !rows.empty()) {
+            continue;  // nearly dependent on the earlier ones: draw again
+        }
+        for (const double x : row) {
+            rows.push_back(x / std::sqrt(square));
+        }
+    }
+    return rows;
+}
+
+// points <- points T (T is r x r, column-major), rows scaled to a largest entry in [1/2, 1).
+// Returns the largest factor by which cancellation magnified a rounding error.
+double transform(std::vector<DoubleDouble>& points, const std::vector<double>& T, std::size_t r) {
+    double loss = 1.0;
+    std::vector<DoubleDouble> image(r);
+    for (std::size_t i = 0; i < points.size(); i += r) {
+        double top = 0.0;
+        double terms = 0.0;
+        for (std::size_t k = 0; k < r; ++k) {
+            image[k] = {};
+            double sizes = 0.0;
+            for (std::size_t j = 0; j < r; ++j) {
+                image[k] = image[k] + points[i + j] * DoubleDouble(T[j + k * r]);
+                sizes += std::abs(points[i + j].hi * T[j + k * r]);
+            }
+            top = std::max(top, std::abs(image[k].hi));
+            terms = std::max(terms, sizes);
+        }
+        loss = std::max(loss, terms / top);
+        int exponent = 0;
+        std::frexp(top, &exponent);
+        for (std::size_t k = 0; k < r; ++k) {
+            points[i + k] = scale_by_power(image[k], -exponent);
+        }
+    }
+    return loss;
+}
+
+// Makes the columns of the points nearly orthonormal: T = (pivoted columns) R^-1, r x r.
+std::vector<double> whitening(const std::vector<DoubleDouble>& points, std::size_t n,
+                              std::size_t r) {
+    std::vector<double> columns(n * r);
+    for (std::size_t i = 0; i < n; ++i) {
+        for (std::size_t k = 0; k < r; ++k) {
+            columns[i + k * n] = points[i * r + k].hi;
+        }
+    }
+    const PivotedQR qr = pivoted_qr({columns.data(), n, r}, 0.0);
+    const std::vector<double> inverse = inverse_of_triangle(qr.R, qr.rank);
+    std::vector<double> T(r * r, 0.0);
+    for (std::size_t k = 0; k < qr.rank; ++k) {
+        for (std::size_t j = 0; j < qr.rank; ++j) {
+            T[qr.pivots[j] + k * r] = inverse[j + k * r];
+        }
+    }
+    return T;
+}
+
+// LU with row exchanges of an r x r matrix, row-major in `a`; `order[k]` is the row in place k.
+// Returns the smallest pivot relative to the largest entry of its row in the original matrix.
+double factorise(std::span<DoubleDouble> a, std::span<std::size_t> order, std::size_t r) {
+    double least = 1.0;
+    for (std::size_t k = 0; k < r; ++k) {
+        std::size_t best = k;
+        for (std::size_t i = k + 1; i < r; ++i) {
+            best = std::abs(a[i * r + k].hi) > std::abs(a[best * r + k].hi) ? i : best;
+        }
+        if (best != k) {
+            std::swap_ranges(&a[k * r], &a[k * r] + r, &a[best * r]);
+            std::swap(order[k], order[best]);
+        }
+        const DoubleDouble pivot = a[k * r + k];
+        least = std::min(least, std::abs(pivot.hi));  // rows have entries of size about 1
+        if (pivot.hi == 0.0) {
+            return 0.0;
+        }
+        for (std::size_t i = k + 1; i < r; ++i) {
+            if (a[i * r + k].hi == 0.0) {
+                continue;
+            }
+            const DoubleDouble factor = a[i * r + k] / pivot;
+            a[i * r + k] = factor;
+            for (std::size_t j = k + 1; j < r; ++j) {
+                a[i * r + j] = a[i * r + j] - factor * a[k * r + j];
+            }
+        }
+    }
+    return least;
+}
+
+}  // namespace
+
+Chart::Chart(std::span<const double> basis, std::size_t n, std::size_t r)
+    : n_(n), r_(r), points_(basis.begin(), basis.end()) {
+    double loss = transform(points_, whitening(points_, n, r), r);
+    // A second time, as the first quotients are as inexact as the columns are dependent.
+    std::vector<double> T = whitening(points_, n, r);
+    std::vector<double> first(r, 0.0);
+    for (std::size_t k = 0; k < r; ++k) {
+        for (std::size_t j = 0; j < r; ++j) {
+            first[k] += points_[j].hi * T[j + k * r];
+        }
+    }
+    const std::vector<double> turn = random_chart(first);
+    std::vector<double> turned(r * r, 0.0);
+    for (std::size_t k = 0; k < r; ++k) {
+        for (std::size_t j = 0; j < r; ++j) {
+            for (std::size_t l = 0; l < r; ++l) {
+                turned[j + k * r] += T[j + l * r] * turn[k * r + l];
+            }
+        }
+    }
+    loss *= transform(points_, turned, r);
+    undecided_ = std::max(kZero, kRounding * loss);
+}
+
+std::size_t Chart::decide(std::span<const std::size_t> S, std::span<std::uint64_t> words) const {
+    const std::size_t m = S.size();
+    const std::size_t c = r_ - 1 - m;
+    std::array<DoubleDouble, kMaxRank * kMaxRank> matrix;
+    std::array<std::size_t, kMaxRank> order;
+    std::array<DoubleDouble, kMaxRank> u;
+    std::array<DoubleDouble, kMaxRank> lambda;
+    const auto row = [&](std::size_t i) { return &points_[i * r_]; };
+
+    // Rows of the system: f_0, ..., f_c, then S.
+    std::fill_n(matrix.begin(), r_ * r_, DoubleDouble());
+    std::copy_n(row(0), r_, matrix.begin());
+    for (std::size_t k = 1; k <= c; ++k) {
+        matrix[k * r_ + k] = 1.0;
+    }
+    for (std::size_t q = 0; q < m; ++q) {
+        std::copy_n(row(S[q]), r_, &matrix[(c + 1 + q) * r_]);
+    }
+    for (std::size_t k = 0; k < r_; ++k) {
+        order[k] = k;
+    }
+    const double least = factorise({matrix.data(), r_ * r_}, {order.data(), r_}, r_);
+    // What the smallest pivot magnifies: above it a value is known not to be zero.
+    const double zero = undecided_ / std::max(least, std::numeric_limits<double>::min());
+    if (!(zero < 1e-2)) {
+        return m == 0 ? 0 : S[m - 1];
+    }
+
+    // u: forward and backward substitution of +-e_c.
+    for (std::size_t k = 0; k < r_; ++k) {
+        u[k] = order[k] == c ? (c == 0 ? 1.0 : -1.0) : 0.0;
+        for (std::size_t j = 0; j < k; ++j) {
+            u[k] = u[k] - matrix[k * r_ + j] * u[j];
+        }
+    }
+    double size = 0.0;
+    for (std::size_t k = r_; k-- > 0;) {
+        for (std::size_t j = k + 1; j < r_; ++j) {
+            u[k] = u[k] - matrix[k * r_ + j] * u[j];
+        }
+        u[k] = u[k] / matrix[k * r_ + k];
+        size = std::max(size, std::abs(u[k].hi));
+    }
+
+    std::ranges::fill(words, std::uint64_t{0});
+    words[0] = 1;
+    std::size_t next = 0;
+    for (std::size_t i = 1; i < n_; ++i) {
+        if (next < m && S[next] == i) {
+            ++next;
+            continue;
+        }
+        const DoubleDouble* p = row(i);
+        double value = 0.0;
+        double terms = 0.0;
+        for (std::size_t k = 0; k < r_; ++k) {
+            const double term = p[k].hi * u[k].hi;
+            value += term;
+            terms += std::abs(term);
+        }
+        if (!(std::abs(value) > 1e-12 * terms)) {
+            DoubleDouble sum;
+            for (std::size_t k = 0; k < r_; ++k) {
+                sum = sum + p[k] * u[k];
+            }
+            value = sum.hi;
+        }
+        if (!(std::abs(value) > zero * size)) {
+            return i;
+        }
+        words[i / kWordBits] |= static_cast<std::uint64_t>(value > 0.0) << (i % kWordBits);
+    }
+    if (m == 0) {
+        return n_;
+    }
+
+    // lambda: the transposed system with right-hand side e_{c+1}.
+    for (std::size_t k = 0; k < r_; ++k) {
+        DoubleDouble sum = k == c + 1 ? 1.0 : 0.0;
+        for (std::size_t j = 0; j < k; ++j) {
+            sum = sum - matrix[j * r_ + k] * u[j];
+        }
+        u[k] = sum / matrix[k * r_ + k];
+    }
+    size = 0.0;
+    for (std::size_t k = r_; k-- > 0;) {
+        for (std::size_t j = k + 1; j < r_; ++j) {
+            u[k] = u[k] - matrix[j * r_ + k] * u[j];
+        }
+        lambda[order[k]] = u[k];
+        size = std::max(size, std::abs(u[k].hi));
+    }
+    for (std::size_t q = 0; q < m; ++q) {
+        const double value = lambda[c + 1 + q].hi;
+        if (!(std::abs(value) > zero * size)) {
+            return S[q];
+        }
+        words[S[q] / kWordBits] |= static_cast<std::uint64_t>(value > 0.0) << (S[q] % kWordBits);
+    }
+    return n_;
+}
+
+}  // namespace convexnn

@@ -1,0 +1,103 @@
+// Every cell of an arrangement in general position, each exactly once, in an order that can be
+// entered anywhere: no list, no hashing, no linear program.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "convexnn/arrangement/chart.hpp"
+#include "convexnn/arrangement/leaf.hpp"
+#include "convexnn/arrangement/reduce.hpp"
+#include "convexnn/base/bits.hpp"
+#include "convexnn/base/monitor.hpp"
+
+namespace convexnn {
+
+// Doubles aligned to a cache line, all zero at first.
+class AlignedDoubles {
+public:
+    explicit AlignedDoubles(std::size_t count = 0);
+    double* data() { return data_.get(); }
+    const double* data() const { return data_.get(); }
+
+private:
+    struct Free {
+        void operator()(double* p) const;
+    };
+    std::unique_ptr<double[], Free> data_;
+};
+
+// How a listing ended.
+struct Listing {
+    bool finished = true;                // false: the monitor said stop
+    std::vector<std::size_t> dependent;  // not empty: these samples depend on each other
+};
+
+// The half cells (those on the positive side of row 0) of n distinct hyperplanes of rank r.
+//
+// Every set S of m < r of the rows 1 ... n - 1 is the lowest vertex of one half cell: of the first
+// generic coordinate in the chart row_0 = 1 for m = r - 1, and of the m-th section at infinity for
+// smaller m. Rank: levels m = r - 1, ..., 0; within one, S in lexicographic order.
+//
+// Signs are decided in doubles where they are 1e-9 away from zero (relative to the sizes met on the
+// way to the vertex), else in twice the precision (chart.hpp). A sign that is zero there means that
+// the rows are not in general position; the listing then stops, and names rows that depend.
+class HalfCells {
+public:
+    // 1 <= r <= n and sum_{m<r} C(n - 1, m) < 2^62 required (std::invalid_argument otherwise).
+    explicit HalfCells(ReducedRows rows);
+    ~HalfCells();
+
+    const ReducedRows& rows() const { return rows_; }
+    // sum_{m<r} C(n - 1, m)
+    std::uint64_t total() const { return total_; }
+
+    // Half cells first, ..., first + count - 1 as patterns of the samples (bit of a zero row: 1),
+    // in blocks of `block` (the last may be smaller): a block holds its half cells, then their
+    // complements in the same order, so `patterns` has 2 count columns; or none, then nothing is
+    // written and only the decisions are made. The result, and which dependent rows are named, do
+    // not depend on `threads`. Allocates work space per thread, kept for later calls.
+    Listing list(std::uint64_t first, std::uint64_t count, std::uint64_t block,
+                 MutableBitColumns patterns, std::size_t threads, Monitor& monitor) const;
+
+private:
+    struct Node;
+    struct Workspace;
+    struct Sink;
+
+    double* base(std::size_t k, bool negated) const;
+    void unrank(std::uint64_t rank, std::size_t m, std::vector<std::size_t>& S) const;
+    std::vector<std::size_t> list_range(std::uint64_t first, std::uint64_t count, Sink& sink,
+                                        Workspace& work) const;
+    std::vector<std::size_t> list_level(std::size_t m, std::uint64_t first, std::uint64_t count,
+                                        Sink& sink, Workspace& work) const;
+    std::vector<std::size_t> list_leaf(std::size_t first, std::size_t last, Sink& sink,
+                                       Workspace& work) const;
+    std::vector<std::size_t> decide(Workspace& work, std::size_t last,
+                                    std::span<std::uint64_t> words) const;
+    void start(Workspace& work, std::size_t m) const;
+    void descend(Workspace& work, std::size_t depth) const;
+    std::unique_ptr<Workspace> take() const;
+    void give_back(std::unique_ptr<Workspace> work) const;
+
+    ReducedRows rows_;
+    Chart chart_;
+    std::size_t n_ = 0;
+    std::size_t r_ = 0;
+    std::size_t vectors_ = 0;  // of one column: n rows, padded
+    AlignedDoubles columns_;   // the r coordinates, then the same negated; row 0 is 0
+    std::uint64_t total_ = 0;
+    std::vector<std::uint64_t> choose_;  // C(a, b) for a < n, b < r, at most 2^63
+    std::vector<std::uint64_t> zero_rows_;
+    std::vector<std::uint64_t> full_;  // every sample
+    bool plain_ = false;               // the samples are the distinct rows, in order
+    LeafKernel kernel_ = nullptr;
+    mutable std::mutex idle_mutex_;
+    mutable std::vector<std::unique_ptr<Workspace>> idle_;
+};
+
+}  // namespace convexnn

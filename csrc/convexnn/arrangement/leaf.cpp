@@ -1,0 +1,283 @@
+#include "convexnn/arrangement/leaf.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "convexnn/base/simd.hpp"
+
+// As CONVEXNN_MULTIVERSION, for kernels written by hand.
+#if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && defined(__GNUC__) && \
+    !defined(__clang__) && !defined(__SANITIZE_THREAD__) && !defined(CONVEXNN_NO_MULTIVERSION)
+#define CONVEXNN_LEAF_BY_HAND
+#include <immintrin.h>
+#endif
+
+namespace convexnn {
+namespace {
+
+constexpr double kTrusted = 1e-9;  // relative size of a value whose sign is trusted
+
+typedef double Vector __attribute__((vector_size(64)));
+typedef std::int64_t Bits __attribute__((vector_size(64)));
+constexpr std::int64_t kSign = std::numeric_limits<std::int64_t>::min();
+
+CONVEXNN_INLINE const Vector* vectors_of(const double* a) {
+    return reinterpret_cast<const Vector*>(a);
+}
+CONVEXNN_INLINE Vector* vectors_of(double* a) { return reinterpret_cast<Vector*>(a); }
+
+// Signs and the smallest |value| of lane group `v` for one j; the sign bit of d beta - c is the
+// bit of the pattern.
+CONVEXNN_INLINE std::uint8_t signs_of(const double* c, const double* d, double beta,
+                                      std::size_t skipped, double& least) {
+    unsigned byte = 0;
+    for (std::size_t lane = 0; lane < kLeafLanes; ++lane) {
+        const double value = d[lane] * beta - c[lane];
+        byte |= static_cast<unsigned>(std::bit_cast<std::uint64_t>(value) >> 63) << lane;
+        if (lane != skipped) {
+            least = std::min(least, std::abs(value));
+        }
+    }
+    return static_cast<std::uint8_t>(byte);
+}
+
+void leaf_portable(const double* c, const double* d, std::size_t vectors, std::size_t first,
+                   std::size_t last, const double* beta, const double* tolerance,
+                   std::uint8_t* out, std::size_t stride, std::uint64_t* suspicious) {
+    for (std::size_t j = first; j < last; ++j, out += stride) {
+        double least = kForced;
+        for (std::size_t v = 0; v < vectors; ++v) {
+            const std::size_t skipped = v == j / kLeafLanes ? j % kLeafLanes : kLeafLanes;
+            out[v] = signs_of(c + v * kLeafLanes, d + v * kLeafLanes, beta[j], skipped, least);
+        }
+        suspicious[j] |= static_cast<std::uint64_t>(!(least > tolerance[j]));
+    }
+}
+
+#ifdef CONVEXNN_LEAF_BY_HAND
+#define CONVEXNN_AVX512 __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw")))
+#define CONVEXNN_AVX2 __attribute__((target("avx2")))
+
+// G neighbours j of one vector share each pass over the rows.
+template <int G>
+CONVEXNN_AVX512 inline void group_avx512(const double* c, const double* d, std::size_t vectors,
+                                         std::size_t j, const double* beta,
+                                         const double* tolerance, std::uint8_t* out,
+                                         std::size_t stride, std::uint64_t* suspicious) {
+    constexpr int kLeastSize = 0b1010;  // the smaller absolute value, sign cleared
+    __m512d slope[G];
+    __m512d least[G];
+    for (int g = 0; g < G; ++g) {
+        slope[g] = _mm512_set1_pd(beta[g]);
+        least[g] = _mm512_set1_pd(kForced);
+    }
+    const std::size_t own = j / kLeafLanes;
+    const auto pass = [&](std::size_t begin, std::size_t end) CONVEXNN_AVX512 {
+        for (std::size_t v = begin; v < end; ++v) {
+            const __m512d offset = _mm512_load_pd(c + v * kLeafLanes);
+            const __m512d direction = _mm512_load_pd(d + v * kLeafLanes);
+            for (int g = 0; g < G; ++g) {
+                const __m512d value = _mm512_sub_pd(_mm512_mul_pd(direction, slope[g]), offset);
+                out[v + static_cast<std::size_t>(g) * stride] =
+                    _mm512_movepi64_mask(_mm512_castpd_si512(value));
+                least[g] = _mm512_range_pd(least[g], value, kLeastSize);
+            }
+        }
+    };
+    pass(0, own);
+    const __m512d offset = _mm512_load_pd(c + own * kLeafLanes);
+    const __m512d direction = _mm512_load_pd(d + own * kLeafLanes);
+    for (int g = 0; g < G; ++g) {
+        const __m512d value = _mm512_sub_pd(_mm512_mul_pd(direction, slope[g]), offset);
+        out[own + static_cast<std::size_t>(g) * stride] =
+            _mm512_movepi64_mask(_mm512_castpd_si512(value));
+        const auto others =
+            static_cast<__mmask8>(~(1U << (j % kLeafLanes + static_cast<unsigned>(g))));
+        least[g] = _mm512_mask_range_pd(least[g], others, least[g], value, kLeastSize);
+    }
+    pass(own + 1, vectors);
+    for (int g = 0; g < G; ++g) {
+        suspicious[g] |=
+            _mm512_cmp_pd_mask(least[g], _mm512_set1_pd(tolerance[g]), _CMP_NGT_UQ);
+    }
+}
+
+CONVEXNN_AVX512
+void leaf_avx512(const double* c, const double* d, std::size_t vectors, std::size_t first,
+                 std::size_t last, const double* beta, const double* tolerance, std::uint8_t* out,
+                 std::size_t stride, std::uint64_t* suspicious) {
+    for (std::size_t j = first; j < last;) {
+        const std::size_t end = std::min(last, (j / kLeafLanes + 1) * kLeafLanes);
+        const std::size_t count = end - j;
+        std::uint8_t* row = out + (j - first) * stride;
+        if (count >= 4) {
+            group_avx512<4>(c, d, vectors, j, beta + j, tolerance + j, row, stride,
+                            suspicious + j);
+            j += 4;
+        } else if (count >= 2) {
+            group_avx512<2>(c, d, vectors, j, beta + j, tolerance + j, row, stride,
+                            suspicious + j);
+            j += 2;
+        } else {
+            group_avx512<1>(c, d, vectors, j, beta + j, tolerance + j, row, stride,
+                            suspicious + j);
+            j += 1;
+        }
+    }
+}
+
+template <int G>
+CONVEXNN_AVX2 inline void group_avx2(const double* c, const double* d, std::size_t vectors,
+                                     std::size_t j, const double* beta, const double* tolerance,
+                                     std::uint8_t* out, std::size_t stride,
+                                     std::uint64_t* suspicious) {
+    const __m256d sign = _mm256_set1_pd(-0.0);
+    const __m256d forced = _mm256_set1_pd(kForced);
+    __m256d slope[G];
+    __m256d least[G];
+    for (int g = 0; g < G; ++g) {
+        slope[g] = _mm256_set1_pd(beta[g]);
+        least[g] = forced;
+    }
+    const std::size_t own = j / kLeafLanes;
+    const auto pass = [&](std::size_t begin, std::size_t end) CONVEXNN_AVX2 {
+        for (std::size_t v = begin; v < end; ++v) {
+            const __m256d c0 = _mm256_load_pd(c + v * kLeafLanes);
+            const __m256d c1 = _mm256_load_pd(c + v * kLeafLanes + 4);
+            const __m256d d0 = _mm256_load_pd(d + v * kLeafLanes);
+            const __m256d d1 = _mm256_load_pd(d + v * kLeafLanes + 4);
+            for (int g = 0; g < G; ++g) {
+                const __m256d v0 = _mm256_sub_pd(_mm256_mul_pd(d0, slope[g]), c0);
+                const __m256d v1 = _mm256_sub_pd(_mm256_mul_pd(d1, slope[g]), c1);
+                out[v + static_cast<std::size_t>(g) * stride] = static_cast<std::uint8_t>(
+                    _mm256_movemask_pd(v0) | (_mm256_movemask_pd(v1) << 4));
+                const __m256d smaller =
+                    _mm256_min_pd(_mm256_andnot_pd(sign, v0), _mm256_andnot_pd(sign, v1));
+                least[g] = _mm256_min_pd(least[g], smaller);
+            }
+        }
+    };
+    pass(0, own);
+    pass(own + 1, vectors);
+    for (int g = 0; g < G; ++g) {
+        alignas(32) double lanes[4];
+        _mm256_store_pd(lanes, least[g]);
+        double smallest = std::min(std::min(lanes[0], lanes[1]), std::min(lanes[2], lanes[3]));
+        out[own + static_cast<std::size_t>(g) * stride] =
+            signs_of(c + own * kLeafLanes, d + own * kLeafLanes, beta[g],
+                     j % kLeafLanes + static_cast<std::size_t>(g), smallest);
+        suspicious[g] |= static_cast<std::uint64_t>(!(smallest > tolerance[g]));
+    }
+}
+
+CONVEXNN_AVX2
+void leaf_avx2(const double* c, const double* d, std::size_t vectors, std::size_t first,
+               std::size_t last, const double* beta, const double* tolerance, std::uint8_t* out,
+               std::size_t stride, std::uint64_t* suspicious) {
+    for (std::size_t j = first; j < last;) {
+        const std::size_t end = std::min(last, (j / kLeafLanes + 1) * kLeafLanes);
+        std::uint8_t* row = out + (j - first) * stride;
+        if (end - j >= 2) {
+            group_avx2<2>(c, d, vectors, j, beta + j, tolerance + j, row, stride, suspicious + j);
+            j += 2;
+        } else {
+            group_avx2<1>(c, d, vectors, j, beta + j, tolerance + j, row, stride, suspicious + j);
+            j += 1;
+        }
+    }
+}
+#endif
+
+}  // namespace
+
+CONVEXNN_MULTIVERSION
+void eliminate(const double* const* source, double* const* target, const std::size_t* from,
+               double* largest, std::size_t columns, std::size_t pivot, std::size_t row,
+               std::size_t vectors) {
+    const double inverse = 1.0 / source[pivot][row];
+    const Vector* pivots = vectors_of(source[pivot]);
+    Vector* f = vectors_of(target[pivot]);
+    Bits top = {};
+    for (std::size_t v = 0; v < vectors; ++v) {
+        f[v] = pivots[v] * inverse;
+        const Bits size = reinterpret_cast<Bits>(f[v]) & ~kSign;
+        top = size > top ? size : top;
+    }
+    const auto largest_of = [](const Bits& sizes) __attribute__((always_inline)) {
+        std::int64_t most = 0;
+        for (std::size_t lane = 0; lane < kLeafLanes; ++lane) {
+            most = sizes[lane] > most ? sizes[lane] : most;
+        }
+        return std::bit_cast<double>(most);
+    };
+    largest[pivot] = largest_of(top);
+    for (std::size_t q = 0; q < columns; ++q) {
+        if (q == pivot) {
+            continue;
+        }
+        const double factor = source[q][row];
+        const Vector* a = vectors_of(source[q]);
+        Vector* b = vectors_of(target[q]);
+        top = Bits{};
+        for (std::size_t v = from[q]; v < vectors; ++v) {
+            const Vector value = a[v] - f[v] * factor;
+            b[v] = value;
+            const Bits size = reinterpret_cast<Bits>(value) & ~kSign;
+            top = size > top ? size : top;
+        }
+        largest[q] = largest_of(top);
+        target[q][row] = 0.0;
+    }
+}
+
+CONVEXNN_MULTIVERSION
+void prepare_leaf(const LeafInput& leaf, std::size_t first, std::size_t last, double* beta,
+                  double* tolerance, std::uint64_t* negative, std::uint64_t* suspicious) {
+    const double objective_tolerance = kTrusted * leaf.size_objective;
+    const std::int64_t flat = !(std::abs(leaf.objective_d) > objective_tolerance) ? -1 : 0;
+    for (std::size_t v = first; v < last; ++v) {
+        const Vector d = vectors_of(leaf.d)[v];
+        const Vector size = reinterpret_cast<Vector>(reinterpret_cast<Bits>(d) & ~kSign);
+        Bits doubt = (size <= leaf.least_pivot) | flat;
+        // A pivot of zero never reaches a quotient.
+        const Vector one = Vector{} + 1.0;
+        const Vector inverse = 1.0 / (size <= leaf.least_pivot ? one : d);
+        const Vector slope = vectors_of(leaf.c)[v] * inverse;
+        const Vector slope_size =
+            reinterpret_cast<Vector>(reinterpret_cast<Bits>(slope) & ~kSign);
+        vectors_of(beta)[v] = slope;
+        vectors_of(tolerance)[v] = kTrusted * (leaf.size_c + slope_size * leaf.size_d);
+        const Vector own = leaf.objective_d * inverse;
+        const Vector own_size = reinterpret_cast<Vector>(reinterpret_cast<Bits>(own) & ~kSign);
+        const Vector bound = objective_tolerance + own_size * (kTrusted * leaf.size_basic);
+        Bits signs = {};
+        for (std::size_t q = 0; q < leaf.chosen; ++q) {
+            const Vector value = leaf.objective[q] - own * vectors_of(leaf.basic[q])[v];
+            const Vector value_size =
+                reinterpret_cast<Vector>(reinterpret_cast<Bits>(value) & ~kSign);
+            doubt |= value_size <= bound;
+            signs |= ((reinterpret_cast<Bits>(value) >> 63) & 1) << static_cast<std::int64_t>(q);
+        }
+        signs |= ((reinterpret_cast<Bits>(own) >> 63) & 1) << static_cast<std::int64_t>(leaf.chosen);
+        *reinterpret_cast<Bits*>(negative + v * kLeafLanes) = signs;
+        *reinterpret_cast<Bits*>(suspicious + v * kLeafLanes) = doubt;
+    }
+}
+
+std::vector<LeafKernel> leaf_kernels() {
+    std::vector<LeafKernel> kernels;
+#ifdef CONVEXNN_LEAF_BY_HAND
+    if (__builtin_cpu_supports("x86-64-v4")) {
+        kernels.push_back(leaf_avx512);
+    }
+    if (__builtin_cpu_supports("x86-64-v3")) {
+        kernels.push_back(leaf_avx2);
+    }
+#endif
+    kernels.push_back(leaf_portable);
+    return kernels;
+}
+
+}  // namespace convexnn

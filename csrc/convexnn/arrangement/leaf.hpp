@@ -1,0 +1,60 @@
+// The inner loops of the enumeration: one elimination step, and the signs of all rows at a vertex.
+// Every instruction set does the same operations on every entry: the bits are the same.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace convexnn {
+
+inline constexpr std::size_t kLeafLanes = 8;  // rows are padded to a multiple of it
+
+// A row with this in the offset column and 0 in the other has its bit set (minus it: not set).
+inline constexpr double kForced = 1e300;
+
+// Gauss-Jordan step: with f = source[pivot] / source[pivot][row], target[pivot] = f and
+// target[q] = source[q] - f source[q][row], entry `row` set to 0.
+//
+//   source, target  `columns` columns of 8 `vectors` doubles, aligned to 64; they do not overlap
+//   from            first vector of column q that is needed; earlier entries are not written
+//                   (the pivot column is written whole)
+//   largest         max |target[q]| over what was written
+void eliminate(const double* const* source, double* const* target, const std::size_t* from,
+               double* largest, std::size_t columns, std::size_t pivot, std::size_t row,
+               std::size_t vectors);
+
+// What is known before the last row j is chosen: columns c (offsets) and d (the one left), the
+// columns of rows chosen before, the objective.
+struct LeafInput {
+    const double* c = nullptr;
+    const double* d = nullptr;
+    const double* const* basic = nullptr;  // `chosen` columns
+    const double* objective = nullptr;     // their `chosen` entries of the objective
+    std::size_t chosen = 0;
+    double objective_d = 0.0;
+    double size_c = 0.0;  // largest sizes met so far: what rounding errors are relative to
+    double size_d = 0.0;
+    double size_basic = 0.0;
+    double size_objective = 0.0;
+    double least_pivot = 0.0;  // |d_j| up to it is suspicious
+};
+
+// For each j in the vectors [first, last): beta_j = c_j / d_j; tolerance_j, below which a sign is
+// not trusted; in negative_j, bit q says that the multiplier of chosen row q is negative, bit
+// `chosen` that j's own is; suspicious_j is not 0 if one of these signs or the pivot is not trusted.
+void prepare_leaf(const LeafInput& leaf, std::size_t first, std::size_t last, double* beta,
+                  double* tolerance, std::uint64_t* negative, std::uint64_t* suspicious);
+
+// For each j in [first, last): bit i of row j - first of `out` (`stride` bytes a row, `vectors` of
+// them written) becomes [c_i - d_i beta_j > 0]; suspicious_j becomes not 0 if some value but the
+// j-th is within tolerance_j of 0.
+using LeafKernel = void (*)(const double* c, const double* d, std::size_t vectors,
+                            std::size_t first, std::size_t last, const double* beta,
+                            const double* tolerance, std::uint8_t* out, std::size_t stride,
+                            std::uint64_t* suspicious);
+
+// The kernels that the running processor can execute, best first; the last is portable.
+std::vector<LeafKernel> leaf_kernels();
+
+}  // namespace convexnn
