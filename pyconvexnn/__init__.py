@@ -22,6 +22,7 @@ if importlib.util.find_spec("pyconvexnn._core") is None:
 from pyconvexnn import datasets, losses
 from pyconvexnn._runtime import show_config
 from pyconvexnn.certificates import Certificate, Verification, verify
+from pyconvexnn.enumeration import count_patterns, enumerate_patterns, iter_patterns
 from pyconvexnn.networks import GatedNetwork, load_network
 from pyconvexnn.patterns import PatternSet, load_patterns
 from pyconvexnn.problems import GatedReLUProblem, SparseBlocks
@@ -66,7 +67,10 @@ __all__ = [
     "Status",
     "Verification",
     "__version__",
+    "count_patterns",
     "datasets",
+    "enumerate_patterns",
+    "iter_patterns",
     "load_network",
     "load_patterns",
     "losses",

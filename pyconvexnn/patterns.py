@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator
-from typing import Any, SupportsIndex, TypeAlias
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,10 @@ from pyconvexnn._bits import as_keys, last_word, n_words, pack, restrict, unpack
 from pyconvexnn._gates import gate_finder, unit_rows
 from pyconvexnn._typing import BitArray, BoolArray, FloatArray
 from pyconvexnn._validation import as_bool_matrix, as_matrix, as_vector, describe, positive_int
+from pyconvexnn._witness import LazyGates
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Index: TypeAlias = SupportsIndex | slice | NDArray[Any] | list[int] | list[bool]
 
@@ -32,8 +36,9 @@ class PatternSet:
     The order of the patterns, and patterns that occur twice, are kept: the coefficients of a
     problem are indexed by them. A pattern set never changes.
 
-    Make one with :func:`pyconvexnn.sample_patterns`, :meth:`from_gates` or :meth:`from_dense`;
-    the constructor takes patterns that are packed already.
+    Make one with :func:`pyconvexnn.enumerate_patterns`, :func:`pyconvexnn.sample_patterns`,
+    :meth:`from_gates` or :meth:`from_dense`; the constructor takes patterns that are packed
+    already.
 
     Parameters
     ----------
@@ -81,13 +86,23 @@ class PatternSet:
     (True, 4)
     """
 
-    __slots__ = ("_gates", "_interior", "_n_samples", "_packed", "_zero_rows")
+    __slots__ = (
+        "_gates",
+        "_interior",
+        "_lazy_gates",
+        "_n_samples",
+        "_packed",
+        "_proof",
+        "_zero_rows",
+    )
 
     _packed: BitArray
     _n_samples: int
     _gates: FloatArray | None
     _zero_rows: BitArray
     _interior: bool
+    _lazy_gates: LazyGates | None  # computes _gates when they are asked for
+    _proof: str | None
 
     def __init__(
         self,
@@ -113,6 +128,8 @@ class PatternSet:
             if not np.isfinite(self._gates).all():
                 raise ValueError("`gates` must be finite, got NaN or infinity")
         self._interior = bool(interior) and gates is not None
+        self._lazy_gates = None
+        self._proof = None
 
     @classmethod
     def from_dense(cls, patterns: ArrayLike) -> PatternSet:
@@ -189,6 +206,28 @@ class PatternSet:
         interior = bool(((packed & opposite) == zero_rows).all())
         return cls(packed, len(X), gates, zero_rows=zero_rows, interior=interior)
 
+    @classmethod
+    def of_cells(
+        cls,
+        packed: BitArray,
+        n_samples: int,
+        lazy_gates: LazyGates,
+        *,
+        zero_rows: BitArray,
+        proof: str | None = None,
+    ) -> Self:
+        """Set of full-dimensional cells, its arrays taken over unchecked, its gates not computed.
+
+        `lazy_gates` gives them when they are asked for; `proof` says why no cell is missing.
+        """
+        made = cls.__new__(cls)
+        packed = np.ascontiguousarray(packed)
+        packed.flags.writeable = zero_rows.flags.writeable = False
+        made._packed, made._n_samples, made._zero_rows = packed, n_samples, zero_rows
+        made._gates, made._interior = None, True
+        made._lazy_gates, made._proof = lazy_gates, proof
+        return made
+
     def __len__(self) -> int:
         """Return the number of patterns."""
         return len(self._packed)
@@ -208,18 +247,28 @@ class PatternSet:
 
     @property
     def gates(self) -> FloatArray | None:
-        """For each pattern a gate that has it, (n_patterns, n_features), read-only; or None."""
+        """For each pattern a gate that has it, (n_patterns, n_features), read-only; or None.
+
+        Gates of enumerated patterns are found when they are first asked for, some microseconds
+        each: the unit vector u of the cell that maximises ``min_k |x_k . u| / |x_k|``. ValueError
+        if a cell is too thin for any float64 gate to have its pattern.
+        """
+        if self._gates is None and self._lazy_gates is not None:
+            self._gates = self._lazy_gates.compute()
         return self._gates
 
     @property
     def is_complete(self) -> bool:
-        """True if the set is proved to hold every pattern of its data. False for all sets yet."""
-        return False
+        """True if the set is proved to hold every cell of its data.
+
+        Not of samples, subsets, blocks, and sets read from a file, whatever they hold.
+        """
+        return self._proof is not None
 
     @property
-    def proof(self) -> None:
-        """The argument for :attr:`is_complete`; None, as no set is proved complete yet."""
-        return None
+    def proof(self) -> str | None:
+        """The argument for :attr:`is_complete` in a sentence; None if the set is not proved."""
+        return self._proof
 
     @property
     def fingerprint(self) -> str:
@@ -278,12 +327,13 @@ class PatternSet:
         array([0.6, 0. ])
         """
         X = self._check_data(X)
-        if self._gates is None:
+        gates = self.gates
+        if gates is None:
             raise ValueError("the pattern set must have gates, got none (ps.realise(X) finds them)")
         if not self.gates_fit(X):
             raise ValueError("`X` must be the data of the patterns: its gates have others on it")
         rows = unit_rows(X[X.any(axis=1)])
-        gates = unit_rows(self._gates)
+        gates = unit_rows(gates)
         margins = np.ones(len(self))
         step = max(1, _BLOCK_ENTRIES // len(X))
         for start in range(0, len(self) if len(rows) else 0, step):
@@ -359,10 +409,17 @@ class PatternSet:
         packed = ~self._packed
         packed[:, -1] &= last_word(self._n_samples)
         packed |= self._zero_rows
+        if self._gates is None and self._lazy_gates is not None:
+            opposite = self._lazy_gates.opposite()
+            return PatternSet.of_cells(
+                packed, self._n_samples, opposite, zero_rows=self._zero_rows, proof=self._proof
+            )
         gates = -self._gates if self._gates is not None and self._interior else None
-        return PatternSet(
+        made = PatternSet(
             packed, self._n_samples, gates, zero_rows=self._zero_rows, interior=self._interior
         )
+        made._proof = self._proof
+        return made
 
     def restrict(self, rows: Index) -> PatternSet:
         """Return the patterns on some rows of the data, in the order given; repeats are kept.
@@ -392,16 +449,22 @@ class PatternSet:
             raise IndexError("`rows` must select rows along one axis")
         if kept.size == 0:
             raise ValueError("`rows` must select at least one row, got none")
-        return PatternSet(
-            restrict(self._packed, self._n_samples, kept),
-            kept.size,
-            self._gates,
-            zero_rows=restrict(self._zero_rows[np.newaxis], self._n_samples, kept)[0],
-            interior=self._interior,
-        )
+        packed = restrict(self._packed, self._n_samples, kept)
+        zero_rows = restrict(self._zero_rows[np.newaxis], self._n_samples, kept)[0]
+        if self._gates is None and self._lazy_gates is not None:
+            made = PatternSet.of_cells(packed, kept.size, self._lazy_gates, zero_rows=zero_rows)
+        else:
+            made = PatternSet(
+                packed, kept.size, self._gates, zero_rows=zero_rows, interior=self._interior
+            )
+        made._proof = self._proof  # every cell of fewer hyperplanes holds one of all of them
+        return made
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the set to exactly this path, as an uncompressed ``.npz`` without pickle.
+
+        Gates of enumerated patterns that were not asked for yet are computed now. Completeness is
+        not saved: nobody need believe a file.
 
         Raises
         ------
@@ -415,14 +478,18 @@ class PatternSet:
         from pyconvexnn import _npz  # its imports (zipfile, json) are needed by files only
 
         arrays: dict[str, NDArray[Any]] = {"packed": self._packed, "zero_rows": self._zero_rows}
-        if self._gates is not None:
-            arrays["gates"] = self._gates
+        gates = self.gates
+        if gates is not None:
+            arrays["gates"] = gates
         meta = {"n_samples": self._n_samples, "interior": self._interior}
         _npz.write(path, "patterns", meta, arrays)
 
     def __getitem__(self, index: Index) -> PatternSet:
         """Subset, or the set of one pattern, by NumPy's rules for one axis."""
         packed = _select(self._packed, index)
+        if self._gates is None and self._lazy_gates is not None:
+            lazy = self._lazy_gates.select(lambda packed: _select(packed, index))
+            return PatternSet.of_cells(packed, self._n_samples, lazy, zero_rows=self._zero_rows)
         gates = None if self._gates is None else _select(self._gates, index)
         return PatternSet(
             packed, self._n_samples, gates, zero_rows=self._zero_rows, interior=self._interior
@@ -454,20 +521,25 @@ class PatternSet:
         first[np.unique(as_keys(both), return_index=True)[1]] = True
         new = first[len(self) :]
         gates = None
-        if self._gates is not None and other._gates is not None:
-            if self._gates.shape[1] != other._gates.shape[1]:
+        mine, theirs = (self.gates, other.gates) if new.any() else (self._gates, other._gates)
+        if mine is not None and theirs is not None:
+            if mine.shape[1] != theirs.shape[1]:
                 raise ValueError(
                     "the gates of both pattern sets must have the same number of features, "
-                    f"got {self._gates.shape[1]} and {other._gates.shape[1]}"
+                    f"got {mine.shape[1]} and {theirs.shape[1]}"
                 )
-            gates = np.concatenate([self._gates, other._gates[new]])
-        return PatternSet(
+            gates = np.concatenate([mine, theirs[new]])
+        made = PatternSet(
             np.concatenate([self._packed, other._packed[new]]),
             self._n_samples,
             gates,
             zero_rows=self._zero_rows | other._zero_rows,
             interior=self._interior and other._interior,
         )
+        if gates is None and not new.any() and self._lazy_gates is not None:
+            made._lazy_gates, made._interior = self._lazy_gates, True
+        made._proof = self._proof or other._proof
+        return made
 
     def __eq__(self, other: object) -> bool:
         """Whether the same patterns stand in the same order."""
@@ -483,13 +555,13 @@ class PatternSet:
         """Sizes, not contents."""
         return (
             f"PatternSet(n_patterns={len(self)}, n_samples={self._n_samples}, "
-            f"gates={self._gates is not None})"
+            f"gates={self._gates is not None or self._lazy_gates is not None})"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and unpickle through the constructor: its arrays are read-only again."""
         state = (self._packed, self._n_samples, self._gates, self._zero_rows, self._interior)
-        return _rebuild, state
+        return _rebuild, (*state, self._lazy_gates, self._proof)
 
     def _check_data(self, X: ArrayLike) -> FloatArray:
         X = as_matrix(X)
@@ -499,7 +571,7 @@ class PatternSet:
 
     def gates_fit(self, X: FloatArray) -> bool:
         """Whether the gates have these patterns on X, a matrix as `as_matrix` returns it."""
-        gates = self._gates
+        gates = self.gates
         return (
             gates is not None
             and gates.shape[1] == X.shape[1]
@@ -566,8 +638,13 @@ def _rebuild(
     gates: FloatArray | None,
     zero_rows: BitArray,
     interior: bool,
+    lazy_gates: LazyGates | None = None,
+    proof: str | None = None,
 ) -> PatternSet:
-    return PatternSet(packed, n_samples, gates, zero_rows=zero_rows, interior=interior)
+    made = PatternSet(packed, n_samples, gates, zero_rows=zero_rows, interior=interior)
+    made._interior = interior
+    made._lazy_gates, made._proof = lazy_gates, proof
+    return made
 
 
 def _select(array: NDArray[Any], index: Any) -> NDArray[Any]:

@@ -14,8 +14,9 @@ PACKAGE = ROOT / "pyconvexnn"
 # A module may import from its own line or from a line above.
 LAYERS = [
     {"_core", "_blas", "kernels", "exceptions", "_typing"},
-    {"_validation", "_bits", "_gates", "_npz", "_runtime", "losses"},
-    {"networks", "patterns", "sampling", "problems", "datasets"},
+    {"_validation", "_bits", "_cells", "_exact_cells", "_gates", "_npz", "_runtime"}
+    | {"_witness", "losses"},
+    {"networks", "patterns", "sampling", "enumeration", "problems", "datasets"},
     {"solvers", "closed_form"},
     {"recovery", "pricing", "pruning", "certificates"},
     {"training", "architectures"},

@@ -3,6 +3,7 @@
 #include "arrays.hpp"
 #include "convexnn/arrangement/enumerate.hpp"
 #include "convexnn/arrangement/signs.hpp"
+#include "convexnn/arrangement/witness.hpp"
 #include "python_monitor.hpp"
 #include "register.hpp"
 
@@ -42,19 +43,33 @@ RowMajorMatrix basis_of(const ReducedRows& rows) {
     return basis;
 }
 
-// (packed patterns, dependent samples): half cells, then complements, block by block.
-py::tuple list_half_cells(const HalfCells& cells, std::uint64_t first, std::uint64_t count,
-                          std::uint64_t block, bool keep, std::size_t threads) {
-    require(count <= cells.total(), "`count` must be at most the number of half cells");
+// Writes half cells, then complements, block by block, to `out` (no patterns: nowhere); returns
+// samples found dependent.
+Indices list_half_cells(const HalfCells& cells, std::uint64_t first, std::uint64_t count,
+                        std::uint64_t block, Words& out, std::size_t threads) {
     const std::size_t samples = cells.rows().samples;
-    const std::uint64_t kept = keep ? 2 * count : 0;
-    Words packed({static_cast<py::ssize_t>(kept), static_cast<py::ssize_t>(words_for(samples))});
-    const MutableBitColumns out(packed.mutable_data(), samples, kept);
+    const BitColumns room = patterns(out, samples);
+    const MutableBitColumns packed(out.mutable_data(), samples, room.columns);
     PythonMonitor monitor;
     const Listing listing = run_released(monitor, [&](Monitor& asked) {
-        return cells.list(first, count, block, out, threads, asked);
+        return cells.list(first, count, block, packed, threads, asked);
     });
-    return py::make_tuple(packed, as_indices(listing.dependent));
+    return as_indices(listing.dependent);
+}
+
+RowMajorMatrix witnesses_of(const FortranMatrix& rows, const Words& packed, std::size_t threads) {
+    const MatrixView<const double> unit = matrix(rows, "rows");
+    const BitColumns cells = patterns(packed, unit.rows);
+    require(std::ranges::any_of(std::span(unit.data, unit.rows * unit.columns),
+                                [](double x) { return x != 0.0; }),
+            "`rows` must not all be zero");
+    RowMajorMatrix points(
+        {static_cast<py::ssize_t>(cells.columns), static_cast<py::ssize_t>(unit.columns)});
+    const MatrixView<double> out(points.mutable_data(), unit.columns, cells.columns);
+    PythonMonitor monitor;
+    run_released(monitor,
+                 [&](Monitor& asked) { return cell_witnesses(unit, cells, out, threads, asked); });
+    return points;
 }
 
 }  // namespace
@@ -79,8 +94,11 @@ void register_arrangement(py::module_& module) {
         .def(py::init<ReducedRows>(), py::arg("rows"))
         .def_property_readonly("total", &HalfCells::total)
         .def("list", &list_half_cells, py::arg("first"), py::arg("count"), py::kw_only(),
-             py::arg("block"), py::arg("keep") = true, py::arg("threads") = 1,
-             "Packed half cells and complements by blocks, and samples found dependent.");
+             py::arg("block"), py::arg("out").noconvert(), py::arg("threads") = 1,
+             "Half cells, then complements, by blocks into out; returns dependent samples.");
+    module.def("cell_witnesses", &witnesses_of, py::arg("rows").noconvert(),
+               py::arg("packed").noconvert(), py::kw_only(), py::arg("threads") = 1,
+               "For each pattern the unit vector farthest from all hyperplanes inside its cell.");
     module.def("sign_patterns", &sign_patterns_of, py::arg("X").noconvert(),
                py::arg("G").noconvert(), py::kw_only(), py::arg("threads") = 1,
                "Packed patterns 1[X g >= 0] of the rows g of G.");

@@ -191,7 +191,7 @@ std::size_t Chart::decide(std::span<const std::size_t> S, std::span<std::uint64_
     // What the smallest pivot magnifies: above it a value is known not to be zero.
     const double zero = undecided_ / std::max(least, std::numeric_limits<double>::min());
     if (!(zero < 1e-2)) {
-        return m == 0 ? 0 : S[m - 1];
+        return m == 0 ? 0 : S[m - 1];  // the chart's own row and S have no vertex
     }
 
     // u: forward and backward substitution of +-e_c.

@@ -15,8 +15,8 @@ namespace {
 constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
 constexpr std::uint64_t kMany = std::uint64_t{1} << 62;  // no more half cells than this
 constexpr std::size_t kMaxRank = 63;
-constexpr double kLeastPivot = 1e-6;      // relative; below it everything goes to 32 digits
-constexpr std::size_t kBatch = 64;        // candidates whose signs are taken at once
+constexpr double kLeastPivot = 1e-6;       // relative; below it everything goes to 32 digits
+constexpr std::size_t kBatch = 64;         // candidates whose signs are taken at once
 constexpr std::uint64_t kPiece = 1 << 12;  // candidates between two looks at the monitor
 
 }  // namespace
@@ -121,7 +121,8 @@ struct HalfCells::Sink {
                 std::uint64_t word = 0;
                 for (std::size_t k = 0; k < count; ++k) {
                     // A zero row reads row 0, whose bit is 1.
-                    const auto row = static_cast<std::size_t>(std::max<std::int64_t>(of[first + k], 0));
+                    const auto row =
+                        static_cast<std::size_t>(std::max<std::int64_t>(of[first + k], 0));
                     const std::uint64_t bit = (words[row / kWordBits] >> (row % kWordBits)) & 1U;
                     word |= (bit ^ cells.rows_.flipped[first + k]) << k;
                 }
@@ -227,9 +228,8 @@ void HalfCells::descend(Workspace& work, std::size_t depth) const {
     }
     std::size_t pivot = kNone;
     for (std::size_t q = 0; q < m; ++q) {
-        if (node.row_of[q] == kNone &&
-            (pivot == kNone ||
-             std::abs(node.columns[q][row]) > std::abs(node.columns[pivot][row]))) {
+        if (node.row_of[q] == kNone && (pivot == kNone || std::abs(node.columns[q][row]) >
+                                                              std::abs(node.columns[pivot][row]))) {
             pivot = q;
         }
     }
@@ -271,11 +271,14 @@ std::vector<std::size_t> HalfCells::decide(Workspace& work, std::size_t last,
     if (found == n_) {
         return {};
     }
-    std::vector<std::size_t> dependent{rows_.rows[0]};
+    // A row that vanishes at the vertex of S depends on S; if S has no vertex, row 0 does.
+    std::vector<std::size_t> dependent{rows_.rows[found]};
     for (std::size_t k = 0; k < m; ++k) {
         dependent.push_back(rows_.rows[work.subset[k]]);
     }
-    dependent.push_back(rows_.rows[found]);
+    if (m + 1 < r_ || dependent.back() == dependent.front()) {
+        dependent.push_back(rows_.rows[0]);
+    }
     std::ranges::sort(dependent);
     dependent.erase(std::unique(dependent.begin(), dependent.end()), dependent.end());
     return dependent;
@@ -397,8 +400,8 @@ std::vector<std::size_t> HalfCells::list_level(std::size_t m, std::uint64_t firs
     }
 }
 
-std::vector<std::size_t> HalfCells::list_range(std::uint64_t first, std::uint64_t count,
-                                               Sink& sink, Workspace& work) const {
+std::vector<std::size_t> HalfCells::list_range(std::uint64_t first, std::uint64_t count, Sink& sink,
+                                               Workspace& work) const {
     for (std::size_t m = r_; m-- > 0 && count > 0;) {
         const std::uint64_t size = choose_[(n_ - 1) * r_ + m];
         if (first < size) {
@@ -438,7 +441,8 @@ Listing HalfCells::list(std::uint64_t first, std::uint64_t count, std::uint64_t 
     if (first > total_ || count > total_ - first || block == 0) {
         throw std::invalid_argument("the half cells asked for must exist");
     }
-    if (patterns.columns != 0 && (patterns.rows != rows_.samples || patterns.columns != 2 * count)) {
+    if (patterns.columns != 0 &&
+        (patterns.rows != rows_.samples || patterns.columns != 2 * count)) {
         throw std::invalid_argument("`patterns` must have room for 2 count patterns");
     }
     const std::size_t width = full_.size();
@@ -463,9 +467,8 @@ Listing HalfCells::list(std::uint64_t first, std::uint64_t count, std::uint64_t 
             }
             Sink sink{*this, half, half == nullptr ? nullptr : half + size * width};
             std::unique_ptr<Workspace> work = take();
-            std::vector<std::size_t> found =
-                list_range(first + start_of_block + offset, std::min(kPiece, size - offset), sink,
-                           *work);
+            std::vector<std::size_t> found = list_range(
+                first + start_of_block + offset, std::min(kPiece, size - offset), sink, *work);
             give_back(std::move(work));
             if (!found.empty()) {
                 const std::lock_guard<std::mutex> lock(dependent_mutex);

@@ -7,9 +7,9 @@
 namespace convexnn {
 namespace {
 
-constexpr double kNear = 1e-9;            // of a step
+constexpr double kNear = 1e-9;             // of a step
 constexpr double kLargestMultiple = 1e12;  // beyond it 1e-9 of a step is lost in rounding
-constexpr double kMostSteps = 1e6;        // of a step that was guessed from the data
+constexpr double kMostSteps = 1e6;         // of a step that was guessed from the data
 
 // out = round((column - offset) * factor); whether every entry is near and one is not zero.
 bool multiples(std::span<const double> column, double offset, double factor, double limit,

@@ -44,8 +44,8 @@ CONVEXNN_INLINE std::uint8_t signs_of(const double* c, const double* d, double b
 }
 
 void leaf_portable(const double* c, const double* d, std::size_t vectors, std::size_t first,
-                   std::size_t last, const double* beta, const double* tolerance,
-                   std::uint8_t* out, std::size_t stride, std::uint64_t* suspicious) {
+                   std::size_t last, const double* beta, const double* tolerance, std::uint8_t* out,
+                   std::size_t stride, std::uint64_t* suspicious) {
     for (std::size_t j = first; j < last; ++j, out += stride) {
         double least = kForced;
         for (std::size_t v = 0; v < vectors; ++v) {
@@ -63,9 +63,9 @@ void leaf_portable(const double* c, const double* d, std::size_t vectors, std::s
 // G neighbours j of one vector share each pass over the rows.
 template <int G>
 CONVEXNN_AVX512 inline void group_avx512(const double* c, const double* d, std::size_t vectors,
-                                         std::size_t j, const double* beta,
-                                         const double* tolerance, std::uint8_t* out,
-                                         std::size_t stride, std::uint64_t* suspicious) {
+                                         std::size_t j, const double* beta, const double* tolerance,
+                                         std::uint8_t* out, std::size_t stride,
+                                         std::uint64_t* suspicious) {
     constexpr int kLeastSize = 0b1010;  // the smaller absolute value, sign cleared
     __m512d slope[G];
     __m512d least[G];
@@ -99,8 +99,7 @@ CONVEXNN_AVX512 inline void group_avx512(const double* c, const double* d, std::
     }
     pass(own + 1, vectors);
     for (int g = 0; g < G; ++g) {
-        suspicious[g] |=
-            _mm512_cmp_pd_mask(least[g], _mm512_set1_pd(tolerance[g]), _CMP_NGT_UQ);
+        suspicious[g] |= _mm512_cmp_pd_mask(least[g], _mm512_set1_pd(tolerance[g]), _CMP_NGT_UQ);
     }
 }
 
@@ -113,16 +112,13 @@ void leaf_avx512(const double* c, const double* d, std::size_t vectors, std::siz
         const std::size_t count = end - j;
         std::uint8_t* row = out + (j - first) * stride;
         if (count >= 4) {
-            group_avx512<4>(c, d, vectors, j, beta + j, tolerance + j, row, stride,
-                            suspicious + j);
+            group_avx512<4>(c, d, vectors, j, beta + j, tolerance + j, row, stride, suspicious + j);
             j += 4;
         } else if (count >= 2) {
-            group_avx512<2>(c, d, vectors, j, beta + j, tolerance + j, row, stride,
-                            suspicious + j);
+            group_avx512<2>(c, d, vectors, j, beta + j, tolerance + j, row, stride, suspicious + j);
             j += 2;
         } else {
-            group_avx512<1>(c, d, vectors, j, beta + j, tolerance + j, row, stride,
-                            suspicious + j);
+            group_avx512<1>(c, d, vectors, j, beta + j, tolerance + j, row, stride, suspicious + j);
             j += 1;
         }
     }
@@ -245,8 +241,7 @@ void prepare_leaf(const LeafInput& leaf, std::size_t first, std::size_t last, do
         const Vector one = Vector{} + 1.0;
         const Vector inverse = 1.0 / (size <= leaf.least_pivot ? one : d);
         const Vector slope = vectors_of(leaf.c)[v] * inverse;
-        const Vector slope_size =
-            reinterpret_cast<Vector>(reinterpret_cast<Bits>(slope) & ~kSign);
+        const Vector slope_size = reinterpret_cast<Vector>(reinterpret_cast<Bits>(slope) & ~kSign);
         vectors_of(beta)[v] = slope;
         vectors_of(tolerance)[v] = kTrusted * (leaf.size_c + slope_size * leaf.size_d);
         const Vector own = leaf.objective_d * inverse;
@@ -260,7 +255,8 @@ void prepare_leaf(const LeafInput& leaf, std::size_t first, std::size_t last, do
             doubt |= value_size <= bound;
             signs |= ((reinterpret_cast<Bits>(value) >> 63) & 1) << static_cast<std::int64_t>(q);
         }
-        signs |= ((reinterpret_cast<Bits>(own) >> 63) & 1) << static_cast<std::int64_t>(leaf.chosen);
+        signs |= ((reinterpret_cast<Bits>(own) >> 63) & 1)
+                 << static_cast<std::int64_t>(leaf.chosen);
         *reinterpret_cast<Bits*>(negative + v * kLeafLanes) = signs;
         *reinterpret_cast<Bits*>(suspicious + v * kLeafLanes) = doubt;
     }

@@ -42,7 +42,8 @@ struct LeafInput {
 
 // For each j in the vectors [first, last): beta_j = c_j / d_j; tolerance_j, below which a sign is
 // not trusted; in negative_j, bit q says that the multiplier of chosen row q is negative, bit
-// `chosen` that j's own is; suspicious_j is not 0 if one of these signs or the pivot is not trusted.
+// `chosen` that j's own is; suspicious_j is not 0 if one of these signs or the pivot is not
+// trusted.
 void prepare_leaf(const LeafInput& leaf, std::size_t first, std::size_t last, double* beta,
                   double* tolerance, std::uint64_t* negative, std::uint64_t* suspicious);
 

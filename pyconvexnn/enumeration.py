@@ -1,0 +1,428 @@
+"""Every activation pattern of the data, exactly once: the cells of its hyperplane arrangement."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pyconvexnn import _core
+from pyconvexnn._bits import n_words, zero_rows_of
+from pyconvexnn._cells import HalfCellList, available_bytes, bound, find_cells, reduced
+from pyconvexnn._exact_cells import MAX_WORK
+from pyconvexnn._typing import BitArray, FloatArray
+from pyconvexnn._validation import (
+    as_matrix,
+    describe,
+    nonnegative,
+    positive_int,
+    resolve_threads,
+)
+from pyconvexnn._witness import CellGates, LazyGates
+from pyconvexnn.patterns import PatternSet
+
+_STEP = 1 << 18  # half cells between two looks at the progress bar
+_BATCH = 1 << 15  # half cells of one call of a stream; more for several threads
+_BATCH_BYTES = 1 << 25  # of such a call
+
+
+class PatternBlock(PatternSet):
+    """Some patterns of a stream, and where it goes on.
+
+    Attributes
+    ----------
+    cursor : int
+        ``start`` of the stream that continues behind this block.
+    """
+
+    __slots__ = ("cursor",)
+
+    cursor: int
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and unpickle with the cursor."""
+        state = (self._packed, self._n_samples, self._lazy_gates, self._zero_rows, self.cursor)
+        return _rebuild_block, state
+
+
+def count_patterns(
+    X: ArrayLike | int,
+    r: int | None = None,
+    *,
+    snap: bool = True,
+    threads: int | None = None,
+) -> int:
+    """Number of activation patterns, exactly: of data, or of n rows of rank r in general position.
+
+    ``count_patterns(n, r)`` is ``2 sum_{k<r} C(n - 1, k)``. ``count_patterns(X)`` counts the
+    full-dimensional cells of the hyperplanes ``x_k . u = 0``, the all-zero pattern among them if
+    it exists. That formula holds if any r rows are independent (repeated, opposite and zero rows
+    aside), which is verified, at the cost of one enumeration without output.
+
+    Parameters
+    ----------
+    X : (n_samples, n_features) array, or int
+        Data, or the number n of rows.
+    r : int, optional
+        Rank, with a number of rows.
+    snap : bool
+        As in :func:`enumerate_patterns`.
+    threads : int, optional
+        Threads; None is 1, -1 all cores.
+
+    Returns
+    -------
+    int
+        Exact, of any size.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described, or X has many rows that are not in general position.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pyconvexnn as cx
+    >>> cx.count_patterns(100, 5)
+    7852352
+    >>> corners = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]])
+    >>> cx.count_patterns(corners)  # 16 but for the exclusive or and its opposite
+    14
+    """
+    if isinstance(X, numbers.Integral) or (isinstance(X, np.ndarray) and X.ndim == 0):
+        if r is None:
+            raise TypeError(f"`r` must be given with a number of rows, got None and n = {X}")
+        return 2 * bound(positive_int(X, "n"), positive_int(r, "r"))
+    if r is not None:
+        raise TypeError(f"`r` must be None for a data matrix, got {describe(r)}")
+    X = as_matrix(X)
+    rows = reduced(X, _flag(snap, "snap"))
+    n_threads = resolve_threads(threads)
+    if rows.count == 0:
+        return 1
+    if rows.rank <= 2 or rows.rank == rows.count:
+        return 2 * bound(rows.count, rows.rank)
+    return 2 * find_cells(X, rows, threads=n_threads, every=True).total
+
+
+def enumerate_patterns(
+    X: ArrayLike,
+    *,
+    max_patterns: int | None = None,
+    snap: bool = True,
+    min_margin: float = 0.0,
+    verify: bool = False,
+    faces: bool = False,
+    threads: int | None = None,
+    progress: bool = False,
+) -> PatternSet:
+    """Every activation pattern of the data, each exactly once.
+
+    The patterns ``1[X u >= 0]`` of all full-dimensional cells of the hyperplanes
+    ``x_k . u = 0``, the all-zero one among them if it exists. Each set of fewer than r = rank(X)
+    rows is the lowest vertex of exactly one cell (in generic coordinates), so nothing is stored
+    or compared on the way. Signs that doubles leave open are decided in 32 digits.
+
+    Parameters
+    ----------
+    X : (n_samples, n_features) array
+        Data. Rows that are zero, repeated, or multiples of each other do not make cells.
+    max_patterns : int, optional
+        Refuse, before starting, if there can be more patterns. None: as many as fit in memory.
+    snap : bool
+        True reads columns within 1e-9 of a lattice (decimals, standardised counts) as that
+        lattice, and rows that are multiples of each other up to rounding as such; completeness
+        refers to the data so read. False takes the doubles as given.
+    min_margin : float
+        Leave out cells whose margin (:meth:`PatternSet.margins`) is less. Computes all gates.
+    verify : bool
+        True follows: not available yet.
+    faces : bool
+        True follows: not available yet.
+    threads : int, optional
+        Threads; None is 1, -1 all cores. The result does not depend on it.
+    progress : bool
+        Show a bar (tqdm).
+
+    Returns
+    -------
+    PatternSet
+        With ``is_complete`` True (unless `min_margin` is positive); its gates are computed when
+        they are asked for. The order is the same in every run: blocks of cells, each followed by
+        the block of their complements.
+
+    Raises
+    ------
+    TypeError
+        If an argument has the wrong type.
+    ValueError
+        If an argument is not as described, if there can be more than `max_patterns` patterns,
+        or if X has many cells and rows that are not in general position (then no set is
+        returned; few cells are listed in exact arithmetic instead).
+    MemoryError
+        If the patterns do not fit in memory; raised before starting.
+    NotImplementedError
+        For ``verify=True`` and ``faces=True``.
+
+    See Also
+    --------
+    iter_patterns : the same in blocks, in bounded memory.
+    sample_patterns : some of them.
+
+    Notes
+    -----
+    n distinct rows of rank r have at most ``2 sum_{k<r} C(n - 1, k)`` patterns, exactly so many
+    in general position: 2.6 million for n = 200, r = 4. With ``snap=True`` rows and columns that
+    depend on others to ten digits count as dependent.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pyconvexnn as cx
+    >>> X = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 1.0]])
+    >>> ps = cx.enumerate_patterns(X)
+    >>> len(ps), ps.is_complete
+    (6, True)
+    >>> bool(((X @ ps.gates.T > 0).T == ps.to_dense()).all())
+    True
+    """
+    X = as_matrix(X)
+    for name, wanted in (("verify", verify), ("faces", faces)):
+        if _flag(wanted, name):
+            raise NotImplementedError(f"`{name}` = True is not available yet")
+    least = nonnegative(min_margin, "min_margin")
+    if max_patterns is not None:
+        max_patterns = positive_int(max_patterns, "max_patterns")
+    n_threads = resolve_threads(threads)
+    bar = _flag(progress, "progress")
+    rows = reduced(X, _flag(snap, "snap"))
+    if rows.count == 0:
+        return _only_cell(X)
+    most = 2 * bound(rows.count, rows.rank)
+    if most // 2 * rows.rank > MAX_WORK:
+        _check_size(most, X, max_patterns)
+    cells = find_cells(X, rows, threads=n_threads)
+    _check_size(2 * cells.total, X, max_patterns)
+    if least > 0:
+        return _wide_cells(X, cells, least, n_threads, bar)
+    try:
+        packed = np.empty((2 * cells.total, n_words(len(X))), np.uint64)
+    except MemoryError:
+        raise _too_large(2 * cells.total, X) from None
+    for first, count in _steps(cells.total, bar):
+        cells.write(first, count, count, packed[2 * first : 2 * (first + count)], n_threads)
+    return PatternSet.of_cells(
+        packed,
+        len(X),
+        LazyGates(CellGates(X), packed),
+        zero_rows=zero_rows_of(X),
+        proof=_proof(rows, cells),
+    )
+
+
+def iter_patterns(
+    X: ArrayLike,
+    *,
+    block_size: int = 65536,
+    start: int | None = None,
+    snap: bool = True,
+    threads: int | None = None,
+    progress: bool = False,
+) -> Iterator[PatternBlock]:
+    """Every activation pattern of the data in blocks, in bounded memory, from any place on.
+
+    The patterns of :func:`enumerate_patterns`. Each block holds some cells, followed by their
+    complements in the same order.
+
+    Parameters
+    ----------
+    X : (n_samples, n_features) array
+        Data.
+    block_size : int
+        Most patterns of a block, >= 2.
+    start : int, optional
+        ``block.cursor`` of the last block seen, to go on behind it. The blocks that follow
+        together hold the patterns not seen yet, in the same order of cells for every
+        `block_size`. None: from the beginning.
+    snap : bool
+        As in :func:`enumerate_patterns`.
+    threads : int, optional
+        Threads; None is 1, -1 all cores. The blocks do not depend on it.
+    progress : bool
+        Show a bar (tqdm).
+
+    Returns
+    -------
+    iterator of PatternBlock
+        Pattern sets with an attribute ``cursor``; their gates are computed when asked for.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described, or X has many cells and rows that are not in general
+        position. Such rows are mostly found before the first block; if they are found later, the
+        blocks that came before hold distinct patterns, but the stream ends with the error.
+
+    See Also
+    --------
+    enumerate_patterns : all of them in one set.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pyconvexnn as cx
+    >>> X = np.random.default_rng(0).standard_normal((20, 3))
+    >>> blocks = list(cx.iter_patterns(X, block_size=100))
+    >>> [len(block) for block in blocks], cx.count_patterns(X)
+    ([100, 100, 100, 82], 382)
+    >>> rest = list(cx.iter_patterns(X, block_size=100, start=blocks[1].cursor))
+    >>> rest == blocks[2:]
+    True
+    """
+    X = as_matrix(X)
+    size = positive_int(block_size, "block_size", minimum=2) // 2
+    first = 0 if start is None else positive_int(start, "start", minimum=0)
+    n_threads = resolve_threads(threads)
+    bar = _flag(progress, "progress")
+    rows = reduced(X, _flag(snap, "snap"))
+    cells = find_cells(X, rows, threads=n_threads) if rows.count else None
+    total = 1 if cells is None else cells.total
+    if first > total:
+        raise ValueError(f"`start` must be a cursor of this data, at most {total}, got {first}")
+    return _blocks(X, cells, first, size, n_threads, bar)
+
+
+def _blocks(
+    X: FloatArray, cells: HalfCellList | None, first: int, size: int, threads: int, bar: bool
+) -> Iterator[PatternBlock]:
+    """Blocks of `size` half cells and their complements, from half cell `first` on."""
+    if cells is None:
+        if first == 0:
+            packed = zero_rows_of(X)[np.newaxis]
+            yield _rebuild_block(packed, len(X), LazyGates(CellGates(X), packed), packed[0], 1)
+        return
+    width = n_words(len(X))
+    zero_rows = zero_rows_of(X)
+    gates = CellGates(X)
+    wanted = _BATCH if threads == 1 else 4 * _BATCH * threads
+    most = max(1, min(wanted, _BATCH_BYTES // (16 * width)) // size)
+    with _bar(cells.total, first, bar) as shown:
+        while first < cells.total:
+            batch = min(most * size, cells.total - first)
+            packed = np.empty((2 * batch, width), np.uint64)
+            cells.write(first, batch, size, packed, threads)
+            packed.flags.writeable = False
+            for begin in range(0, batch, size):
+                count = min(size, batch - begin)
+                part = packed[2 * begin : 2 * (begin + count)]
+                block = PatternBlock.of_cells(
+                    part, len(X), LazyGates(gates, part), zero_rows=zero_rows
+                )
+                first += count
+                block.cursor = first
+                yield block
+                if shown is not None:
+                    shown.update(2 * count)
+
+
+def _wide_cells(
+    X: FloatArray, cells: HalfCellList, least: float, threads: int, bar: bool
+) -> PatternSet:
+    """Cells with a margin of at least `least`, with their gates."""
+    find = CellGates(X)
+    packed, gates = [], []
+    for first, count in _steps(cells.total, bar):
+        words = np.empty((2 * count, n_words(len(X))), np.uint64)
+        cells.write(first, count, count, words, threads)
+        found, margins = find.with_margins(words[:count], threads=threads)
+        kept = margins >= least
+        packed += [words[:count][kept], words[count:][kept]]
+        gates += [found[kept], -found[kept]]
+    return PatternSet(
+        np.concatenate(packed),
+        len(X),
+        np.concatenate(gates),
+        zero_rows=zero_rows_of(X),
+        interior=True,
+    )
+
+
+def _only_cell(X: FloatArray) -> PatternSet:
+    """Pattern of data whose rows are all zero: one cell, every bit 1."""
+    packed = zero_rows_of(X)[np.newaxis]
+    lazy = LazyGates(CellGates(X), packed)
+    proof = "every row is zero: there is one cell"
+    return PatternSet.of_cells(packed, len(X), lazy, zero_rows=zero_rows_of(X), proof=proof)
+
+
+def _rebuild_block(
+    packed: BitArray, n_samples: int, lazy: LazyGates, zero_rows: BitArray, cursor: int
+) -> PatternBlock:
+    block = PatternBlock.of_cells(packed, n_samples, lazy, zero_rows=zero_rows)
+    block.cursor = cursor
+    return block
+
+
+def _proof(rows: _core.ReducedRows, cells: HalfCellList) -> str:
+    n, r = rows.count, rows.rank
+    if cells.total == bound(n, r):
+        return (
+            f"{n} distinct hyperplanes of rank {r} in general position: one cell and its opposite "
+            f"for each of the {cells.total} sets of fewer than {r} rows but the first"
+        )
+    return (
+        f"{n} distinct hyperplanes of rank {r}: {cells.total} cells and their opposites by "
+        "deletion and restriction in whole numbers"
+    )
+
+
+def _steps(total: int, bar: bool) -> Iterator[tuple[int, int]]:
+    """(first, count) of parts of the half cells, with a progress bar over all patterns."""
+    with _bar(total, 0, bar) as shown:
+        for first in range(0, total, _STEP):
+            count = min(_STEP, total - first)
+            yield first, count
+            if shown is not None:
+                shown.update(2 * count)
+
+
+def _bar(total: int, first: int, wanted: bool) -> Any:
+    """A tqdm bar of patterns, or None, to be used in a with statement."""
+    if not wanted:
+        return nullcontext()
+    from tqdm import tqdm
+
+    return tqdm(desc="patterns", unit="", unit_scale=True, total=2 * total, initial=2 * first)
+
+
+def _check_size(n_patterns: int, X: FloatArray, max_patterns: int | None) -> None:
+    """Refuse sets beyond what was asked for or what memory holds."""
+    size = 8 * n_patterns * n_words(len(X))
+    if max_patterns is not None and n_patterns > max_patterns:
+        raise ValueError(
+            f"`max_patterns` must be at least the number of patterns, {n_patterns} ({size} bytes), "
+            f"got {max_patterns}; use iter_patterns to stream them, sample_patterns for some of "
+            "them, or train, which needs no list"
+        )
+    room = available_bytes()
+    if room is not None and size > room:
+        raise _too_large(n_patterns, X)
+
+
+def _too_large(n_patterns: int, X: FloatArray) -> MemoryError:
+    size = 8 * n_patterns * n_words(len(X))
+    return MemoryError(
+        f"{n_patterns} patterns take {size} bytes, more than can be had; use iter_patterns to "
+        "stream them, sample_patterns for some of them, or train, which needs no list"
+    )
+
+
+def _flag(value: Any, name: str) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"`{name}` must be True or False, got {describe(value)}")
+    return bool(value)
