@@ -53,7 +53,7 @@ class GenericCells:
         """Rows found to depend on each other on the way through these half cells, or none."""
         nothing = np.empty((0, n_words(self._n_samples)), np.uint64)
         found = self._cells.list(first, count, block=max(1, count), out=nothing, threads=threads)
-        return found.tolist()
+        return [int(i) for i in found]
 
     def all_dependent_rows(self, threads: int = 1) -> list[int]:
         """The same for the half cells that decide whether all rows are in general position.
@@ -135,9 +135,9 @@ def degenerate(rows: list[int]) -> ValueError:
     shown = ", ".join(map(str, rows))
     return ValueError(
         f"`X` must have rows in general position (after removing repeated, opposite and zero "
-        f"rows) when it has this many cells, but rows {shown} are linearly dependent; exact "
-        "enumeration of large degenerate data is not available yet: use sample_patterns, or "
-        "enumerate fewer rows"
+        f"rows) when it has this many cells, but rows {shown} are linearly dependent, as far as 32 "
+        "digits tell; exact enumeration of large degenerate data is not available yet: use "
+        "sample_patterns, or enumerate fewer rows"
     )
 
 

@@ -92,10 +92,10 @@ def _half_cells_of_lines(rows: list[Row]) -> Cells:
     for i, (a, b) in enumerate(rows):
         x, y = (-b, a) if a > 0 or (a == 0 and b < 0) else (b, -a)
         lines.append((x, y, i))  # the line's direction in the upper half plane
-    lines.sort(key=cmp_to_key(lambda s, t: s[1] * t[0] - s[0] * t[1]))
+    lines.sort(key=cmp_to_key(_turn))
     everything = (1 << len(rows)) - 1
     cells: Cells = {}
-    signs = None
+    signs: int | None = None
     for k, (x, y, i) in enumerate(lines):
         if k + 1 < len(lines):
             point = (x + lines[k + 1][0], y + lines[k + 1][1])
@@ -110,6 +110,11 @@ def _half_cells_of_lines(rows: list[Row]) -> Cells:
         else:
             cells[signs ^ everything] = (-point[0], -point[1])
     return cells
+
+
+def _turn(a: Row, b: Row) -> int:
+    """Negative if b lies counter-clockwise of a, for directions in the upper half plane."""
+    return a[1] * b[0] - a[0] * b[1]
 
 
 def _dot(a: Row, b: Row) -> int:

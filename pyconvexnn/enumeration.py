@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
@@ -94,9 +93,9 @@ def count_patterns(
     >>> cx.count_patterns(corners)  # 16 but for the exclusive or and its opposite
     14
     """
-    if isinstance(X, numbers.Integral) or (isinstance(X, np.ndarray) and X.ndim == 0):
+    if np.ndim(X) == 0:
         if r is None:
-            raise TypeError(f"`r` must be given with a number of rows, got None and n = {X}")
+            raise TypeError("`r` must be given with a number of rows, got None")
         return 2 * bound(positive_int(X, "n"), positive_int(r, "r"))
     if r is not None:
         raise TypeError(f"`r` must be None for a data matrix, got {describe(r)}")

@@ -1,7 +1,6 @@
 #include "convexnn/arrangement/chart.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -13,8 +12,7 @@ namespace convexnn {
 namespace {
 
 constexpr double kZero = 1e-24;      // relative size of what counts as zero
-constexpr double kRounding = 1e-29;  // of a chain of operations in twice the precision
-constexpr std::size_t kMaxRank = 64;
+constexpr double kRounding = 1e-30;  // relative, of a chain of operations in twice the precision
 
 // Uniform in (-1, 1), the same on every machine (splitmix64).
 double draw(std::uint64_t& state) {
@@ -163,20 +161,19 @@ Chart::Chart(std::span<const double> basis, std::size_t n, std::size_t r)
         }
     }
     loss *= transform(points_, turned, r);
-    undecided_ = std::max(kZero, kRounding * loss);
+    rounding_ = kRounding * loss;
 }
 
 std::size_t Chart::decide(std::span<const std::size_t> S, std::span<std::uint64_t> words) const {
     const std::size_t m = S.size();
     const std::size_t c = r_ - 1 - m;
-    std::array<DoubleDouble, kMaxRank * kMaxRank> matrix;
-    std::array<std::size_t, kMaxRank> order;
-    std::array<DoubleDouble, kMaxRank> u;
-    std::array<DoubleDouble, kMaxRank> lambda;
+    std::vector<DoubleDouble> matrix(r_ * r_);  // rare: a few allocations do not matter
+    std::vector<std::size_t> order(r_);
+    std::vector<DoubleDouble> u(r_);
+    std::vector<DoubleDouble> lambda(r_);
     const auto row = [&](std::size_t i) { return &points_[i * r_]; };
 
     // Rows of the system: f_0, ..., f_c, then S.
-    std::fill_n(matrix.begin(), r_ * r_, DoubleDouble());
     std::copy_n(row(0), r_, matrix.begin());
     for (std::size_t k = 1; k <= c; ++k) {
         matrix[k * r_ + k] = 1.0;
@@ -188,8 +185,9 @@ std::size_t Chart::decide(std::span<const std::size_t> S, std::span<std::uint64_
         order[k] = k;
     }
     const double least = factorise({matrix.data(), r_ * r_}, {order.data(), r_}, r_);
-    // What the smallest pivot magnifies: above it a value is known not to be zero.
-    const double zero = undecided_ / std::max(least, std::numeric_limits<double>::min());
+    // Rounding errors, magnified by the smallest pivot: above them a value is known not to be zero.
+    const double zero =
+        std::max(kZero, rounding_ / std::max(least, std::numeric_limits<double>::min()));
     if (!(zero < 1e-2)) {
         return m == 0 ? 0 : S[m - 1];  // the chart's own row and S have no vertex
     }

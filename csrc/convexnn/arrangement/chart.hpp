@@ -38,7 +38,7 @@ public:
 private:
     std::size_t n_;
     std::size_t r_;
-    double undecided_ = 0.0;            // relative size below which a value counts as zero
+    double rounding_ = 0.0;             // relative error of a value, but for small pivots
     std::vector<DoubleDouble> points_;  // n x r, row-major
 };
 

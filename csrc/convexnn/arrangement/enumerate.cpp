@@ -276,7 +276,7 @@ std::vector<std::size_t> HalfCells::decide(Workspace& work, std::size_t last,
     for (std::size_t k = 0; k < m; ++k) {
         dependent.push_back(rows_.rows[work.subset[k]]);
     }
-    if (m + 1 < r_ || dependent.back() == dependent.front()) {
+    if (m + 1 < r_ || std::count(dependent.begin(), dependent.end(), dependent.front()) > 1) {
         dependent.push_back(rows_.rows[0]);
     }
     std::ranges::sort(dependent);

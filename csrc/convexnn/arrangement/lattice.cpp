@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
 namespace convexnn {
 namespace {
@@ -38,26 +37,28 @@ bool read_lattice(std::span<const double> column, bool shift, std::span<double> 
             }
         }
     }
-    std::vector<double> sorted(column.begin(), column.end());
-    if (!shift) {
-        sorted.push_back(0.0);
+    // The largest common step, by Euclid's algorithm: remainders far below any step that would do
+    // count as zero.
+    const double offset = shift ? std::ranges::min(column) : 0.0;
+    double range = 0.0;
+    for (const double x : column) {
+        range = std::max(range, std::abs(x - offset));
     }
-    std::ranges::sort(sorted);
-    const double offset = shift ? sorted.front() : 0.0;
-    const double range = sorted.back() - sorted.front();
-    double gap = range;
-    for (std::size_t i = 1; i < sorted.size(); ++i) {
-        const double step = sorted[i] - sorted[i - 1];
-        if (step > kNear * range) {
-            gap = std::min(gap, step);
+    double step = range;
+    for (const double x : column) {
+        double rest = std::abs(x - offset);
+        while (rest > 0.3 * range / kMostSteps) {
+            const double next = std::abs(step - std::nearbyint(step / rest) * rest);
+            step = rest;
+            rest = next;
+        }
+        if (!(step * kMostSteps >= range)) {
+            return false;
         }
     }
-    if (!(range > 0.0 && range / gap <= kMostSteps)) {
-        return false;
-    }
-    // The whole range is measured more exactly than one gap.
-    const double steps = std::nearbyint(range / gap);
-    return multiples(column, offset, steps / range, kMostSteps, out);
+    // The whole range is measured more exactly than one step.
+    return range > 0.0 &&
+           multiples(column, offset, std::nearbyint(range / step) / range, kMostSteps, out);
 }
 
 }  // namespace convexnn

@@ -11,9 +11,9 @@
 namespace convexnn {
 namespace {
 
-constexpr double kGain = 1e-12;      // relative gain in distance below which a row is not added
-constexpr double kRounding = 4e-16;  // of a product of unit vectors
-constexpr double kIndependent = 1e-15;
+constexpr double kGain = 1e-12;         // relative gain in distance below which a row is not added
+constexpr double kRounding = 4e-16;     // of a product of unit vectors
+constexpr double kIndependent = 1e-14;  // distance of a unit vector from a span it is not in
 
 // values_k = a_k . u, coordinates added in order.
 CONVEXNN_MULTIVERSION
@@ -40,6 +40,8 @@ public:
           Q_(r_ * r_),
           R_(r_ * r_),
           z_(r_),
+          rest_(r_),
+          along_(r_),
           corral_(r_ + 1),
           weights_(r_ + 1),
           better_(r_ + 1) {
@@ -89,10 +91,7 @@ private:
 
     // Takes row k into the corral and drops those rows whose weights would not be positive.
     bool add(std::size_t k) {
-        bool full = size_ == r_;
-        if (full) {
-            aim_at_origin(k);
-        }
+        bool full = aim_at_origin(k);
         corral_[size_] = k;
         weights_[size_] = 0.0;
         ++size_;
@@ -128,25 +127,48 @@ private:
         }
     }
 
-    // The affine hull of r independent rows and row k is the whole space, its shortest vector 0:
-    // the weights of 0, from the coordinates of row k in the others.
-    void aim_at_origin(std::size_t k) {
-        double total = 1.0;
-        for (std::size_t s = r_; s-- > 0;) {
-            double sum = 0.0;
-            for (std::size_t j = 0; j < r_; ++j) {
-                sum += Q_[j + s * r_] * sign(k) * rows_(k, j);
+    // If row k lies in the span of the corral, their affine hull is that span and its shortest
+    // vector 0: finds the weights of 0 from the coordinates of row k in the others.
+    bool aim_at_origin(std::size_t k) {
+        for (std::size_t j = 0; j < r_; ++j) {
+            rest_[j] = sign(k) * rows_(k, j);
+        }
+        for (std::size_t s = 0; s < size_; ++s) {
+            along_[s] = 0.0;
+        }
+        for (int pass = 0; pass < 2; ++pass) {
+            for (std::size_t s = 0; s < size_; ++s) {
+                double along = 0.0;
+                for (std::size_t j = 0; j < r_; ++j) {
+                    along += Q_[j + s * r_] * rest_[j];
+                }
+                along_[s] += along;
+                for (std::size_t j = 0; j < r_; ++j) {
+                    rest_[j] -= along * Q_[j + s * r_];
+                }
             }
-            for (std::size_t t = s + 1; t < r_; ++t) {
+        }
+        double square = 0.0;
+        for (std::size_t j = 0; j < r_; ++j) {
+            square += rest_[j] * rest_[j];
+        }
+        if (size_ < r_ && std::sqrt(square) > kIndependent) {
+            return false;
+        }
+        double total = 1.0;
+        for (std::size_t s = size_; s-- > 0;) {
+            double sum = along_[s];
+            for (std::size_t t = s + 1; t < size_; ++t) {
                 sum += R_[s + t * r_] * better_[t];
             }
             better_[s] = -sum / R_[s + s * r_];
             total += better_[s];
         }
-        better_[r_] = 1.0;
-        for (std::size_t s = 0; s <= r_; ++s) {
+        better_[size_] = 1.0;
+        for (std::size_t s = 0; s <= size_; ++s) {
             better_[s] /= total;
         }
+        return true;
     }
 
     // Shortest vector of the affine hull of the corral: its direction u, its length, its weights.
@@ -226,6 +248,8 @@ private:
     std::vector<double> Q_;
     std::vector<double> R_;
     std::vector<double> z_;
+    std::vector<double> rest_;
+    std::vector<double> along_;
     std::vector<std::size_t> corral_;
     std::vector<double> weights_;
     std::vector<double> better_;
