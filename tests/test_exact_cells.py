@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -17,11 +18,11 @@ from tests.vertex_method import all_cells
 
 
 def corners(d: int) -> FloatArray:
-    return np.array(list(itertools.product([0.0, 1.0], repeat=d)))
+    return np.asarray(list(itertools.product([0.0, 1.0], repeat=d)))
 
 
 def threshold(d: int) -> FloatArray:
-    return np.c_[np.ones(2**d), corners(d)]
+    return np.column_stack([np.ones(2**d), corners(d)])
 
 
 def resonance(d: int) -> FloatArray:
@@ -53,7 +54,7 @@ def as_set(patterns: BoolArray) -> set[bytes]:
     return {pattern.tobytes() for pattern in patterns}
 
 
-FAMILIES = {
+FAMILIES: dict[str, tuple[Callable[[int], FloatArray], list[int | None]]] = {
     "threshold": (threshold, [4, 14, 104, 1882]),
     "resonance": (resonance, [2, 6, 32, 370, 11292]),
     "braid": (braid, [None, 2, 6, 24, 120, 720]),

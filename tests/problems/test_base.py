@@ -147,9 +147,7 @@ def test_wrong_coefficients(coef: Any, kind: type[Exception], message: str) -> N
 
 
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 35])
-def test_unpacked_lists_every_pattern_once(
-    count: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unpacked_lists_every_pattern_once(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base, "BLOCK_ENTRIES", 16 * 70 + 3)  # 16 patterns at a time
     dense = np.random.default_rng(count).random((count + 5, 70)) < 0.5
     order = np.random.default_rng(1).permutation(count + 5)[:count]
