@@ -12,7 +12,6 @@
 namespace convexnn {
 namespace {
 
-constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
 constexpr std::uint64_t kMany = std::uint64_t{1} << 62;  // no more half cells than this
 constexpr std::size_t kMaxRank = 63;
 constexpr double kLeastPivot = 1e-6;       // relative; below it everything goes to 32 digits
@@ -31,17 +30,17 @@ void AlignedDoubles::Free::operator()(double* p) const {
     ::operator delete[](static_cast<void*>(p), std::align_val_t{64});
 }
 
-// The tableau after some rows were chosen: slot q is a coordinate left, or belongs to a chosen row.
+// The tableau of level m after k rows were chosen: columns of the m - k coordinates left, of the
+// rows chosen (the last first), and of the offsets.
 struct HalfCells::Node {
-    std::vector<const double*> columns;  // m slots, then the offsets
-    std::vector<double*> own;            // where this node's columns live (none at depth 0)
-    std::vector<std::size_t> row_of;     // slot -> chosen row, kNone for a coordinate left
-    std::vector<double> objective;       // the first coordinate, in terms of the slots
-    double size_c = 0.0;                 // largest entries on the way here
-    double size_d = 0.0;
-    double size_basic = 0.0;
-    double size_objective = 1.0;
-    bool doubtful = false;  // a pivot on the way was too small
+    std::vector<const double*> columns;
+    std::vector<double*> own;       // where this node's columns live (none at depth 0)
+    std::vector<double> objective;  // the first coordinate, in terms of the columns
+    double size_c = 0.0;            // largest entries on the way here: of offsets,
+    double size_d = 0.0;            // of coordinates left,
+    double size_basic = 0.0;        // of columns of rows chosen,
+    double size_objective = 0.0;    // and of the objective
+    bool doubtful = false;          // a pivot on the way was too small
 };
 
 struct HalfCells::Workspace {
@@ -51,11 +50,7 @@ struct HalfCells::Workspace {
           leaf((3 * vectors) * kLeafLanes),
           negative(vectors * kLeafLanes + kLeafLanes),
           suspicious(vectors * kLeafLanes + kLeafLanes),
-          from(r),
-          largest(r),
-          basic(r),
-          basic_objective(r),
-          basic_row(r),
+          source(r),
           candidates(kBatch * words),
           S(r),
           subset(r) {
@@ -63,10 +58,10 @@ struct HalfCells::Workspace {
         for (std::size_t depth = 0; depth < r; ++depth) {
             Node& node = nodes[depth];
             node.columns.resize(r);
-            node.row_of.resize(r);
             node.objective.resize(r);
             for (std::size_t q = 0; depth > 0 && depth + 1 < r && q < r; ++q) {
                 node.own.push_back(memory.data() + ((depth - 1) * r + q) * size);
+                node.columns[q] = node.own[q];
             }
         }
         offsets = leaf.data();
@@ -87,11 +82,7 @@ struct HalfCells::Workspace {
     double* tolerance;
     std::vector<std::uint64_t> negative;
     std::vector<std::uint64_t> suspicious;
-    std::vector<std::size_t> from;
-    std::vector<double> largest;
-    std::vector<const double*> basic;
-    std::vector<double> basic_objective;
-    std::vector<std::size_t> basic_row;
+    std::vector<const double*> source;
     std::vector<std::uint64_t> candidates;
     std::vector<std::size_t> S;
     std::vector<std::size_t> subset;
@@ -210,7 +201,6 @@ void HalfCells::start(Workspace& work, std::size_t m) const {
     node.size_objective = 1.0;
     for (std::size_t q = 0; q < m; ++q) {
         node.columns[q] = base(c + 1 + q, false);
-        node.row_of[q] = kNone;
         node.objective[q] = q == 0 ? 1.0 : 0.0;
     }
     node.columns[m] = base(c, c > 0);
@@ -221,42 +211,42 @@ void HalfCells::descend(Workspace& work, std::size_t depth) const {
     const Node& node = work.nodes[depth];
     Node& next = work.nodes[depth + 1];
     const std::size_t m = work.m;
+    const std::size_t free = m - depth;
     const std::size_t row = work.S[depth];
     next.doubtful = node.doubtful;
     if (next.doubtful) {
         return;
     }
-    std::size_t pivot = kNone;
-    for (std::size_t q = 0; q < m; ++q) {
-        if (node.row_of[q] == kNone && (pivot == kNone || std::abs(node.columns[q][row]) >
-                                                              std::abs(node.columns[pivot][row]))) {
-            pivot = q;
-        }
+    std::size_t pivot = 0;
+    double size = std::abs(node.columns[0][row]);
+    for (std::size_t q = 1; q < free; ++q) {
+        const double other = std::abs(node.columns[q][row]);
+        pivot = other > size ? q : pivot;
+        size = other > size ? other : size;
     }
-    const double value = node.columns[pivot][row];
-    if (!(std::abs(value) > kLeastPivot * node.size_d)) {
+    if (!(size > kLeastPivot * node.size_d)) {
         next.doubtful = true;
         return;
     }
-    for (std::size_t q = 0; q <= m; ++q) {
-        next.columns[q] = next.own[q];
-        // Multipliers of chosen rows are asked for by later rows only.
-        work.from[q] = q < m && node.row_of[q] != kNone ? (row + 1) / kLeafLanes : 0;
-    }
-    eliminate(node.columns.data(), next.own.data(), work.from.data(), work.largest.data(), m + 1,
-              pivot, row, vectors_);
-    next.size_c = std::max(node.size_c, work.largest[m]);
-    next.size_d = node.size_d;
-    next.size_basic = node.size_basic;
-    next.size_objective = node.size_objective;
-    const double f = node.objective[pivot] / value;
+    // The coordinate chosen changes places with the last one left.
+    const double** source = work.source.data();
+    std::copy_n(node.columns.data(), m + 1, source);
+    std::copy_n(node.objective.data(), m, next.objective.data());
+    std::swap(source[pivot], source[free - 1]);
+    std::swap(next.objective[pivot], next.objective[free - 1]);
+    // What a chosen row's column says is asked for by later rows only.
+    double sizes[3];
+    eliminate(source, next.own.data(), free, m, row, (row + 1) / kLeafLanes, vectors_, sizes);
+    next.size_c = std::max(node.size_c, sizes[0]);
+    next.size_d = std::max(node.size_d, sizes[1]);
+    next.size_basic = std::max(node.size_basic, sizes[2]);
+    const double f = next.objective[free - 1] / source[free - 1][row];
+    double largest = node.size_objective;
     for (std::size_t q = 0; q < m; ++q) {
-        next.row_of[q] = q == pivot ? row : node.row_of[q];
-        next.objective[q] = q == pivot ? f : node.objective[q] - f * node.columns[q][row];
-        double& size = next.row_of[q] == kNone ? next.size_d : next.size_basic;
-        size = std::max(size, work.largest[q]);
-        next.size_objective = std::max(next.size_objective, std::abs(next.objective[q]));
+        next.objective[q] = q + 1 == free ? f : next.objective[q] - f * source[q][row];
+        largest = std::max(largest, std::abs(next.objective[q]));
     }
+    next.size_objective = largest;
 }
 
 // The candidate S[0 .. m - 2], last in 32 digits; not empty: samples that depend on each other.
@@ -301,30 +291,25 @@ std::vector<std::size_t> HalfCells::list_leaf(std::size_t first, std::size_t las
         return {};
     }
 
-    LeafInput input;
-    std::size_t chosen = 0;
-    for (std::size_t q = 0; q < m; ++q) {
-        if (node.row_of[q] == kNone) {
-            input.d = node.columns[q];
-            input.objective_d = node.objective[q];
-        } else {
-            work.basic[chosen] = node.columns[q];
-            work.basic_objective[chosen] = node.objective[q];
-            work.basic_row[chosen++] = node.row_of[q];
-        }
-    }
     // Bits that are known beforehand: row 0, the rows chosen (for the time being), the padding.
-    std::copy_n(node.columns[m], n_, work.offsets);
-    std::fill_n(work.offsets + n_, vectors_ * kLeafLanes - n_, -kForced);
-    work.offsets[0] = kForced;
-    for (std::size_t k = 0; k + 1 < m; ++k) {
-        work.offsets[work.S[k]] = kForced;
+    double* offsets = m == 1 ? work.offsets : node.own[m];
+    if (m == 1) {
+        std::copy_n(node.columns[m], n_, offsets);
     }
+    std::fill_n(offsets + n_, vectors_ * kLeafLanes - n_, -kForced);
+    offsets[0] = kForced;
+    for (std::size_t k = 0; k + 1 < m; ++k) {
+        offsets[work.S[k]] = kForced;
+    }
+    const std::size_t chosen = m - 1;
+    LeafInput input;
+    input.d = node.columns[0];
+    input.objective_d = node.objective[0];
     std::uint64_t* negative = Workspace::aligned(work.negative);
     std::uint64_t* suspicious = Workspace::aligned(work.suspicious);
-    input.c = work.offsets;
-    input.basic = work.basic.data();
-    input.objective = work.basic_objective.data();
+    input.c = offsets;
+    input.basic = node.columns.data() + 1;
+    input.objective = node.objective.data() + 1;
     input.chosen = chosen;
     input.size_c = node.size_c;
     input.size_d = node.size_d;
@@ -348,9 +333,17 @@ std::vector<std::size_t> HalfCells::list_leaf(std::size_t first, std::size_t las
                 }
             } else {
                 const std::uint64_t signs = negative[j];
-                for (std::size_t q = 0; q < chosen; ++q) {
-                    const std::size_t row = work.basic_row[q];
-                    words[row / kWordBits] ^= ((signs >> q) & 1U) << (row % kWordBits);
+                if (width == 1) {
+                    std::uint64_t cleared = 0;
+                    for (std::size_t q = 0; q < chosen; ++q) {
+                        cleared |= ((signs >> q) & 1U) << work.S[chosen - 1 - q];
+                    }
+                    words[0] ^= cleared;
+                } else {
+                    for (std::size_t q = 0; q < chosen; ++q) {
+                        const std::size_t row = work.S[chosen - 1 - q];
+                        words[row / kWordBits] ^= ((signs >> q) & 1U) << (row % kWordBits);
+                    }
                 }
                 const std::uint64_t bit = std::uint64_t{1} << (j % kWordBits);
                 std::uint64_t& word = words[j / kWordBits];

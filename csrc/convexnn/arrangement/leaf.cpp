@@ -189,42 +189,48 @@ void leaf_avx2(const double* c, const double* d, std::size_t vectors, std::size_
 }  // namespace
 
 CONVEXNN_MULTIVERSION
-void eliminate(const double* const* source, double* const* target, const std::size_t* from,
-               double* largest, std::size_t columns, std::size_t pivot, std::size_t row,
-               std::size_t vectors) {
+void eliminate(const double* const* source, double* const* target, std::size_t free, std::size_t m,
+               std::size_t row, std::size_t from, std::size_t vectors, double* sizes) {
+    const std::size_t pivot = free - 1;
     const double inverse = 1.0 / source[pivot][row];
     const Vector* pivots = vectors_of(source[pivot]);
     Vector* f = vectors_of(target[pivot]);
-    Bits top = {};
+    // |f| is compared as bits: whole numbers in the same order.
+    Bits top[3] = {};
     for (std::size_t v = 0; v < vectors; ++v) {
         f[v] = pivots[v] * inverse;
         const Bits size = reinterpret_cast<Bits>(f[v]) & ~kSign;
-        top = size > top ? size : top;
+        top[2] = size > top[2] ? size : top[2];
     }
-    const auto largest_of = [](const Bits& sizes) __attribute__((always_inline)) {
+    const auto subtract = [&](std::size_t q, std::size_t first, Bits& largest)
+                              __attribute__((always_inline)) {
+                                  const double factor = source[q][row];
+                                  const Vector* a = vectors_of(source[q]);
+                                  Vector* b = vectors_of(target[q]);
+                                  Bits most = largest;
+                                  for (std::size_t v = first; v < vectors; ++v) {
+                                      const Vector value = a[v] - f[v] * factor;
+                                      b[v] = value;
+                                      const Bits size = reinterpret_cast<Bits>(value) & ~kSign;
+                                      most = size > most ? size : most;
+                                  }
+                                  largest = most;
+                              };
+    for (std::size_t q = 0; q < pivot; ++q) {
+        subtract(q, 0, top[1]);
+        target[q][row] = 0.0;
+    }
+    for (std::size_t q = free; q < m; ++q) {
+        subtract(q, from, top[2]);
+    }
+    subtract(m, 0, top[0]);
+    target[m][row] = 0.0;
+    for (int kind = 0; kind < 3; ++kind) {
         std::int64_t most = 0;
         for (std::size_t lane = 0; lane < kLeafLanes; ++lane) {
-            most = sizes[lane] > most ? sizes[lane] : most;
+            most = top[kind][lane] > most ? top[kind][lane] : most;
         }
-        return std::bit_cast<double>(most);
-    };
-    largest[pivot] = largest_of(top);
-    for (std::size_t q = 0; q < columns; ++q) {
-        if (q == pivot) {
-            continue;
-        }
-        const double factor = source[q][row];
-        const Vector* a = vectors_of(source[q]);
-        Vector* b = vectors_of(target[q]);
-        top = Bits{};
-        for (std::size_t v = from[q]; v < vectors; ++v) {
-            const Vector value = a[v] - f[v] * factor;
-            b[v] = value;
-            const Bits size = reinterpret_cast<Bits>(value) & ~kSign;
-            top = size > top ? size : top;
-        }
-        largest[q] = largest_of(top);
-        target[q][row] = 0.0;
+        sizes[kind] = std::bit_cast<double>(most);
     }
 }
 

@@ -13,16 +13,16 @@ inline constexpr std::size_t kLeafLanes = 8;  // rows are padded to a multiple o
 // A row with this in the offset column and 0 in the other has its bit set (minus it: not set).
 inline constexpr double kForced = 1e300;
 
-// Gauss-Jordan step: with f = source[pivot] / source[pivot][row], target[pivot] = f and
-// target[q] = source[q] - f source[q][row], entry `row` set to 0.
+// Gauss-Jordan step. Columns 0, ..., free - 1 are coordinates left, free, ..., m - 1 belong to rows
+// chosen before, column m holds the offsets. With f = source[p] / source[p][row], p = free - 1,
+// target[p] = f and target[q] = source[q] - f source[q][row] for the others; entry `row` of
+// coordinates left and offsets is set to 0.
 //
-//   source, target  `columns` columns of 8 `vectors` doubles, aligned to 64; they do not overlap
-//   from            first vector of column q that is needed; earlier entries are not written
-//                   (the pivot column is written whole)
-//   largest         max |target[q]| over what was written
-void eliminate(const double* const* source, double* const* target, const std::size_t* from,
-               double* largest, std::size_t columns, std::size_t pivot, std::size_t row,
-               std::size_t vectors);
+//   source, target  m + 1 columns of 8 `vectors` doubles, aligned to 64; they do not overlap
+//   from            first vector that is needed of rows chosen before; earlier ones are not written
+//   sizes           three numbers: max |target| over the offsets, the coordinates left, the others
+void eliminate(const double* const* source, double* const* target, std::size_t free, std::size_t m,
+               std::size_t row, std::size_t from, std::size_t vectors, double* sizes);
 
 // What is known before the last row j is chosen: columns c (offsets) and d (the one left), the
 // columns of rows chosen before, the objective.
