@@ -18,7 +18,7 @@ from pyconvexnn._bits import n_words, pack, zero_rows_of
 from pyconvexnn._exact_cells import MAX_WORK, half_cells, integer_rows
 from pyconvexnn._typing import BitArray, FloatArray
 
-_PROBE = 1 << 12  # half cells looked at in one place before a long listing starts
+_PROBE = 1 << 10  # half cells looked at in one place before a long listing starts
 _PROBES = 32
 _NOTHING = 1 << 62  # half cells: beyond this nothing is listed, or can be
 _PRIME = (1 << 61) - 1
