@@ -119,7 +119,8 @@ def find_cells(
         )
     cells = GenericCells(rows, len(X))
     if most * rows.rank <= MAX_WORK:
-        if cells.all_dependent_rows(threads):
+        # All of them: also those that only rounding leaves open.
+        if cells.dependent_rows(0, cells.total, threads):
             return ExactCells(rows, zero_rows_of(X), len(X))
         return cells
     dependent = cells.probed_dependent_rows()

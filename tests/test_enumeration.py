@@ -156,6 +156,19 @@ def test_rows_close_to_a_grid_equal_whole_numbers(noise: float, intercept: bool)
     assert lists[0] == lists[1]
 
 
+@pytest.mark.parametrize("noise", [1e-13, 1e-15, 1e-17])
+def test_rows_that_32_digits_do_not_tell_apart_are_whole_numbers_too(noise: float) -> None:
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((6, 4))
+    X = np.vstack([X, rng.integers(-2, 3, (6, 6)) @ X + noise * rng.standard_normal((6, 4))])
+    ps = cx.enumerate_patterns(X, snap=False)
+    exact = ExactCells(
+        _core.ReducedRows(np.asfortranarray(X), snap=False), np.zeros(1, np.uint64), 12
+    )
+    assert len(ps) == n_distinct(ps) == 2 * exact.total == cx.count_patterns(X, snap=False)
+    assert sum(map(len, cx.iter_patterns(X, snap=False))) == len(ps)
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10**6))
 def test_patterns_follow_the_rows_and_not_the_coordinates(seed: int) -> None:
