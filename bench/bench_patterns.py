@@ -9,7 +9,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import pyconvexnn as cx
-from bench.conftest import dgemm_rate
+from bench.machine import dgemm_rate
 from pyconvexnn import _core
 from pyconvexnn._witness import CellGates
 
