@@ -365,6 +365,20 @@ def learn_recipe(table: Table, target: str) -> Recipe:
     return Recipe(table.header, tuple(columns), names[index], index)
 
 
+def features(table: Table, but: str | None = None) -> FloatArray:
+    """Features of all columns, or of all but one, as `learn_recipe` makes them.
+
+    Raises
+    ------
+    ValueError
+        As `learn_recipe` does.
+    """
+    if but is not None:
+        return learn_recipe(table, but).apply(table)[0]
+    columns = tuple(_learn_column(table, name) for name in table.names)
+    return Recipe(table.header, columns, "", len(columns)).apply(table)[0]
+
+
 def _learn_column(table: Table, name: str) -> Column:
     _refuse_missing(table, name)
     cells = table.cells[name]

@@ -369,7 +369,7 @@ def test_typos_are_answered(run: Any) -> None:
     assert run("xyz") == (
         2,
         "",
-        "pyconvexnn: no command 'xyz'; there are demo, fit, predict, config\n",
+        "pyconvexnn: no command 'xyz'; there are demo, fit, predict, patterns, config\n",
     )
     assert run("--jsn")[0] == 2
 

@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 import pyconvexnn as cx
 from pyconvexnn import tables
+from pyconvexnn._cells import reduced
+from pyconvexnn._validation import as_matrix
 from pyconvexnn.cli.models import Model, load_model
 from pyconvexnn.cli.terminal import (
     Bar,
@@ -245,6 +248,70 @@ def predict(model: Path, data: Path, out: Path | None, as_json: bool) -> int:
     else:
         out.write_text(text, encoding="utf-8")
     return 0
+
+
+@app.command()
+@click.argument("data", metavar="DATA.csv", type=_file)
+@click.option("--count", is_flag=True, help="Count them exactly; nothing is stored.")
+@click.option("--out", type=_out, help="Save them to this file (.npz): all, or the sample.")
+@click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Draw N instead of all.")
+@click.option("--method", default="gaussian", show_default=True, help="How --sample draws.")
+@click.option("--target", help="Column to leave out: its name, or its index from 0.")
+@click.option("--intercept/--no-intercept", default=False, help="Append a column of ones.")
+@click.option("--header/--no-header", default=None, help="Of DATA.csv; found out by itself.")
+@click.option("--threads", type=int, help="Threads; -1 for all cores.  [default: 1]")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of N.")
+@_json_option
+def patterns(data: Path, out: Path | None, count: bool, as_json: bool, **options: Any) -> int:
+    """Activation patterns of the rows of a CSV file: how many, all of them, or some.
+
+    A pattern says for each row x whether x.u >= 0, for one direction u. Without --count, --out
+    or --sample only the most that there can be is told. A sample that is not saved goes to
+    stdout, a pattern a line, one digit 0 or 1 for each row of the file.
+
+    \b
+    Examples:
+      pyconvexnn patterns houses.csv --target price --intercept
+      pyconvexnn patterns houses.csv --target price --count
+      pyconvexnn patterns houses.csv --target price --out patterns.npz
+      pyconvexnn patterns houses.csv --target price --sample 1000 --out patterns.npz
+    """  # noqa: D301
+    n_wanted, threads = options["sample"], options["threads"]
+    if count and (out is not None or n_wanted is not None):
+        raise click.UsageError("--count goes with neither --out nor --sample")
+    if out is not None:
+        check_folder(out)
+    X = tables.features(tables.read_table(data, header=options["header"]), options["target"])
+    if options["intercept"]:
+        X = np.column_stack([X, np.ones(len(X))])
+    facts: dict[str, Any] = {"samples": X.shape[0], "features": X.shape[1]}
+    with progress("patterns"), told_warnings():
+        if n_wanted is not None:
+            found = cx.sample_patterns(X, n_wanted, method=options["method"], seed=options["seed"])
+        elif out is not None:
+            found = cx.enumerate_patterns(X, threads=threads)
+        else:
+            found = None
+            facts |= _cell_facts(X, count, threads)
+    if found is not None and out is not None:
+        found.save(out)
+        facts |= {"patterns": len(found), "complete": found.is_complete, "file": str(out)}
+    elif found is not None:
+        lines = ["".join(map(str, row.astype(int))) for row in found.to_dense()]
+        if not as_json:
+            click.echo("\n".join(lines))
+            return 0
+        facts |= {"patterns": len(found), "bits": lines}
+    print_facts(facts, as_json)
+    return 0
+
+
+def _cell_facts(X: Any, count: bool, threads: int | None) -> dict[str, Any]:
+    rows = reduced(as_matrix(X), True)
+    facts = {"distinct hyperplanes": rows.count, "rank": rows.rank}
+    if count:
+        return {**facts, "patterns": cx.count_patterns(X, threads=threads)}
+    return {**facts, "patterns at most": cx.count_patterns(rows.count, rows.rank)}
 
 
 @app.command()
