@@ -11,6 +11,7 @@ os.environ.pop("OPENBLAS_CORETYPE", None)
 
 import hashlib
 import importlib
+import sys
 from pathlib import Path
 
 import click
@@ -92,7 +93,15 @@ def main(
     scaling.png, and prints the table. Stopped or killed, the same command goes on.
     """
     out = out or ROOT / ".bench" / chosen
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.ClickException(f"--out {out}: {error.strerror}") from None
+    methods = known(with_torch)
+    planned = [(case, asked(case, methods, only)) for case in cases_of(chosen, data)]
+    planned = [row for row in planned if row[1]]
+    if not planned:
+        raise click.ClickException(f"no row of the set {chosen!r} contains {', '.join(only)}")
     journal = Journal(out / "runs.jsonl")
     facts = {**machine.facts(), "build": build()}
     if any(earlier["build"] != facts["build"] for earlier in journal.sessions):
@@ -107,15 +116,16 @@ def main(
         journal, facts["dgemm_gflops"], data, repeat_below=repeat_below, limit=limit
     )
     try:
-        methods = known(with_torch)
-        rows = [(case, asked(case, methods, only)) for case in cases_of(chosen, data)]
-        with tqdm([row for row in rows if row[1]], unit="problem", disable=None) as bar:
+        with tqdm(planned, unit="problem", disable=None) as bar:
             for case, of_case in bar:
                 entrants = [
                     Entrant(method, module, environments.ensure(method.requirements, peers))
                     for method, module in of_case
                 ]
                 comparison.run(case, entrants, bar.set_postfix_str)
+    except KeyboardInterrupt:
+        click.echo(f"interrupted; the same command goes on from {out}", err=True)
+        sys.exit(130)
     finally:
         report.write(journal, out)
     click.echo(report.markdown(journal))

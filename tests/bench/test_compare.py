@@ -56,6 +56,44 @@ def test_killed_and_resumed(tmp_path: Path) -> None:
     assert again.stdout.split("## Time")[1] == done.stdout.split("## Time")[1]
 
 
+def test_ctrl_c_keeps_what_is_there(tmp_path: Path) -> None:
+    command = [*COMMAND, "--out", str(tmp_path)]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    journal = tmp_path / "runs.jsonl"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        if journal.exists() and '"kind": "run"' in journal.read_text():
+            break
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert f"interrupted; the same command goes on from {tmp_path}" in errors
+    assert "pyconvexnn" in (tmp_path / "table.md").read_text()
+
+
+def test_wrong_options_are_one_sentence(tmp_path: Path) -> None:
+    for options, message in (
+        (["--only", "no such row"], "no row of the set 'smoke' contains no such row"),
+        (["--out", str(tmp_path / "file" / "x")], "Not a directory"),
+        (["--set", "huge"], "'huge' is not one of"),
+        (["--limit", "0"], "0"),
+    ):
+        (tmp_path / "file").touch()
+        done = subprocess.run(
+            [sys.executable, "-m", "bench.compare", *options],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode in (1, 2)
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+
+
 def test_results_of_another_build_are_not_continued(tmp_path: Path) -> None:
     Journal(tmp_path / "runs.jsonl").start_session({"build": "older"})
     done = subprocess.run(
