@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyconvexnn._blocks import row_blocks
 from pyconvexnn._typing import BitArray, BoolArray, FloatArray
 
 _BLOCK_ENTRIES = 1 << 22  # entries of a temporary matrix where patterns are unpacked in blocks
@@ -53,5 +54,13 @@ def as_keys(packed: NDArray[Any]) -> NDArray[Any]:
 
 def zero_rows_of(X: FloatArray) -> BitArray:
     """Pack which rows of X are zero."""
-    words: BitArray = pack(~np.any(X, axis=1, keepdims=True).T)[0]
+    words: BitArray = pack(~nonzero_rows(X)[np.newaxis])[0]
     return words
+
+
+def nonzero_rows(X: FloatArray) -> BoolArray:
+    """Which rows of X have an entry that is not zero, (n,)."""
+    found = np.zeros(len(X), np.bool_)
+    for part in row_blocks(*X.shape):
+        found[part] = X[part].any(axis=1)
+    return found

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from pyconvexnn._blocks import row_blocks
 from pyconvexnn._typing import BoolArray, FloatArray
 
 _GATE_BITS = 26  # see round_rows
@@ -41,16 +42,27 @@ class Whitened:
     """
 
     def __init__(self, X: FloatArray) -> None:
-        largest = np.abs(X).max(axis=0)
+        n, d = X.shape
+        self._data = X
+        largest = np.zeros(d)
+        for part in row_blocks(n, d):
+            largest = np.maximum(largest, np.abs(X[part]).max(axis=0))
         self._exponents = np.frexp(largest)[1]
         used = largest > 0
         if used.any():
             used &= self._exponents > self._exponents[used].max() - _TINY_COLUMN
-        scaled = np.ldexp(X, -self._exponents) * used
-        norms = np.sqrt(np.sum(scaled * scaled, axis=0))
+        self._used = used
+        squares = np.zeros(d)
+        for part in row_blocks(n, d):
+            scaled = self._scaled(part)
+            squares += np.sum(scaled * scaled, axis=0)
+        norms = np.sqrt(squares)
         self._factors = np.where(used, _round_entries(1.0 / np.where(used, norms, 1.0)), 0.0)
-        self._X = scaled * self._factors
-        _, s, vt = np.linalg.svd(np.linalg.qr(self._X, mode="r"), full_matrices=False)
+        triangle = np.empty((0, d))
+        for part in row_blocks(n, d, least=2 * d):
+            block = self._scaled(part) * self._factors
+            triangle = np.linalg.qr(np.vstack([triangle, block]), mode="r")
+        _, s, vt = np.linalg.svd(triangle, full_matrices=False)
         kept = s > _RANK_TOLERANCE * s.max()
         self._s, self._vt = s[kept], vt[kept]
         self.rank = int(kept.sum())
@@ -61,11 +73,36 @@ class Whitened:
 
     def rows(self) -> FloatArray:
         """Return the rows of X in r orthonormal coordinates, (n, r)."""
-        return np.asarray(self._X @ self._vt.T / self._s)
+        rows = np.empty((len(self._data), self.rank))
+        for part in row_blocks(*self._data.shape):
+            rows[part] = self._rows(part)
+        return rows
 
     def gate_of(self, z: FloatArray) -> FloatArray:
         """Gate (1, d) whose products with the rows of X are those of ``rows()`` with z."""
         return self._to_units((z / self._s @ self._vt)[np.newaxis])
+
+    def directions(self, Z: FloatArray) -> FloatArray:
+        """Gates of rows Z as they come: neither rounded nor scaled, linear in Z."""
+        return np.asarray(
+            np.ldexp(Z @ self._vt.T / self._s @ self._vt * self._factors, -self._exponents)
+        )
+
+    def coordinates(self, U: FloatArray) -> FloatArray:
+        """Rows Z whose gates are those of the rows U, as far as the columns of X tell them."""
+        factors = np.where(self._used, self._factors, 1.0)
+        return np.asarray(np.ldexp(U, self._exponents) / factors @ self._vt.T * self._s @ self._vt)
+
+    def distances(self, part: slice, Z: FloatArray) -> FloatArray:
+        """``|y . z| / |y|`` of some rows in these coordinates and rows of Z, (part, len(Z))."""
+        return np.asarray(np.abs(unit_rows(self._rows(part)) @ (self._vt @ Z.T)))
+
+    def _rows(self, part: slice) -> FloatArray:
+        return np.asarray(self._scaled(part) * self._factors @ self._vt.T / self._s)
+
+    def _scaled(self, part: slice) -> FloatArray:
+        """Some rows of X, columns scaled by powers of two to largest entries in [1/2, 1]."""
+        return np.asarray(np.ldexp(self._data[part], -self._exponents) * self._used)
 
     def _to_units(self, H: FloatArray) -> FloatArray:
         """From coordinates in which columns have norm 1 to those of X; exact for 26-bit H."""

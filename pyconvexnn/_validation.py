@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from pyconvexnn._blocks import row_blocks
 from pyconvexnn._typing import BoolArray, FloatArray
 
 # Squares and products of entries within these sizes neither overflow nor underflow to zero.
@@ -45,7 +46,8 @@ def as_real_array(value: Any, name: str) -> np.ndarray[Any, Any]:
 
 def _check_entries(array: FloatArray, name: str, smallest: float = SMALLEST_SCALE) -> None:
     """Refuse NaN, infinity, and sizes whose squares overflow or vanish."""
-    largest = float(np.max(np.abs(array))) if array.size else 0.0
+    parts = row_blocks(len(array), array[:1].size)
+    largest = float(np.max([np.max(np.abs(array[part]), initial=0.0) for part in parts] or 0.0))
     if not math.isfinite(largest):
         kind = "NaN" if np.isnan(array).any() else "infinity"
         raise ValueError(f"`{name}` must be finite, got {kind}")
@@ -61,8 +63,10 @@ def _frozen(array: np.ndarray[Any, Any], order: str) -> FloatArray:
     flag = array.flags.f_contiguous if order == "F" else array.flags.c_contiguous
     if array.dtype == np.float64 and flag and not array.flags.writeable and array.base is None:
         return np.asarray(array)
+    frozen = np.empty(array.shape, np.float64, order="F" if order == "F" else "C")
     with np.errstate(over="ignore"):  # a long double beyond float64 becomes infinity, refused
-        frozen = np.array(array, dtype=np.float64, order="F" if order == "F" else "C", copy=True)
+        for part in row_blocks(len(array), array[:1].size):
+            frozen[part] = array[part]
     frozen.flags.writeable = False
     return frozen
 

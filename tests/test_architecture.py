@@ -13,7 +13,7 @@ PACKAGE = ROOT / "pyconvexnn"
 
 # A module may import from its own line or from a line above.
 LAYERS = [
-    {"_core", "_blas", "kernels", "exceptions", "_typing"},
+    {"_core", "_blas", "kernels", "exceptions", "_blocks", "_typing"},
     {"_validation", "_bits", "_cells", "_exact_cells", "_gates", "_npz", "_runtime"}
     | {"_witness", "losses"},
     {"networks", "patterns", "sampling", "enumeration", "problems", "datasets"},
