@@ -61,7 +61,7 @@ class Whitened:
         triangle = np.empty((0, d))
         for part in row_blocks(n, d, least=2 * d):
             block = self._scaled(part) * self._factors
-            triangle = np.linalg.qr(np.vstack([triangle, block]), mode="r")
+            triangle = np.asarray(np.linalg.qr(np.vstack([triangle, block]), mode="r"))
         _, s, vt = np.linalg.svd(triangle, full_matrices=False)
         kept = s > _RANK_TOLERANCE * s.max()
         self._s, self._vt = s[kept], vt[kept]

@@ -41,6 +41,13 @@ def quiet_sample(*args: Any, **options: Any) -> cx.PatternSet:
         return cx.sample_patterns(*args, **options)
 
 
+def sample(X: FloatArray, n_patterns: int, method: str, **options: Any) -> cx.PatternSet:
+    """Sample of a method; around three directions if it needs some."""
+    if method == "local":
+        options.setdefault("around", gaussian(3, np.shape(X)[1], seed=9))
+    return cx.sample_patterns(X, n_patterns, method=method, **options)
+
+
 def designs() -> dict[str, FloatArray]:
     X = gaussian(40, 4)
     binary = np.array(list(itertools.product([0.0, 1.0], repeat=3)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import warnings
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pyconvexnn as cx
-from pyconvexnn import sampling
 from pyconvexnn._typing import FloatArray
-from tests.small_data import all_cells, bits_of, designs, gaussian, quiet_sample
+from tests import small_data
+from tests.small_data import all_cells, bits_of, designs, gaussian, quiet_sample, sample
+from tests.vertex_method import every_pattern
+
+METHODS = ["gaussian", "sweep", "vertex", "uniform", "local"]
 
 
 @pytest.mark.parametrize("coordinates", ["whitened", "raw"])
@@ -26,6 +29,8 @@ def test_samples_are_distinct_patterns_of_their_gates(name: str, coordinates: st
     np.testing.assert_array_equal(bits_of(X, ps.gates), ps.to_dense())
     assert len(np.unique(ps.to_dense(), axis=0)) == len(ps)
     assert ps.to_dense()[:, X.any(axis=1)].any(axis=1).all()  # no pattern is zero
+    if len(ps) < 40:
+        return  # all cells, listed
     largest = np.abs(ps.gates).max(axis=1)
     assert ((largest >= 0.5) & (largest <= 1)).all()
     # Products of two 26-bit numbers: no entry depends on how a last bit was rounded.
@@ -145,41 +150,101 @@ def test_a_column_of_next_to_nothing_counts_as_zero() -> None:
     assert ps == cx.sample_patterns(X * [1, 0, 1], 20)
 
 
-def test_all_cells_are_found_and_the_zero_pattern_is_dropped() -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_all_cells_are_listed_where_there_are_no_more(method: str) -> None:
     X = gaussian(6, 2)
+    X[:, 0] = np.abs(X[:, 0])  # all rows on one side: the all-zero pattern is a cell
     cells = all_cells(X)
     assert len(cells) == 12
-    zero = bytes(6)
-    with pytest.warns(UserWarning, match=r"found 1[12] distinct patterns in \d+ draws") as caught:
-        ps = cx.sample_patterns(X, 1000)
-    assert caught[0].filename == __file__
-    assert {bits.tobytes() for bits in ps.to_dense()} == cells - {zero}
-    assert len(ps) == len(cells - {zero})
-    assert ps.is_complete is False
+    assert bytes(6) in cells
+    for n_patterns in (12, 1000, 10**15):
+        with pytest.warns(
+            UserWarning, match=f"found 11 .*all that these data have.* was {n_patterns}"
+        ) as caught:
+            ps = sample(X, n_patterns, method)
+        assert caught[0].filename == small_data.__file__
+        assert {bits.tobytes() for bits in ps.to_dense()} == cells - {bytes(6)}
+        assert ps.is_complete is False
+        assert ps.gates is not None
+        np.testing.assert_array_equal(bits_of(X, ps.gates), ps.to_dense())
+    assert len(sample(X, 11, method)) == 11
 
 
-def test_the_bound_on_cells_ends_the_search_at_once() -> None:
+def test_few_cells_of_many_rows_are_listed() -> None:
     # n rows in one dimension have two cells, whose patterns are 1 and 0 here.
     for row in ([[1.0]], [[1.0, 3.0, 7.0]]):
         X = np.array([[1.0], [2.0], [5.0]]) * row
-        with pytest.warns(
-            UserWarning, match="found 1 distinct patterns in 256 draws, `n_patterns`"
-        ):
+        with pytest.warns(UserWarning, match="found 1 distinct patterns, which are all"):
             ps = cx.sample_patterns(X, 10**15)
         assert ps.to_dense().tolist() == [[True] * 3]
     # In four dimensions with three rows: all 8 sign vectors but zero.
-    with pytest.warns(UserWarning, match="found 7 distinct patterns in 256 draws, `n_patterns` wa"):
+    with pytest.warns(UserWarning, match="found 7 distinct patterns, which are all"):
         assert len(cx.sample_patterns(gaussian(3, 4), 10**15)) == 7
     assert len(cx.sample_patterns(gaussian(3, 4), 7)) == 7
+    # Four cells, however often the two rows are repeated; (0, 0) is left out.
+    with pytest.warns(UserWarning, match="found 3 distinct patterns, which are all"):
+        assert len(cx.sample_patterns(np.tile(np.eye(2), (10_000, 1)), 4)) == 3
+
+
+def test_fewer_cells_than_their_bound_are_seen_to_be_all() -> None:
+    X = designs()["hypercube"][:, [0, 1, 3]][::2]  # four corners: 14 cells, at most 14
+    X = np.vstack([X, X[:1] + X[1:2]])  # five rows, degenerate
+    n_cells = len(every_pattern(X))
+    assert n_cells < cx.count_patterns(5, 3) - 1
+    for method in METHODS:
+        with pytest.warns(UserWarning, match=f"found {n_cells} distinct patterns, which are all"):
+            ps = sample(X, n_cells + 1, method)
+        assert ps.fingerprint == every_pattern(X).fingerprint
 
 
 def test_the_search_ends_after_200_draws_for_each_pattern() -> None:
-    X = np.tile(np.eye(2), (10, 1))  # 4 cells; 40 by the bound, which takes all rows for distinct
-    with pytest.warns(UserWarning, match="found 3 distinct patterns in 6144 draws, `n_patterns` w"):
-        ps = cx.sample_patterns(X, 30)
-    assert len(ps) == 3
+    # Two wide cells, one of them all zero, and many thin ones in raw coordinates.
+    X = np.c_[1990.0 + np.arange(200), np.ones(200)]
+    with pytest.warns(
+        UserWarning, match=r"found 1 distinct patterns in 6144 draws, `n_patterns` was 30"
+    ) as caught:
+        ps = cx.sample_patterns(X, 30, coordinates="raw")
+    assert caught[0].filename == __file__
+    assert len(ps) == 1
     assert ps.packed.base is None  # room for 30 is not kept
     assert not ps.packed.flags.writeable
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", designs())
+def test_every_method_gives_distinct_cells_with_gates(name: str, method: str) -> None:
+    X = designs()[name]
+    if name in ("one-hot",) and method == "uniform":
+        with pytest.raises(ValueError, match="linearly dependent; use method 'vertex'"):
+            sample(X, 40, method)
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        ps = sample(X, 40, method)
+        again = sample(X, 40, method)
+    assert ps == again
+    assert ps.gates is not None
+    np.testing.assert_array_equal(bits_of(X, ps.gates), ps.to_dense())
+    # Strictly inside: the opposite gate has the opposite pattern.
+    nonzero = X.any(axis=1)
+    np.testing.assert_array_equal(bits_of(X, -ps.gates)[:, nonzero], ~ps.to_dense()[:, nonzero])
+    assert len(np.unique(ps.to_dense(), axis=0)) == len(ps)
+    assert ps.to_dense()[:, nonzero].any(axis=1).all()
+    assert ps.to_dense()[:, ~nonzero].all()
+    if len(ps) < 40 and name not in ("units", "intercept far away"):
+        assert len(ps) == len(every_pattern(X))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_shorter_samples_of_every_method_are_prefixes(method: str) -> None:
+    X = gaussian(50, 4)
+    long = sample(X, 700, method)
+    assert len(long) == 700
+    for n in (1, 100, 256, 300):
+        short = sample(X, n, method)
+        assert short == long[:n]
+        np.testing.assert_array_equal(short.gates, long[:n].gates)
+    assert sample(X, 300, method, seed=1) != long[:300]
 
 
 def test_zero_rows_in_samples() -> None:
@@ -220,8 +285,20 @@ def test_patterns_are_the_same_on_every_machine() -> None:
         ({"n_patterns": 0}, ValueError, "`n_patterns` must be >= 1, got 0"),
         ({"n_patterns": 2.0}, TypeError, "`n_patterns` must be an integer, got 2.0"),
         ({"n_patterns": True}, TypeError, "`n_patterns` must be an integer, got True"),
-        ({"method": "sweep"}, NotImplementedError, "`method` = 'sweep' is not available yet"),
         ({"method": "sobol"}, ValueError, "`method` must be one of gaussian, .*got 'sobol'"),
+        ({"method": "local"}, ValueError, "`around` must be an array of directions .*got None"),
+        (
+            {"method": "local", "around": [[1.0, 0.0], [0.0, 0.0]]},
+            ValueError,
+            "`around` must not have a row of zeros, got one in row 1",
+        ),
+        ({"method": "local", "around": [[1.0]]}, ValueError, "`around` must have 2 columns"),
+        ({"method": "sweep", "around": [[1.0, 2.0]]}, ValueError, "None for method 'sweep'"),
+        (
+            {"X": gaussian(200, 64), "method": "uniform"},
+            ValueError,
+            "`X` must have rank at most 63 for method 'uniform', got 64",
+        ),
         ({"method": None}, ValueError, "`method` must be one of gaussian, .*got None"),
         ({"coordinates": "polar"}, ValueError, "`coordinates` must be one of whitened, raw"),
         ({"around": [[1.0]]}, ValueError, r"`around` must be None for .*, got \[\[1.0\]\]"),
@@ -249,12 +326,3 @@ def test_wrong_arguments_of_samplers(
 ) -> None:
     with pytest.raises(kind, match=message):
         cx.sample_patterns(**{"X": gaussian(5, 2), "n_patterns": 3, **options})
-
-
-def test_the_bound_on_cells_is_the_formula() -> None:
-    from math import comb
-
-    for n, r in itertools.product(range(1, 9), range(1, 6)):
-        formula = 2 * sum(comb(n - 1, k) for k in range(r))
-        assert sampling._cell_bound(n, r, 10**9) == formula
-        assert sampling._cell_bound(n, r, 5) == min(formula, 5)

@@ -38,15 +38,19 @@ class Raw:
         self.rank = min(int(nonzero_rows(X).sum()), X.shape[1])
 
     def gates(self, Z: FloatArray) -> FloatArray:
+        """Gates of the rows of Z, rounded."""
         return round_rows(Z)
 
     def directions(self, Z: FloatArray) -> FloatArray:
+        """Return Z."""
         return Z
 
     def coordinates(self, U: FloatArray) -> FloatArray:
+        """Return U."""
         return U
 
     def distances(self, part: slice, Z: FloatArray) -> FloatArray:
+        """Sines of the angles between unit vectors z and the hyperplanes of some rows."""
         return np.asarray(np.abs(unit_rows(self._X[part]) @ Z.T))
 
 

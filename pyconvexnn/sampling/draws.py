@@ -20,7 +20,7 @@ class Draws(NamedTuple):
 
     packed: BitArray
     gates: FloatArray | None
-    count: int
+    n_draws: int
 
 
 class Sampler(Protocol):
@@ -38,9 +38,7 @@ class Sample(NamedTuple):
     drawn: int
 
 
-def collect(
-    sampler: Sampler, X: FloatArray, wanted: int, *, n_cells: int | None = None
-) -> Sample:
+def collect(sampler: Sampler, X: FloatArray, wanted: int, *, n_cells: int | None = None) -> Sample:
     """First `wanted` distinct patterns of a sampler, or those met before it gives up.
 
     The all-zero pattern (but for zero rows of X) is left out, and so are cells that no float64
@@ -53,31 +51,34 @@ def collect(
     seen: set[bytes] = set()
     found = drawn = last_new = sure = 0
     ended = False
+    batch, place = Draws(packed[:0], None, 0), 0
     while not ended and found < wanted:
-        draws = sampler.draw()
-        if draws is not None:
-            drawn += draws.count
-            if draws.gates is None:
+        if place == len(batch.packed):
+            following = sampler.draw()
+            ended = following is None
+            batch, place = following or batch._replace(n_draws=0), 0
+            drawn += batch.n_draws
+            if batch.gates is None:
                 find = find or CellGates(X)
-            for i, words in enumerate(draws.packed):
-                key = words.tobytes()
-                if key in seen:
-                    continue
+        while place < len(batch.packed) and found < wanted and not ended:
+            words = batch.packed[place]
+            key = words.tobytes()
+            if key not in seen:
                 seen.add(key)
                 last_new = drawn
-                if key == dropped:
-                    continue
-                packed[found] = words
-                if draws.gates is not None:
-                    gates[found] = draws.gates[i]
-                found += 1
-                if found == wanted:
-                    break
-        ended = (
-            draws is None
-            or drawn >= DRAWS_PER_PATTERN * wanted
-            or drawn - last_new > _DRAWS_WITHOUT_NEWS + DRAWS_PER_PATTERN * len(seen)
-            or (n_cells is not None and len(seen) >= n_cells)
+                if key != dropped:
+                    packed[found] = words
+                    if batch.gates is not None:
+                        gates[found] = batch.gates[place]
+                    found += 1
+            place += 1
+        ended = ended or (
+            place == len(batch.packed)
+            and (
+                drawn >= DRAWS_PER_PATTERN * wanted
+                or drawn - last_new > _DRAWS_WITHOUT_NEWS + DRAWS_PER_PATTERN * len(seen)
+                or (n_cells is not None and len(seen) >= n_cells)
+            )
         )
         if find is not None and (ended or found == wanted):
             new, margins = find.with_margins(packed[sure:found])

@@ -17,6 +17,7 @@ class Gaussian:
         self._X, self._coordinates, self._rng = X, coordinates, rng
 
     def draw(self) -> Draws:
+        """Return the next draws."""
         Z = self._rng.standard_normal((BATCH, self._X.shape[1]))
         gates = self._coordinates.gates(Z)
         return Draws(_core.sign_patterns(self._X, gates), gates, BATCH)

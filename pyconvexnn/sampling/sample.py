@@ -32,8 +32,7 @@ def sample_patterns(
     around: ArrayLike | None = None,
     seed: int | np.random.Generator | None = 0,
 ) -> PatternSet:
-    """DOC.
-    """
+    """DOC."""
     X = as_matrix(X)
     n_patterns = positive_int(n_patterns, "n_patterns")
     choice(method, "method", METHODS)
@@ -97,8 +96,8 @@ def _centres(around: ArrayLike | None, method: str, n_features: int) -> FloatArr
 
 def _all(every: PatternSet, n_patterns: int) -> PatternSet:
     warnings.warn(
-        f"found {len(every)} distinct patterns, which are all that these data have (the all-zero "
-        f"one is left out), `n_patterns` was {n_patterns}",
+        f"found {len(every)} distinct patterns, which are all that these data have, "
+        f"`n_patterns` was {n_patterns}",
         UserWarning,
         stacklevel=3,
     )

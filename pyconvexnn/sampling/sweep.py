@@ -24,6 +24,7 @@ class Sweep:
         self._used = nonzero_rows(X)
 
     def draw(self) -> Draws:
+        """Return the next draws."""
         Z = self._rng.standard_normal((_CIRCLES, 2, self._X.shape[1]))
         places = self._rng.random((_CIRCLES, _CELLS))
         step = max(1, BLOCK_ENTRIES // len(self._X))

@@ -113,6 +113,7 @@ class ManySets:
         self._ends = np.array(list(itertools.accumulate(sizes)), dtype=object)
 
     def __call__(self) -> tuple[list[IndexArray], list[IndexArray], BoolArray]:
+        """Sets by size, one a row; of each size the places in the batch; all sides."""
         ranks = [random_below(int(self._ends[-1]), self._rng) for _ in range(BATCH)]
         sizes = np.searchsorted(self._ends, np.array(ranks, dtype=object), side="right")
         places = [np.flatnonzero(sizes == m) for m in range(len(self._ends))]
