@@ -66,6 +66,27 @@ def test_ctrl_c_ends_the_passes_over_all_patterns() -> None:
     assert min(delays) < 0.2, delays
 
 
+@pytest.mark.parametrize("method", ["gaussian", "sweep", "vertex", "uniform", "local"])
+def test_ctrl_c_ends_a_large_sample(method: str) -> None:
+    # 0.3 s after the start: while the data are copied and brought into coordinates, or cells
+    # are drawn.
+    X = np.random.default_rng(3).standard_normal((150_000, 40))
+    around = np.eye(2, 40) if method == "local" else None
+    delays = [
+        seconds_to_stop(lambda: cx.sample_patterns(X, 5000, method=method, around=around))
+        for _ in range(3)
+    ]
+    assert min(delays) < 0.2, delays
+
+
+def test_ctrl_c_ends_the_search_for_gates() -> None:
+    X = np.random.default_rng(3).standard_normal((2000, 30))
+    delays = [
+        seconds_to_stop(lambda: cx.sample_patterns(X, 2000, method="vertex")) for _ in range(3)
+    ]
+    assert min(delays) < 0.2, delays
+
+
 def test_another_thread_runs_during_a_solve() -> None:
     prob = long_problem()
     steps = 0

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <memory>
 
 #include "arrays.hpp"
 #include "convexnn/arrangement/enumerate.hpp"
@@ -33,7 +34,13 @@ Indices as_indices(const std::vector<T>& numbers) {
 ReducedRows reduced_rows_of(const FortranMatrix& X, bool snap) {
     PythonMonitor monitor;
     const MatrixView<const double> x = matrix(X, "X");
-    return run_released(monitor, [&](Monitor&) { return reduce_rows(x, snap); });
+    return run_released(monitor, [&](Monitor& asked) { return reduce_rows(x, snap, asked); });
+}
+
+std::unique_ptr<HalfCells> half_cells_of(const ReducedRows& rows) {
+    PythonMonitor monitor;
+    return run_released(monitor,
+                        [&](Monitor& asked) { return std::make_unique<HalfCells>(rows, asked); });
 }
 
 RowMajorMatrix basis_of(const ReducedRows& rows) {
@@ -91,7 +98,7 @@ void register_arrangement(py::module_& module) {
                                [](const ReducedRows& rows) { return as_indices(rows.columns); })
         .def_property_readonly("basis", &basis_of);
     py::class_<HalfCells>(module, "HalfCells", "The half cells of rows in general position.")
-        .def(py::init<ReducedRows>(), py::arg("rows"))
+        .def(py::init(&half_cells_of), py::arg("rows"))
         .def_property_readonly("total", &HalfCells::total)
         .def("list", &list_half_cells, py::arg("first"), py::arg("count"), py::kw_only(),
              py::arg("block"), py::arg("out").noconvert(), py::arg("threads") = 1,

@@ -9,8 +9,9 @@ namespace {
 
 Chart chart_of(const ReducedRows& rows) {
     require(rows.rank >= 1 && rows.rank <= 63, "the rank must lie between 1 and 63");
-    const py::gil_scoped_release released;
-    return Chart(rows.basis, rows.count, rows.rank);
+    PythonMonitor monitor;
+    return run_released(
+        monitor, [&](Monitor& asked) { return Chart(rows.basis, rows.count, rows.rank, asked); });
 }
 
 // (half cells of the distinct rows, a row that depends on the next set or the number of rows);

@@ -96,14 +96,17 @@ private:
 // Runs `kernel(monitor)` without the GIL and raises what Python raised meanwhile.
 template <typename Kernel>
 auto run_released(PythonMonitor& monitor, const Kernel& kernel) {
-    auto result = [&] {
+    std::optional<decltype(kernel(monitor))> result;
+    {
         const py::gil_scoped_release released;
-        auto done = kernel(monitor);
+        try {
+            result.emplace(kernel(monitor));
+        } catch (const Stopped&) {
+        }
         park_if_finalizing();
-        return done;
-    }();
+    }
     monitor.rethrow();
-    return result;
+    return std::move(result).value();
 }
 
 }  // namespace convexnn::bindings

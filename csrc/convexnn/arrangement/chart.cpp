@@ -60,10 +60,12 @@ std::vector<double> random_chart(const std::vector<double>& first) {
 
 // points <- points T (T is r x r, column-major), rows scaled to a largest entry in [1/2, 1).
 // Returns the largest factor by which cancellation magnified a rounding error.
-double transform(std::vector<DoubleDouble>& points, const std::vector<double>& T, std::size_t r) {
+double transform(std::vector<DoubleDouble>& points, const std::vector<double>& T, std::size_t r,
+                 Monitor& monitor) {
     double loss = 1.0;
     std::vector<DoubleDouble> image(r);
     for (std::size_t i = 0; i < points.size(); i += r) {
+        check(monitor);
         double top = 0.0;
         double terms = 0.0;
         for (std::size_t k = 0; k < r; ++k) {
@@ -87,15 +89,15 @@ double transform(std::vector<DoubleDouble>& points, const std::vector<double>& T
 }
 
 // Makes the columns of the points nearly orthonormal: T = (pivoted columns) R^-1, r x r.
-std::vector<double> whitening(const std::vector<DoubleDouble>& points, std::size_t n,
-                              std::size_t r) {
+std::vector<double> whitening(const std::vector<DoubleDouble>& points, std::size_t n, std::size_t r,
+                              Monitor& monitor) {
     std::vector<double> columns(n * r);
     for (std::size_t i = 0; i < n; ++i) {
         for (std::size_t k = 0; k < r; ++k) {
             columns[i + k * n] = points[i * r + k].hi;
         }
     }
-    const PivotedQR qr = pivoted_qr({columns.data(), n, r}, 0.0);
+    const PivotedQR qr = pivoted_qr({columns.data(), n, r}, 0.0, monitor);
     const std::vector<double> inverse = inverse_of_triangle(qr.R, qr.rank);
     std::vector<double> T(r * r, 0.0);
     for (std::size_t k = 0; k < qr.rank; ++k) {
@@ -140,11 +142,11 @@ double factorise(std::span<DoubleDouble> a, std::span<std::size_t> order, std::s
 
 }  // namespace
 
-Chart::Chart(std::span<const double> basis, std::size_t n, std::size_t r)
+Chart::Chart(std::span<const double> basis, std::size_t n, std::size_t r, Monitor& monitor)
     : n_(n), r_(r), points_(basis.begin(), basis.end()) {
-    double loss = transform(points_, whitening(points_, n, r), r);
+    double loss = transform(points_, whitening(points_, n, r, monitor), r, monitor);
     // A second time, as the first quotients are as inexact as the columns are dependent.
-    std::vector<double> T = whitening(points_, n, r);
+    std::vector<double> T = whitening(points_, n, r, monitor);
     std::vector<double> first(r, 0.0);
     for (std::size_t k = 0; k < r; ++k) {
         for (std::size_t j = 0; j < r; ++j) {
@@ -160,7 +162,7 @@ Chart::Chart(std::span<const double> basis, std::size_t n, std::size_t r)
             }
         }
     }
-    loss *= transform(points_, turned, r);
+    loss *= transform(points_, turned, r, monitor);
     rounding_ = kRounding * loss;
 }
 

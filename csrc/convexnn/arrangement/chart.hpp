@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "convexnn/arrangement/double_double.hpp"
+#include "convexnn/base/monitor.hpp"
 
 namespace convexnn {
 
@@ -15,8 +16,9 @@ namespace convexnn {
 // orthonormal chart. Kept to 32 digits: both tiers of the enumeration see the same arrangement.
 class Chart {
 public:
-    // `basis` is n x r, row-major, of rank r, no two rows parallel, none zero.
-    Chart(std::span<const double> basis, std::size_t n, std::size_t r);
+    // `basis` is n x r, row-major, of rank r, no two rows parallel, none zero. Throws Stopped.
+    Chart(std::span<const double> basis, std::size_t n, std::size_t r,
+          Monitor& monitor = unmonitored());
 
     std::size_t rows() const { return n_; }
     std::size_t rank() const { return r_; }

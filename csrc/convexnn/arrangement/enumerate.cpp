@@ -126,10 +126,10 @@ struct HalfCells::Sink {
     }
 };
 
-HalfCells::HalfCells(ReducedRows rows)
+HalfCells::HalfCells(ReducedRows rows, Monitor& monitor)
     : rows_(std::move(rows)),
       chart_(rows_.rank >= 1 && rows_.rank <= kMaxRank
-                 ? Chart(rows_.basis, rows_.count, rows_.rank)
+                 ? Chart(rows_.basis, rows_.count, rows_.rank, monitor)
                  : throw std::invalid_argument("the rank must lie between 1 and 63")),
       n_(rows_.count),
       r_(rows_.rank),

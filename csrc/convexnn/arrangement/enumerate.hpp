@@ -49,7 +49,7 @@ struct Listing {
 class HalfCells {
 public:
     // 1 <= r <= n and sum_{m<r} C(n - 1, m) < 2^62 required (std::invalid_argument otherwise).
-    explicit HalfCells(ReducedRows rows);
+    explicit HalfCells(ReducedRows rows, Monitor& monitor = unmonitored());
     ~HalfCells();
 
     const ReducedRows& rows() const { return rows_; }

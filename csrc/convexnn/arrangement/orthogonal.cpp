@@ -22,13 +22,14 @@ void subtract(double factor, const double* a, double* b, std::size_t n) {
 
 }  // namespace
 
-PivotedQR pivoted_qr(MatrixView<const double> A, double tolerance) {
+PivotedQR pivoted_qr(MatrixView<const double> A, double tolerance, Monitor& monitor) {
     const std::size_t n = A.rows;
     const std::size_t d = A.columns;
     std::vector<double> rest(n * d);
     std::vector<double> length(d);
     std::vector<double> remaining(d);
     for (std::size_t j = 0; j < d; ++j) {
+        check(monitor);
         std::ranges::copy(A.column(j), &rest[j * n]);
         remaining[j] = length[j] = std::sqrt(dot(&rest[j * n], &rest[j * n], n));
     }
@@ -55,6 +56,7 @@ PivotedQR pivoted_qr(MatrixView<const double> A, double tolerance) {
         double* q = &rest[best * n];
         for (std::size_t i = 0; i < k; ++i) {  // once more against the earlier ones
             const double* earlier = &qr.Q[i * n];
+            check(monitor);
             const double again = dot(earlier, q, n);
             coefficients[best + i * d] += again;
             subtract(again, earlier, q, n);
@@ -69,6 +71,7 @@ PivotedQR pivoted_qr(MatrixView<const double> A, double tolerance) {
             if (taken[j]) {
                 continue;
             }
+            check(monitor);
             const double factor = dot(q, &rest[j * n], n);
             coefficients[j + k * d] = factor;
             subtract(factor, q, &rest[j * n], n);

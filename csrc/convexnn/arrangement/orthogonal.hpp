@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "convexnn/base/monitor.hpp"
 #include "convexnn/base/views.hpp"
 
 namespace convexnn {
@@ -19,8 +20,9 @@ struct PivotedQR {
 };
 
 // Factors A (n x d). Columns whose remainder is below `tolerance` times their own length, or
-// below it times the longest, count as dependent. Cost 8 n d r.
-PivotedQR pivoted_qr(MatrixView<const double> A, double tolerance);
+// below it times the longest, count as dependent. Cost 8 n d r. Throws Stopped.
+PivotedQR pivoted_qr(MatrixView<const double> A, double tolerance,
+                     Monitor& monitor = unmonitored());
 
 // Inverse of the upper triangular R (r x r, column-major), column-major.
 std::vector<double> inverse_of_triangle(const std::vector<double>& R, std::size_t r);

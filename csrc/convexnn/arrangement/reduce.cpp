@@ -31,8 +31,9 @@ int exponent_of(double a) {
 }
 
 // Scales columns by powers of two to largest entries in [1/2, 1).
-void scale_columns(Matrix& A) {
+void scale_columns(Matrix& A, Monitor& monitor) {
     for (std::size_t j = 0; j < A.columns; ++j) {
+        check(monitor);
         double top = 0.0;
         for (std::size_t i = 0; i < A.rows; ++i) {
             top = std::max(top, std::abs(A.column(j)[i]));
@@ -45,16 +46,22 @@ void scale_columns(Matrix& A) {
 }
 
 // Scales columns and rows in turn by powers of two to largest entries in [1/2, 1) or near it.
-void equilibrate(Matrix& A) {
+void equilibrate(Matrix& A, Monitor& monitor) {
     std::vector<double> largest(A.rows);
     for (int sweep = 0; sweep < 3; ++sweep) {
-        scale_columns(A);
+        scale_columns(A, monitor);
         std::ranges::fill(largest, 0.0);
-        for (std::size_t k = 0; k < A.entries.size(); ++k) {
-            largest[k % A.rows] = std::max(largest[k % A.rows], std::abs(A.entries[k]));
+        for (std::size_t j = 0; j < A.columns; ++j) {
+            check(monitor);
+            for (std::size_t i = 0; i < A.rows; ++i) {
+                largest[i] = std::max(largest[i], std::abs(A.column(j)[i]));
+            }
         }
-        for (std::size_t k = 0; k < A.entries.size(); ++k) {
-            A.entries[k] = std::ldexp(A.entries[k], -exponent_of(largest[k % A.rows]));
+        for (std::size_t j = 0; j < A.columns; ++j) {
+            check(monitor);
+            for (std::size_t i = 0; i < A.rows; ++i) {
+                A.column(j)[i] = std::ldexp(A.column(j)[i], -exponent_of(largest[i]));
+            }
         }
     }
 }
@@ -67,17 +74,18 @@ bool has_zero_row(const Matrix& A) {
     return std::ranges::find(nonzero, false) != nonzero.end();
 }
 
-std::size_t rank_of(Matrix A) {
-    equilibrate(A);
-    return pivoted_qr(A.view(), kRankTolerance).rank;
+std::size_t rank_of(Matrix A, Monitor& monitor) {
+    equilibrate(A, monitor);
+    return pivoted_qr(A.view(), kRankTolerance, monitor).rank;
 }
 
 // The columns that are lattices up to scale, then those that are up to an offset as well.
 // `A` has no zero row, and keeps none.
-void snap_columns(Matrix& A) {
+void snap_columns(Matrix& A, Monitor& monitor) {
     Matrix snapped = A;
     std::vector<std::size_t> others;
     for (std::size_t j = 0; j < A.columns; ++j) {
+        check(monitor);
         if (!read_lattice({A.column(j), A.rows}, false, {snapped.column(j), A.rows})) {
             std::copy_n(A.column(j), A.rows, snapped.column(j));
             others.push_back(j);
@@ -90,6 +98,7 @@ void snap_columns(Matrix& A) {
     Matrix shifted = A;
     bool some = false;
     for (const std::size_t j : others) {
+        check(monitor);
         if (read_lattice({A.column(j), A.rows}, true, {shifted.column(j), A.rows})) {
             some = true;
         } else {
@@ -101,14 +110,15 @@ void snap_columns(Matrix& A) {
     }
     // An offset is a multiple of the column of ones, which must be there before and after.
     Matrix scaled = A;
-    scale_columns(scaled);
+    scale_columns(scaled, monitor);
     const std::vector<double> ones(A.rows, 1.0);
-    if (distance_to_span(pivoted_qr(scaled.view(), kRankTolerance), ones) > kRankTolerance) {
+    if (distance_to_span(pivoted_qr(scaled.view(), kRankTolerance, monitor), ones) >
+        kRankTolerance) {
         return;
     }
     shifted.entries.insert(shifted.entries.end(), A.rows, 1.0);
     ++shifted.columns;
-    if (rank_of(shifted) == rank_of(A)) {
+    if (rank_of(shifted, monitor) == rank_of(A, monitor)) {
         A = std::move(shifted);
     }
 }
@@ -133,12 +143,14 @@ bool is_multiple(const double* a, const double* b, std::size_t r, double toleran
 
 // Finds the distinct hyperplanes among the rows of Y (row-major, r wide, sample of row i given).
 void merge_rows(const std::vector<double>& Y, const std::vector<std::size_t>& samples,
-                const std::vector<double>& inverse, double tolerance, ReducedRows& out) {
+                const std::vector<double>& inverse, double tolerance, ReducedRows& out,
+                Monitor& monitor) {
     const std::size_t r = out.rank;
     const std::size_t n = samples.size();
     // A key that multiples share: the quotient of two fixed functionals of orthonormal coordinates.
     std::vector<double> key(n);
     for (std::size_t i = 0; i < n; ++i) {
+        check(monitor);
         double top = 0.0;
         double bottom = 0.0;
         for (std::size_t k = 0; k < r; ++k) {
@@ -188,6 +200,7 @@ void merge_rows(const std::vector<double>& Y, const std::vector<std::size_t>& sa
         return std::min(gap, std::abs(4.0 - gap)) <= kWindow;
     };
     for (std::size_t p = 0; p < n; ++p) {
+        check(monitor);
         for (std::size_t step = 1; step < n; ++step) {
             const std::size_t q = (p + n - step) % n;
             if (!near(order[p], order[q]) || joined(order[p], order[q])) {
@@ -215,7 +228,7 @@ void merge_rows(const std::vector<double>& Y, const std::vector<std::size_t>& sa
 
 }  // namespace
 
-ReducedRows reduce_rows(MatrixView<const double> X, bool snap) {
+ReducedRows reduce_rows(MatrixView<const double> X, bool snap, Monitor& monitor) {
     ReducedRows out;
     out.samples = X.rows;
     out.representative.assign(X.rows, -1);
@@ -246,11 +259,11 @@ ReducedRows reduce_rows(MatrixView<const double> X, bool snap) {
         return out;
     }
     if (snap) {
-        snap_columns(A);
+        snap_columns(A, monitor);
         used.push_back(X.columns);  // the column of ones, where it was added
     }
-    equilibrate(A);
-    const PivotedQR qr = pivoted_qr(A.view(), kRankTolerance);
+    equilibrate(A, monitor);
+    const PivotedQR qr = pivoted_qr(A.view(), kRankTolerance, monitor);
     out.rank = qr.rank;
     out.columns_left_out = qr.rank < A.columns;
     std::vector<double> Y(samples.size() * qr.rank);
@@ -260,8 +273,8 @@ ReducedRows reduce_rows(MatrixView<const double> X, bool snap) {
             Y[i * qr.rank + k] = A.column(qr.pivots[k])[i];
         }
     }
-    merge_rows(Y, samples, inverse_of_triangle(qr.R, qr.rank), snap ? kMultipleTolerance : 0.0,
-               out);
+    merge_rows(Y, samples, inverse_of_triangle(qr.R, qr.rank), snap ? kMultipleTolerance : 0.0, out,
+               monitor);
     return out;
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "convexnn/base/monitor.hpp"
 #include "convexnn/base/views.hpp"
 
 namespace convexnn {
@@ -29,7 +30,7 @@ struct ReducedRows {
 // to the rounding of their entries. Without it, only exact multiples are merged.
 // The columns of `basis` are columns of X, those of snapped columns whole numbers; rows and columns
 // are scaled by powers of two, which is exact. Columns that depend on the basis to 1e-10 are left
-// out: their cells are those of the basis.
-ReducedRows reduce_rows(MatrixView<const double> X, bool snap);
+// out: their cells are those of the basis. Throws Stopped.
+ReducedRows reduce_rows(MatrixView<const double> X, bool snap, Monitor& monitor = unmonitored());
 
 }  // namespace convexnn

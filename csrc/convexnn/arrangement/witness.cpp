@@ -262,8 +262,11 @@ private:
 
 bool cell_witnesses(MatrixView<const double> rows, BitColumns patterns, MatrixView<double> points,
                     std::size_t threads, Monitor& monitor) {
-    constexpr std::size_t kPatterns = 256;
-    return parallel_for(patterns.columns, kPatterns, threads, monitor,
+    // A range takes a few milliseconds, or one pattern, so that a stop is answered at once.
+    const std::size_t r = rows.columns;
+    const std::size_t work = 3 * r * (2 * rows.rows * r + 4 * r * r * r);
+    const std::size_t chunk = std::clamp<std::size_t>((std::size_t{1} << 23) / work, 1, 256);
+    return parallel_for(patterns.columns, chunk, threads, monitor,
                         [&](std::size_t begin, std::size_t end) {
                             ShortestVector shortest(rows);
                             for (std::size_t i = begin; i < end; ++i) {

@@ -24,6 +24,21 @@ public:
     virtual bool report(const Progress&) { return false; }
 };
 
+// Thrown where there is no unfinished result to return: the monitor said stop.
+struct Stopped {};
+
+inline void check(Monitor& monitor) {
+    if (monitor.stop_requested()) {
+        throw Stopped{};
+    }
+}
+
+// For callers that nobody can stop.
+inline Monitor& unmonitored() {
+    static Monitor monitor;
+    return monitor;
+}
+
 class Stopwatch {
 public:
     double seconds() const {
