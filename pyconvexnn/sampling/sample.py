@@ -90,8 +90,8 @@ def sample_patterns(
     half of them ``"local"``, around the gates that a first solution uses. To see many different
     cells take ``"uniform"``, or ``"vertex"`` for degenerate data: they do not miss small cells.
     ``"sweep"`` meets more small cells than Gaussian gates do, at up to twice the price;
-    ``"vertex"`` and ``"uniform"`` have to find a gate for each cell, which takes microseconds for
-    a hundred rows in five dimensions, but half a millisecond for 500 rows in 20.
+    ``"vertex"`` and ``"uniform"`` have to find a gate for each cell: ten microseconds for 100
+    rows in 5 dimensions, half a millisecond for 500 rows in 20.
 
     Share of all cells met after 0.1, 1 and 10 draws for each cell there is (Gaussian data):
 
