@@ -16,8 +16,9 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 import pyconvexnn as cx
-from pyconvexnn import _bits, _npz, patterns
+from pyconvexnn import _bits, _npz
 from pyconvexnn._typing import BoolArray
+from pyconvexnn.patterns import pattern_set
 from tests.small_data import bits_of, designs, gaussian, quiet_sample, random_dense
 
 LENGTHS = [1, 2, 63, 64, 65, 128, 130]
@@ -348,7 +349,7 @@ def test_complement_has_no_gates_where_a_row_lies_on_a_hyperplane() -> None:
 def test_margins_are_the_sines_to_the_nearest_hyperplane(
     scale: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patterns, "_BLOCK_ENTRIES", 100)
+    monkeypatch.setattr(pattern_set, "_BLOCK_ENTRIES", 100)
     X, G = gaussian(30, 4), gaussian(10, 4, seed=1)
     sines = np.abs(X @ G.T) / np.outer(np.linalg.norm(X, axis=1), np.linalg.norm(G, axis=1))
     X = np.vstack([X * scale, np.zeros(4)])
@@ -543,3 +544,56 @@ def test_sparse_gates_are_refused() -> None:
     packed = np.ones((1, 1), np.uint64)
     with pytest.raises(TypeError, match="`gates` must be a float64 array, got"):
         cx.PatternSet(packed, 1, csr_array([[1.0]]))
+
+
+# --- what NumPy makes of one, and who else holds its memory --------------------------------------
+
+
+@pytest.mark.parametrize("n", LENGTHS)
+def test_numpy_sees_the_dense_booleans(n: int) -> None:
+    dense = random_dense(5, n)
+    ps = cx.PatternSet.from_dense(dense)
+    np.testing.assert_array_equal(np.asarray(ps), dense)
+    assert np.asarray(ps).dtype == np.bool_
+    assert np.array(ps, dtype=float).dtype == np.float64
+    np.testing.assert_array_equal(np.array(ps, dtype=float), dense)
+    np.testing.assert_array_equal(np.mean(ps, axis=0), dense.mean(axis=0))
+    with pytest.raises(ValueError, match="`copy` must not be False"):
+        np.array(ps, copy=False)
+
+
+def test_memory_is_packed_words_and_gates_once_computed() -> None:
+    X = gaussian(130, 3)
+    ps = cx.enumerate_patterns(X)
+    assert ps.nbytes == len(ps) * 3 * 8  # 130 rows are 3 words
+    assert ps.packed is ps.packed
+    assert ps.gates is not None
+    assert ps.nbytes == len(ps) * (3 * 8 + 3 * 8)
+    assert cx.PatternSet.from_dense(ps.to_dense()).nbytes == ps.packed.nbytes
+
+
+def test_nobody_can_write_into_a_set() -> None:
+    words = np.array([[5], [3]], np.uint64)
+    gates = np.array([[1.0, 2.0], [3.0, 4.0]])
+    views = [words[:], gates[:]]
+    for view in views:
+        view.flags.writeable = False  # but its base is not
+    ps = cx.PatternSet(views[0], 3, views[1])
+    before = hash(ps)
+    words[0, 0] = 7
+    gates[0, 0] = 9.0
+    assert (hash(ps), int(ps.packed[0, 0])) == (before, 5)
+    assert ps.gates is not None
+    assert ps.gates[0, 0] == 1.0
+    with pytest.raises(ValueError, match="read-only"):
+        ps.packed[0, 0] = 1
+    words.flags.writeable = False
+    assert cx.PatternSet(words, 3).packed is words or np.shares_memory(
+        cx.PatternSet(words, 3).packed, words
+    )
+
+
+@pytest.mark.parametrize("index", [2, -3, 2**63, 2**70])
+def test_an_index_beyond_the_set_is_an_index_error(index: int) -> None:
+    with pytest.raises(IndexError):
+        cx.PatternSet.from_dense([[1], [0]])[index]

@@ -1,14 +1,8 @@
-"""Activation patterns of gates on data, packed to bits.
-
-The pattern of a gate u on data X is ``1[X u >= 0]``, one bit for each row. A gate's pattern says
-which rows a gated ReLU neuron lets through; the patterns that exist are the cells of the
-arrangement of hyperplanes ``x_k . u = 0``.
-"""
+"""Pattern sets: packed patterns with the gates that have them."""
 
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
 
@@ -16,11 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyconvexnn import _core
-from pyconvexnn._bits import as_keys, last_word, n_words, pack, restrict, unpack, zero_rows_of
+from pyconvexnn._bits import as_keys, last_word, pack, restrict, unpack, zero_rows_of
 from pyconvexnn._gates import gate_finder, unit_rows
-from pyconvexnn._typing import BitArray, BoolArray, FloatArray
-from pyconvexnn._validation import as_bool_matrix, as_matrix, as_vector, describe, positive_int
+from pyconvexnn._typing import BitArray, FloatArray
+from pyconvexnn._validation import as_bool_matrix, as_matrix
 from pyconvexnn._witness import LazyGates
+from pyconvexnn.patterns.packed import PackedPatterns, frozen, frozen_words, select_rows
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -30,7 +25,7 @@ Index: TypeAlias = SupportsIndex | slice | NDArray[Any] | list[int] | list[bool]
 _BLOCK_ENTRIES = 1 << 22  # entries of a temporary matrix of rows and gates
 
 
-class PatternSet:
+class PatternSet(PackedPatterns):
     r"""Activation patterns ``D_i = diag(1[X u_i >= 0])`` on n samples, packed 64 to a word.
 
     The order of the patterns, and patterns that occur twice, are kept: the coefficients of a
@@ -86,18 +81,8 @@ class PatternSet:
     (True, 4)
     """
 
-    __slots__ = (
-        "_gates",
-        "_interior",
-        "_lazy_gates",
-        "_n_samples",
-        "_packed",
-        "_proof",
-        "_zero_rows",
-    )
+    __slots__ = ("_gates", "_interior", "_lazy_gates", "_proof", "_zero_rows")
 
-    _packed: BitArray
-    _n_samples: int
     _gates: FloatArray | None
     _zero_rows: BitArray
     _interior: bool
@@ -113,18 +98,13 @@ class PatternSet:
         zero_rows: BitArray | None = None,
         interior: bool = False,
     ) -> None:
-        self._n_samples = positive_int(n_samples, "n_samples")
-        words = n_words(self._n_samples)
-        self._packed = _frozen(packed, "packed", np.uint64, (None, words))
+        super().__init__(packed, n_samples)
         if zero_rows is None:
-            zero_rows = np.zeros(words, np.uint64)
-        self._zero_rows = _frozen(zero_rows, "zero_rows", np.uint64, (words,))
-        for name, last in (("packed", self._packed[:, -1]), ("zero_rows", self._zero_rows[-1:])):
-            if (last & ~last_word(self._n_samples)).any():
-                raise ValueError(f"`{name}` must have no bit set beyond the last sample")
+            zero_rows = np.zeros(self._packed.shape[1], np.uint64)
+        self._zero_rows = frozen_words(zero_rows, "zero_rows", self._packed.shape[1:], n_samples)
         self._gates = None
         if gates is not None:
-            self._gates = _frozen(gates, "gates", np.float64, (len(self._packed), None))
+            self._gates = frozen(gates, "gates", np.float64, (len(self._packed), None))
             if not np.isfinite(self._gates).all():
                 raise ValueError("`gates` must be finite, got NaN or infinity")
         self._interior = bool(interior) and gates is not None
@@ -194,7 +174,7 @@ class PatternSet:
                [ True,  True]])
         """
         X = as_matrix(X)
-        gates = _as_gates(G, "G", X.shape[1])
+        gates = as_gates(G, "G", X.shape[1])
         packed = _core.sign_patterns(X, gates)
         return cls.of_gates(X, packed, gates)
 
@@ -228,23 +208,6 @@ class PatternSet:
         made._lazy_gates, made._proof = lazy_gates, proof
         return made
 
-    def __len__(self) -> int:
-        """Return the number of patterns."""
-        return len(self._packed)
-
-    @property
-    def n_samples(self) -> int:
-        """Number of rows of the data."""
-        return self._n_samples
-
-    @property
-    def packed(self) -> BitArray:
-        """The patterns, (n_patterns, ceil(n_samples / 64)) uint64, read-only, not copied.
-
-        Row k of the data is bit ``k % 64`` of word ``k // 64``; bits beyond the last row are 0.
-        """
-        return self._packed
-
     @property
     def gates(self) -> FloatArray | None:
         """For each pattern a gate that has it, (n_patterns, n_features), read-only; or None.
@@ -269,33 +232,6 @@ class PatternSet:
     def proof(self) -> str | None:
         """The argument for :attr:`is_complete` in a sentence; None if the set is not proved."""
         return self._proof
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the set in hexadecimal, whatever the order and the repeats of its patterns.
-
-        Examples
-        --------
-        >>> import pyconvexnn as cx
-        >>> ps = cx.PatternSet.from_dense([[1, 0], [1, 1]])
-        >>> ps.fingerprint == ps[[1, 0, 1]].fingerprint
-        True
-        """
-        import hashlib  # loading it is not worth it for those who do not ask
-
-        # Sorted as big-endian bytes, so that the order is the same on every machine.
-        rows = np.unique(as_keys(self._packed.astype(">u8")))
-        return hashlib.sha256(b"%d:" % self._n_samples + rows.tobytes()).hexdigest()
-
-    def to_dense(self) -> BoolArray:
-        """Return the patterns unpacked, (n_patterns, n_samples) bool, a new array.
-
-        Raises
-        ------
-        MemoryError
-            If ``n_patterns * n_samples`` bytes cannot be had; unpack ``ps[part]`` instead.
-        """
-        return unpack(self._packed, self._n_samples)
 
     def margins(self, X: ArrayLike) -> FloatArray:
         """``min_k |x_k . u| / (|x_k| |u|)`` of each pattern's gate u, over the rows not zero.
@@ -486,11 +422,11 @@ class PatternSet:
 
     def __getitem__(self, index: Index) -> PatternSet:
         """Subset, or the set of one pattern, by NumPy's rules for one axis."""
-        packed = _select(self._packed, index)
+        packed = select_rows(self._packed, index)
         if self._gates is None and self._lazy_gates is not None:
-            lazy = self._lazy_gates.select(lambda packed: _select(packed, index))
+            lazy = self._lazy_gates.select(lambda packed: select_rows(packed, index))
             return PatternSet.of_cells(packed, self._n_samples, lazy, zero_rows=self._zero_rows)
-        gates = None if self._gates is None else _select(self._gates, index)
+        gates = None if self._gates is None else select_rows(self._gates, index)
         return PatternSet(
             packed, self._n_samples, gates, zero_rows=self._zero_rows, interior=self._interior
         )
@@ -498,14 +434,6 @@ class PatternSet:
     def __iter__(self) -> Iterator[PatternSet]:
         """Yield each pattern as a set of one."""
         return (self[i] for i in range(len(self)))
-
-    def __contains__(self, pattern_bits: ArrayLike) -> bool:
-        """Whether a pattern, (n_samples,) booleans or packed words, is in the set."""
-        words = pattern_bits
-        if getattr(words, "dtype", None) != np.uint64 or np.shape(words) != self._zero_rows.shape:
-            bits = as_vector(pattern_bits, "pattern_bits", length=self._n_samples)
-            words = pack(as_bool_matrix(bits[np.newaxis], "pattern_bits"))[0]
-        return bool((self._packed == words).all(axis=1).any())
 
     def __or__(self, other: object) -> PatternSet:
         """Union: the other set's new patterns after all of this one."""
@@ -541,16 +469,6 @@ class PatternSet:
         made._proof = self._proof or other._proof
         return made
 
-    def __eq__(self, other: object) -> bool:
-        """Whether the same patterns stand in the same order."""
-        if not isinstance(other, PatternSet):
-            return NotImplemented
-        return self._n_samples == other._n_samples and np.array_equal(self._packed, other._packed)
-
-    def __hash__(self) -> int:
-        """Hash that equal sets share."""
-        return hash((self._n_samples, len(self), zlib.crc32(self._packed.data)))
-
     def __repr__(self) -> str:
         """Sizes, not contents."""
         return (
@@ -569,6 +487,11 @@ class PatternSet:
             raise ValueError(f"`X` must have {self._n_samples} rows, got shape {X.shape}")
         return X
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes held: the packed patterns, and the gates as far as they have been computed."""
+        return self._packed.nbytes + (0 if self._gates is None else self._gates.nbytes)
+
     def gates_fit(self, X: FloatArray) -> bool:
         """Whether the gates have these patterns on X, a matrix as `as_matrix` returns it."""
         gates = self.gates
@@ -577,59 +500,6 @@ class PatternSet:
             and gates.shape[1] == X.shape[1]
             and np.array_equal(_core.sign_patterns(X, gates), self._packed)
         )
-
-
-def load_patterns(path: str | os.PathLike[str]) -> PatternSet:
-    """Read a pattern set written by :meth:`PatternSet.save`.
-
-    Nothing in the file is trusted: it may come from anybody.
-
-    Parameters
-    ----------
-    path : str or path
-        File.
-
-    Returns
-    -------
-    PatternSet
-        Equal to the one saved, gates included.
-
-    Raises
-    ------
-    ValueError
-        If the file is not a pattern set, in whatever way.
-    FileNotFoundError
-        If there is no such file.
-
-    Examples
-    --------
-    >>> import pathlib, tempfile
-    >>> import pyconvexnn as cx
-    >>> ps = cx.PatternSet.from_dense([[1, 0, 1]])
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     ps.save(pathlib.Path(folder, "patterns.npz"))
-    ...     cx.load_patterns(pathlib.Path(folder, "patterns.npz")) == ps
-    True
-    """
-    from pyconvexnn import _npz  # its imports (zipfile, json) are needed by files only
-
-    layout = {"packed": ("<u8", 2), "zero_rows": ("<u8", 1)}
-    return _npz.read(path, "patterns", layout, {"gates": ("<f8", 2)}, _from_file)
-
-
-def _from_file(meta: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> PatternSet:
-    if set(meta) != {"n_samples", "interior"} or not isinstance(meta["interior"], bool):
-        raise ValueError("its JSON part must hold n_samples and interior")
-    gates = arrays.get("gates")
-    if gates is not None and len(gates):
-        gates = _as_gates(gates, "gates")
-    return PatternSet(
-        arrays["packed"],
-        meta["n_samples"],
-        gates,
-        zero_rows=arrays["zero_rows"],
-        interior=meta["interior"],
-    )
 
 
 def _rebuild(
@@ -647,32 +517,7 @@ def _rebuild(
     return made
 
 
-def _select(array: NDArray[Any], index: Any) -> NDArray[Any]:
-    """Rows of a matrix by NumPy's rules for one axis; a single row stays a matrix."""
-    rows = None if isinstance(index, tuple) else np.asarray(array[index])
-    if rows is not None and rows.ndim == 1:
-        rows = rows[np.newaxis]
-    if rows is None or rows.ndim != 2:
-        raise IndexError(f"a pattern set has one axis, got the index {describe(index)}")
-    return rows
-
-
-def _frozen(
-    array: Any, name: str, dtype: type[np.generic], shape: tuple[int | None, ...]
-) -> NDArray[Any]:
-    """Read-only C-ordered array, a copy if the caller could write to it."""
-    if not isinstance(array, np.ndarray) or array.dtype != dtype:
-        raise TypeError(f"`{name}` must be a {dtype.__name__} array, got {describe(array)}")
-    wrong = any(want not in (None, got) for want, got in zip(shape, array.shape, strict=False))
-    if array.ndim != len(shape) or wrong:
-        text = str(shape).replace("None", "any")
-        raise ValueError(f"`{name}` must have shape {text}, got {array.shape}")
-    frozen = np.array(array, order="C", copy=True if array.flags.writeable else None)
-    frozen.flags.writeable = False
-    return frozen
-
-
-def _as_gates(G: ArrayLike, name: str, columns: int | None = None) -> FloatArray:
+def as_gates(G: ArrayLike, name: str, columns: int | None = None) -> FloatArray:
     """Gates as a C-ordered matrix, read-only."""
     gates = np.array(as_matrix(G, name, columns=columns), order="C")
     gates.flags.writeable = False
