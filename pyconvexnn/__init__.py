@@ -19,26 +19,32 @@ if importlib.util.find_spec("pyconvexnn._core") is None:
         "Python in another folder, or run `pip install -e .` here"
     )
 
-from pyconvexnn import datasets, losses
+from pyconvexnn import losses
 from pyconvexnn._runtime import show_config
 from pyconvexnn.certificates import Certificate, Verification, verify
-from pyconvexnn.enumeration import count_patterns, enumerate_patterns, iter_patterns
 from pyconvexnn.networks import GatedNetwork, load_network
 from pyconvexnn.patterns import PatternSet, load_patterns
 from pyconvexnn.problems import GatedReLUProblem, SparseBlocks
 from pyconvexnn.recovery import recover
-from pyconvexnn.sampling import sample_patterns
 from pyconvexnn.solvers import Progress, Solution, Status, solve
 
 if TYPE_CHECKING:
+    import pyconvexnn.datasets as datasets
     import pyconvexnn.plots as plots
+    from pyconvexnn.enumeration import count_patterns, enumerate_patterns, iter_patterns
     from pyconvexnn.estimators import ConvexMLPClassifier, ConvexMLPRegressor
+    from pyconvexnn.sampling import sample_patterns
 
-# Loaded on first use: they import scikit-learn or matplotlib.
+# Loaded on first use: they import scikit-learn or matplotlib, or are not needed by every program.
 _LAZY = {
     "ConvexMLPClassifier": "pyconvexnn.estimators",
     "ConvexMLPRegressor": "pyconvexnn.estimators",
+    "count_patterns": "pyconvexnn.enumeration",
+    "datasets": "pyconvexnn",
+    "enumerate_patterns": "pyconvexnn.enumeration",
+    "iter_patterns": "pyconvexnn.enumeration",
     "plots": "pyconvexnn",
+    "sample_patterns": "pyconvexnn.sampling",
 }
 
 
