@@ -21,6 +21,7 @@ from pyconvexnn._typing import BitArray, FloatArray
 _PROBE = 1 << 10  # half cells looked at in one place before a long listing starts
 _PROBES = 32
 _NOTHING = 1 << 62  # half cells: beyond this nothing is listed, or can be
+_SMALLEST = 1e-100  # entry over the largest of its column; the 32 digits of a square are there
 _PRIME = (1 << 61) - 1
 
 
@@ -143,7 +144,18 @@ def degenerate(rows: list[int]) -> ValueError:
 
 
 def reduced(X: FloatArray, snap: bool) -> _core.ReducedRows:
-    """Return the distinct hyperplanes of the data; ValueError where `snap` is False but needed."""
+    """Return the distinct hyperplanes of the data.
+
+    ValueError where `snap` is False but needed, or entries are too far apart in size.
+    """
+    for j in range(X.shape[1]):
+        sizes = np.abs(X[:, j])
+        smallest = np.min(sizes, where=sizes > 0, initial=np.inf)
+        if smallest < _SMALLEST * sizes.max():
+            raise ValueError(
+                f"`X` must have no entry below {_SMALLEST:g} times the largest of its column but "
+                f"zeros (products of such entries vanish), got {smallest:g} in column {j}"
+            )
     rows = _core.ReducedRows(X, snap=snap)
     if not snap and rows.columns_left_out and _rank_is_more_than(X, rows.rank):
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
@@ -26,6 +27,7 @@ from pyconvexnn.patterns import PatternSet
 
 _STEP = 1 << 18  # half cells between two looks at the progress bar
 _BATCH = 1 << 15  # half cells of one call of a stream; more for several threads
+_BLOCK_BYTES = 1 << 26  # of a block
 _BATCH_BYTES = 1 << 25  # of such a call
 
 
@@ -93,7 +95,7 @@ def count_patterns(
     >>> cx.count_patterns(corners)  # 16 but for the exclusive or and its opposite
     14
     """
-    if np.ndim(X) == 0:
+    if isinstance(X, numbers.Number):
         if r is None:
             raise TypeError("`r` must be given with a number of rows, got None")
         return 2 * bound(positive_int(X, "n"), positive_int(r, "r"))
@@ -243,7 +245,7 @@ def iter_patterns(
     X : (n_samples, n_features) array
         Data.
     block_size : int
-        Most patterns of a block, >= 2.
+        Most patterns of a block, >= 2. Blocks hold fewer where they would take over 64 MB.
     start : int, optional
         ``block.cursor`` of the last block seen, to go on behind it. The blocks that follow
         together hold the patterns not seen yet, in the same order of cells for every
@@ -285,6 +287,7 @@ def iter_patterns(
     """
     X = as_matrix(X)
     size = positive_int(block_size, "block_size", minimum=2) // 2
+    size = min(size, max(1, _BLOCK_BYTES // (16 * n_words(len(X)))))
     first = 0 if start is None else positive_int(start, "start", minimum=0)
     n_threads = resolve_threads(threads)
     bar = _flag(progress, "progress")

@@ -51,6 +51,14 @@ def test_most_that_there_can_be(run: Any, table: tuple[Path, Any]) -> None:
     }
 
 
+def test_rows_that_are_all_zero_have_one_pattern(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "zeros.csv").write_text("0,0\n0,0\n")
+    for options in ([], ["--count"]):
+        code, out, _ = run(tmp_path / "zeros.csv", "--json", *options)
+        assert code == 0
+        assert 1 in json.loads(out).values()
+
+
 def test_count_with_intercept(run: Any, table: tuple[Path, Any]) -> None:
     path, X = table
     code, out, _ = run(path, "--target", "y", "--intercept", "--count", "--json")

@@ -230,6 +230,39 @@ def test_standardised_counts_are_read_as_a_lattice() -> None:
     assert as_set(cx.enumerate_patterns(scaled)) == as_set(lp_tree.all_cells(scaled))
 
 
+@pytest.mark.parametrize("size", [1e6, 1e8, 1e10, 1e13, 1e16])
+@pytest.mark.parametrize("outlier", [(1.0, -2.0), (-0.999999999, 9.999999999), (1.0, 0.3)])
+def test_one_huge_row_does_not_make_the_others_zero(
+    size: float, outlier: tuple[float, float]
+) -> None:
+    X = np.column_stack([gaussian(30, 2), np.ones(30)])
+    X[7, :2] = size * np.array(outlier)
+    ps = cx.enumerate_patterns(X)
+    assert len(ps) == cx.count_patterns(X, snap=False) == cx.count_patterns(30, 3)
+    balanced = X / np.exp2(np.floor(np.log2(np.abs(X).max(axis=1, keepdims=True))))
+    assert as_set(cx.enumerate_patterns(balanced)) == as_set(ps)
+    met = cx.PatternSet.from_gates(X, gaussian(200, 3, seed=1))
+    assert as_set(met) <= as_set(ps)
+
+
+def test_rows_of_any_size_make_the_same_cells() -> None:
+    rng = np.random.default_rng(0)
+    for seed in range(200):
+        X = gaussian(int(rng.integers(3, 9)), int(rng.integers(2, 5)), seed=seed)
+        sizes = np.exp2(rng.integers(-27, 28, (len(X), 1)))
+        assert as_set(cx.enumerate_patterns(sizes * X)) == as_set(cx.enumerate_patterns(X))
+
+
+def test_entries_whose_products_vanish_are_refused() -> None:
+    X = np.array([[1e60, 1], [1e-300, 1], [0, 1], [-1e-300, 1]])
+    for snap in (True, False):
+        with pytest.raises(
+            ValueError, match=r"no entry below 1e-100 times .* got 1e-300 in column 0"
+        ):
+            cx.enumerate_patterns(X, snap=snap)
+    assert len(cx.sample_patterns(X, 3)) == 3
+
+
 def test_snap_false_takes_the_doubles_as_given() -> None:
     third = np.array([[1.0, 2.0], [0.1, 0.2], [0.3, 0.6], [1.0, 0.0]])
     third[2, 1] = np.nextafter(0.6, 1)

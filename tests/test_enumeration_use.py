@@ -55,6 +55,16 @@ def test_a_stream_is_cut_and_continued_anywhere(X: FloatArray) -> None:
             )
 
 
+def test_blocks_of_many_rows_stay_small() -> None:
+    X = gaussian(100_000, 2)
+    blocks = cx.iter_patterns(X, block_size=10**30)
+    first = next(blocks)
+    assert first.packed.nbytes <= 1 << 26
+    assert 2 * first.cursor == len(first)
+    X = gaussian(6, 3)
+    assert [len(block) for block in cx.iter_patterns(X, block_size=10**30)] == [32]
+
+
 def test_threads_change_nothing() -> None:
     X = gaussian(90, 4)
     one = cx.enumerate_patterns(X)

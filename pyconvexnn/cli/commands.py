@@ -311,7 +311,8 @@ def _cell_facts(X: Any, count: bool, threads: int | None) -> dict[str, Any]:
     facts = {"distinct hyperplanes": rows.count, "rank": rows.rank}
     if count:
         return {**facts, "patterns": cx.count_patterns(X, threads=threads)}
-    return {**facts, "patterns at most": cx.count_patterns(rows.count, rows.rank)}
+    most = cx.count_patterns(rows.count, rows.rank) if rows.count else 1
+    return {**facts, "patterns at most": most}
 
 
 @app.command()

@@ -25,7 +25,10 @@ def cell_bound(X: FloatArray, most: int) -> int | None:
     start, size = 0, _FIRST_ROWS
     while start < len(X):
         known = np.asfortranarray(np.vstack([distinct, X[start : start + size]]))
-        rows = reduced(known, True)
+        try:
+            rows = reduced(known, True)
+        except ValueError:
+            return None  # entries too far apart in size to tell
         cells = 2 * bound(rows.count, rows.rank) if rows.count else 1
         if cells > most:
             return None

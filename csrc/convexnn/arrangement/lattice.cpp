@@ -6,19 +6,38 @@
 namespace convexnn {
 namespace {
 
-constexpr double kNear = 1e-9;             // of a step
+constexpr double kNear = 1e-9;             // of a step, and of an entry
+constexpr double kRounding = 7e-15;        // 32 roundings, of a typical entry
 constexpr double kLargestMultiple = 1e12;  // beyond it 1e-9 of a step is lost in rounding
 constexpr double kMostSteps = 1e6;         // of a step that was guessed from the data
 
+// The median size of the entries that are not zero; 0 if all are. Uses `work`.
+double typical_size(std::span<const double> column, std::span<double> work) {
+    std::size_t count = 0;
+    for (const double x : column) {
+        if (x != 0.0) {
+            work[count++] = std::abs(x);
+        }
+    }
+    if (count == 0) {
+        return 0.0;
+    }
+    const auto middle = work.begin() + static_cast<std::ptrdiff_t>(count / 2);
+    std::nth_element(work.begin(), middle, work.begin() + static_cast<std::ptrdiff_t>(count));
+    return *middle;
+}
+
 // out = round((column - offset) * factor); whether every entry is near and one is not zero.
+// Near is said of the step and of the entry: beside one huge entry the others are not zeros.
 bool multiples(std::span<const double> column, double offset, double factor, double limit,
-               std::span<double> out) {
+               double typical, std::span<double> out) {
     bool some = false;
     for (std::size_t i = 0; i < column.size(); ++i) {
         const double value = (column[i] - offset) * factor;
         out[i] = std::nearbyint(value) + 0.0;  // no negative zero
         // `limit` last: a NaN from an overflow is refused as well.
-        if (!(std::abs(value - out[i]) <= kNear && std::abs(value) <= limit)) {
+        const double own = factor * (kNear * std::abs(column[i]) + kRounding * typical);
+        if (!(std::abs(value - out[i]) <= std::min(kNear, own) && std::abs(value) <= limit)) {
             return false;
         }
         some = some || out[i] != 0.0;
@@ -29,10 +48,11 @@ bool multiples(std::span<const double> column, double offset, double factor, dou
 }  // namespace
 
 bool read_lattice(std::span<const double> column, bool shift, std::span<double> out) {
+    const double typical = typical_size(column, out);
     if (!shift) {
         double factor = 1.0;
         for (int power = 0; power <= 6; ++power, factor *= 10.0) {
-            if (multiples(column, 0.0, factor, kLargestMultiple, out)) {
+            if (multiples(column, 0.0, factor, kLargestMultiple, typical, out)) {
                 return true;
             }
         }
@@ -57,8 +77,8 @@ bool read_lattice(std::span<const double> column, bool shift, std::span<double> 
         }
     }
     // The whole range is measured more exactly than one step.
-    return range > 0.0 &&
-           multiples(column, offset, std::nearbyint(range / step) / range, kMostSteps, out);
+    return range > 0.0 && multiples(column, offset, std::nearbyint(range / step) / range,
+                                    kMostSteps, typical, out);
 }
 
 }  // namespace convexnn

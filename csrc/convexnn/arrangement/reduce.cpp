@@ -45,24 +45,30 @@ void scale_columns(Matrix& A, Monitor& monitor) {
     }
 }
 
-// Scales columns and rows in turn by powers of two to largest entries in [1/2, 1) or near it.
+// Scales rows by powers of two to largest entries in [1/2, 1).
+void scale_rows(Matrix& A, Monitor& monitor) {
+    std::vector<double> largest(A.rows, 0.0);
+    for (std::size_t j = 0; j < A.columns; ++j) {
+        check(monitor);
+        for (std::size_t i = 0; i < A.rows; ++i) {
+            largest[i] = std::max(largest[i], std::abs(A.column(j)[i]));
+        }
+    }
+    for (std::size_t j = 0; j < A.columns; ++j) {
+        check(monitor);
+        for (std::size_t i = 0; i < A.rows; ++i) {
+            A.column(j)[i] = std::ldexp(A.column(j)[i], -exponent_of(largest[i]));
+        }
+    }
+}
+
+// Scales rows and columns in turn by powers of two to largest entries in [1/2, 1) or near it. Rows
+// first: one row of huge entries would make the columns that hold them look dependent.
 void equilibrate(Matrix& A, Monitor& monitor) {
-    std::vector<double> largest(A.rows);
+    scale_rows(A, monitor);
     for (int sweep = 0; sweep < 3; ++sweep) {
         scale_columns(A, monitor);
-        std::ranges::fill(largest, 0.0);
-        for (std::size_t j = 0; j < A.columns; ++j) {
-            check(monitor);
-            for (std::size_t i = 0; i < A.rows; ++i) {
-                largest[i] = std::max(largest[i], std::abs(A.column(j)[i]));
-            }
-        }
-        for (std::size_t j = 0; j < A.columns; ++j) {
-            check(monitor);
-            for (std::size_t i = 0; i < A.rows; ++i) {
-                A.column(j)[i] = std::ldexp(A.column(j)[i], -exponent_of(largest[i]));
-            }
-        }
+        scale_rows(A, monitor);
     }
 }
 
