@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,10 @@ class CellGates:
     def __init__(self, X: FloatArray) -> None:
         self.X = X
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and unpickle by any protocol."""
+        return CellGates, (self.X,)
+
     def __call__(self, packed: BitArray, *, threads: int = 1) -> FloatArray:
         """Gates (n_patterns, n_features) with exactly these patterns on X; ValueError if none."""
         gates, wrong = self._find(packed, threads)
@@ -49,6 +54,7 @@ class CellGates:
         margins[wrong] = 0.0
         return gates, margins
 
+    @np.errstate(under="ignore")  # of rows far apart in size; zero is what they are beside others
     def _find(self, packed: BitArray, threads: int) -> tuple[FloatArray, IndexArray]:
         """Gates, and the numbers of those that do not have their patterns."""
         gates = np.empty((len(packed), self.X.shape[1]))
@@ -101,6 +107,10 @@ class LazyGates:
     def __init__(self, finder: CellGates, packed: BitArray) -> None:
         self.finder = finder
         self.packed = packed
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and unpickle by any protocol."""
+        return LazyGates, (self.finder, self.packed)
 
     def compute(self) -> FloatArray:
         """Gates (n_patterns, n_features), read-only."""

@@ -83,6 +83,13 @@ def test_threads_change_nothing() -> None:
     assert len(messages) == 1
 
 
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_sets_pickle_by_any_protocol_before_their_gates_are_known(protocol: int) -> None:
+    X = gaussian(12, 3)
+    ps = pickle.loads(pickle.dumps(cx.enumerate_patterns(X), protocol))
+    check_gates(X, ps)
+
+
 def test_a_block_pickles_with_its_cursor() -> None:
     first, second = itertools.islice(cx.iter_patterns(gaussian(30, 3), block_size=50), 2)
     again = pickle.loads(pickle.dumps(second))
@@ -153,6 +160,12 @@ def test_gates_are_computed_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> N
     np.testing.assert_array_equal(both.gates[5:15], gates)
     check_gates(X, some[[3, 1]])
     check_gates(X, some.complement())
+
+
+def test_gates_of_rows_far_apart_in_size_raise_no_underflow() -> None:
+    X = np.array([[1e50, 1e-35, 1], [1e40, -1e-40, 3], [1, 1, -1]])
+    with np.errstate(all="raise"):
+        assert cx.enumerate_patterns(X).gates is not None
 
 
 def test_gates_survive_a_file(tmp_path: Path) -> None:
