@@ -25,6 +25,7 @@ Indices = NDArray[np.intp]
 HUBER = 1.35  # delta
 CHUNK = 256  # patterns whose products are held at once
 FEASIBLE = 1e-6  # relative violation of a cone above which an answer has failed
+_SQUARES_FROM = 1e-100  # dual points beyond are scaled before they are squared
 EPS = float(np.finfo(float).eps)
 
 
@@ -285,6 +286,9 @@ def dual_bound(problem: Problem, beta: float, v: FloatArray) -> float:
     if not np.isfinite(v).all():
         return 0.0
     v = clipped(problem, v)
+    largest = float(np.abs(v).max(initial=0.0))
+    if largest > 0 and not _SQUARES_FROM <= largest <= 1 / _SQUARES_FROM:
+        v = v / largest  # else squares vanish or overflow, and a price of 0 would bound nothing
     highest = price(problem, v)
     limit = min(beta / highest if highest > 0 else np.inf, scale_limit(problem, v))
     return _maximum(lambda s: dual_value(problem, s * v), limit)
@@ -353,12 +357,10 @@ def judge(
     A network (``hidden``, ``output``) may use patterns that the problem does not have, so its
     objective may lie below bounds of the convex program without being wrong.
     """
-    own = (
-        float(answer.objective[k]) if np.shape(answer.objective) == problem.betas.shape else np.nan
-    )
     failed = _malformed(problem, answer, k)
     if failed is not None:
-        return Judgement(np.nan, own, 0.0, 0.0, np.nan, failed)
+        return Judgement(np.nan, np.nan, 0.0, 0.0, np.nan, failed)
+    own = float(answer.objective[k])
     beta = float(problem.betas[k])
     outside, v = 0.0, None
     if answer.coef is not None:
@@ -401,13 +403,16 @@ def _malformed(problem: Problem, answer: Answer, k: int) -> str | None:
     if answer.coef is not None:
         shapes["coef"] = (B, *problem.blocks)
     elif answer.hidden is not None and answer.output is not None:
-        m = np.shape(answer.output)[-1]
+        m = (np.shape(answer.output) or (0,))[-1]
         shapes |= {"hidden": (B, m, d), "output": (B, m)}
     else:
         return "neither coefficients nor a network came back"
     if answer.dual is not None:
         shapes["dual"] = (B, *problem.y.shape)
     for name, shape in shapes.items():
+        kind = np.asarray(getattr(answer, name)).dtype.kind
+        if kind not in "fiu":
+            return f"`{name}` must hold real numbers, got dtype kind {kind!r}"
         got = np.shape(getattr(answer, name))
         if got != shape:
             return f"`{name}` must have shape {shape}, got {got}"

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+REFERENCE_GFLOPS = 104.0  # normalised seconds are seconds * g / 104
+
 
 @dataclass(frozen=True)
 class Run:
@@ -38,6 +40,11 @@ class Run:
     note: str = ""
 
     @property
+    def normalised(self) -> float:
+        """Charged seconds where one-thread dgemm would run at REFERENCE_GFLOPS."""
+        return (self.seconds or float("nan")) * self.dgemm / REFERENCE_GFLOPS
+
+    @property
     def key(self) -> tuple[str, str, float, int]:
         """What is not measured twice."""
         return (self.case, self.method, self.tolerance, self.repeat)
@@ -62,6 +69,7 @@ class Skip:
     case: str
     method: str
     reason: str
+    installed: bool = True  # False: tried again in the next session
 
 
 class Journal:
@@ -116,6 +124,10 @@ class Journal:
     def runs_of(self, case: str, method: str) -> list[Run]:
         """Runs of one method on one case, in the order they were made."""
         return [run for run in self.runs if (run.case, run.method) == (case, method)]
+
+    def cannot_load(self, case: str, method: str) -> bool:
+        """Whether a method refused the case, which it would do again."""
+        return any(s.installed for s in self.skips if (s.case, s.method) == (case, method))
 
     def skip_of(self, case: str, method: str) -> Skip | None:
         """Why a method did not take part, if it did not."""

@@ -43,7 +43,8 @@ def profile(rows: list[Row], axes: Axes) -> None:
     times: dict[str, dict[str, float]] = defaultdict(dict)
     for row in rows:
         if row.judged:
-            times[row.case][row.method] = row.times[GAP] or np.inf
+            time = row.times[GAP]
+            times[row.case][row.method] = np.inf if time is None else time
     ratios = defaultdict(list)
     for of_case in times.values():
         fastest = min(of_case.values())
@@ -70,7 +71,7 @@ def scaling(solved: list[Row], axes: Axes) -> None:
     for row in solved:
         time = row.times[GAP]
         if time is not None:
-            points[row.method].append((row.size, time * row.dgemm / 104.0))
+            points[row.method].append((row.size, time))
     for method, values in sorted(points.items()):
         sizes = sorted({size for size, _ in values})
         medians = [np.median([time for at, time in values if at == size]) for size in sizes]

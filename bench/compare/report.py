@@ -15,11 +15,10 @@ import numpy as np
 from tabulate import tabulate
 
 from bench.compare import evaluate, plots
-from bench.compare.journal import Journal, Run, Setup, Skip
+from bench.compare.journal import REFERENCE_GFLOPS, Journal, Run, Setup, Skip
 
 OURS = "pyconvexnn"
 GAPS = (1e-3, 1e-4, 1e-6, 1e-8)
-REFERENCE_GFLOPS = 104.0  # normalised seconds are seconds * g / 104
 FEASIBLE = 1e-6  # infeasibility up to which a ReLU solution counts
 
 
@@ -31,12 +30,11 @@ class Row:
     method: str
     gap: float | None  # the least that was reached and counts; None without one
     infeasibility: float
-    times: dict[float, float | None]  # median seconds to each gap; None: not reached
-    single: bool  # some time is of a single run
-    limit: float | None  # seconds, if a run was stopped there
+    times: dict[float, float | None]  # median normalised seconds to each gap; None: not reached
+    single: dict[float, bool]  # whether a time is of a single run
+    limit: float | None  # normalised seconds, if a run was stopped there
     setup: float
     peak_memory: int | None
-    dgemm: float
     objective: float | None  # least sum over the penalties
     size: int  # samples x features x patterns; 0 if it never started
     judged: bool  # a convex method that was tried: it has a gap, or deserves none
@@ -77,16 +75,26 @@ def failure_of(run: Run, bounds: np.ndarray[Any, np.dtype[np.float64]] | None) -
 def time_to(
     runs: list[Run], bounds: np.ndarray[Any, np.dtype[np.float64]] | None, gap: float
 ) -> float | None:
-    """Least median time over the tolerances that reach the gap."""
+    """Least median time, normalised, over the tolerances that reach the gap."""
+    repeats = fastest(runs, bounds, gap)
+    return statistics.median(run.normalised for run in repeats) if repeats else None
+
+
+def fastest(
+    runs: list[Run], bounds: np.ndarray[Any, np.dtype[np.float64]] | None, gap: float
+) -> list[Run]:
+    """The runs of the tolerance with the least median time among those that reach the gap."""
     by_tolerance = defaultdict(list)
     for run in runs:
         by_tolerance[run.tolerance].append(run)
-    times = []
+    reaching = []
     for repeats in by_tolerance.values():
         gaps = [gap_of(r, bounds) if failure_of(r, bounds) is None else None for r in repeats]
         if all(g is not None and g <= gap for g in gaps):
-            times.append(statistics.median(r.seconds for r in repeats if r.seconds is not None))
-    return min(times, default=None)
+            reaching.append(repeats)
+    return min(
+        reaching, key=lambda runs: statistics.median(run.normalised for run in runs), default=[]
+    )
 
 
 def rows(journal: Journal) -> list[Row]:
@@ -113,7 +121,7 @@ def _row(journal: Journal, case: str, method: str) -> Row:
     gaps = [g for run in counted if (g := gap_of(run, bounds)) is not None]
     ran = [run for run in runs if run.status == "ran"]
     skip = journal.skip_of(case, method)
-    remarks = [f"skipped: {skip.reason}"] if skip else []
+    remarks = [f"skipped: {skip.reason}"] if skip and not runs else []
     remarks += _once_each([f for f in failures if f is not None])
     remarks += _once_each([run.note for run in runs if run.note])
     remarks += [] if all(run.convex for run in runs) else [_spent(counted)]
@@ -124,11 +132,13 @@ def _row(journal: Journal, case: str, method: str) -> Row:
         gap=min(gaps, default=None),
         infeasibility=max((run.infeasibility for run in ran), default=0.0),
         times={gap: time_to(runs, bounds, gap) for gap in GAPS},
-        single=len({run.repeat for run in ran}) == 1,
-        limit=next((run.limit for run in runs if run.status == "timeout"), None),
+        single={gap: len(fastest(runs, bounds, gap)) == 1 for gap in GAPS},
+        limit=max(
+            (r.limit * r.dgemm / REFERENCE_GFLOPS for r in runs if r.status == "timeout"),
+            default=None,
+        ),
         setup=statistics.median(s.cpu for s in setups) if setups else 0.0,
         peak_memory=max((r.peak_memory for r in ran if r.peak_memory), default=None),
-        dgemm=runs[0].dgemm if runs else float("nan"),
         objective=min((sum(run.objective) for run in counted if run.objective), default=None),
         size=max((setup.size for setup in setups), default=0),
         judged=bool(runs) and runs[0].convex,
@@ -150,7 +160,7 @@ def _once_each(sentences: list[str]) -> list[str]:
 def _spent(counted: list[Run]) -> str:
     """Of a trained network, which has no gap: the time of its best objective."""
     best = min((sum(run.objective) for run in counted), default=0.0)
-    at_best = [r.seconds for r in counted if r.seconds is not None and sum(r.objective) == best]
+    at_best = [run.normalised for run in counted if sum(run.objective) == best]
     return f"best objective in {statistics.median(at_best):.2g} s" if at_best else ""
 
 
@@ -170,7 +180,7 @@ def markdown(journal: Journal) -> str:
         "method's tolerances that reach the gap; `> t`: stopped at the time limit t before. "
         "Gaps are recomputed from the returned coefficients: peers against the best bound "
         "known, ours against our own. `x`: time to 1e-6 over ours; `-`: not reached. Setup "
-        "(imports, matrices, compilers) is not in the times.",
+        "(imports, matrices, compilers; seconds as measured) is not in the times.",
     ]
     lines += ["", "## Time to gap 1e-6 over ours", "", _summary(table)]
     for case, own in by_case(table).items():
@@ -197,7 +207,7 @@ def _summary(table: list[Row]) -> str:
     for case, own in by_case(table).items():
         ours = _ours(own)
         ratios = {row.method: _ratio(row, ours) for row in own}
-        shown = "" if ours is None else f"{ours * own[0].dgemm / REFERENCE_GFLOPS:.3g}"
+        shown = "" if ours is None else f"{ours:.3g}"
         body.append([case, shown, *(ratios.get(method, "") for method in methods)])
     return _markdown(body, ["problem", f"{OURS}, s", *methods])
 
@@ -238,7 +248,7 @@ def _table(own: list[Row]) -> str:
                 *([f"{row.infeasibility:.0e}"] if cones else []),
                 f"{row.setup:.1f}" if row.setup else "",
                 f"{row.peak_memory / 1e6:.0f}" if row.peak_memory else "",
-                row.remark.replace("|", "/"),
+                " ".join(row.remark.replace("|", "/").split()),
             ]
         )
     return _markdown(body, headers)
@@ -249,11 +259,10 @@ def _markdown(body: list[list[str]], headers: list[str]) -> str:
 
 
 def _seconds(row: Row, gap: float) -> str:
-    normal = row.dgemm / REFERENCE_GFLOPS
     time = row.times[gap]
     if time is not None:
-        return f"{time * normal:.3g}{'*' if row.single else ''}"
-    return "" if row.limit is None or not row.judged else f"> {row.limit * normal:.3g}"
+        return f"{time:.3g}{'*' if row.single[gap] else ''}"
+    return "" if row.limit is None or not row.judged else f"> {row.limit:.3g}"
 
 
 def write(journal: Journal, folder: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from bench.compare import evaluate, report
 from bench.compare.cases import Case
 from bench.compare.client import Peer, Reply
-from bench.compare.journal import Journal, Run, Setup, Skip
+from bench.compare.journal import REFERENCE_GFLOPS, Journal, Run, Setup, Skip
 from bench.peers.protocol import Answer, Method, Problem
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ class Comparison:
         for entrant in entrants:
             reason = entrant.environment.reason
             if reason is not None and not self.journal.skip_of(case.name, entrant.method.name):
-                self.journal.add(Skip(case.name, entrant.method.name, reason))
-        able = [e for e in entrants if not self.journal.skip_of(case.name, e.method.name)]
+                self.journal.add(Skip(case.name, entrant.method.name, reason, installed=False))
+        able = [e for e in entrants if e.environment.reason is None]
         if not any(True for e in able for _ in self._missing(case, e.method)):
             return
         problem = case.build(self.data)
@@ -119,9 +119,13 @@ class Comparison:
                     yield tolerance
 
     def _wanted(self, case: Case, method: Method, tolerance: float, repeat: int) -> bool:
-        if self.journal.skip_of(case.name, method.name):
+        if self.journal.cannot_load(case.name, method.name):
             return False
-        runs = self.journal.runs_of(case.name, method.name)
+        runs = [
+            run
+            for run in self.journal.runs_of(case.name, method.name)
+            if not (run.status == "timeout" and run.limit < (self.limit or 0.0))
+        ]
         if any(run.key == (case.name, method.name, tolerance, repeat) for run in runs):
             return False
         # Nothing after a failure; after a time-out no tighter tolerance, and no repetition.
@@ -139,21 +143,25 @@ class Comparison:
             return case.longest
         runs = [run for run in self.journal.runs if run.case == case.name]
         own = [run for run in runs if run.method == report.OURS]
-        return case.limit(report.time_to(own, report.best_bounds(runs), 1e-6))
+        ours = report.time_to(own, report.best_bounds(runs), 1e-6)
+        return case.limit(None if ours is None else ours * REFERENCE_GFLOPS / self.dgemm)
 
     def _solved(
         self, case: Case, method: Method, tolerance: float, repeat: int, peer: Peer, judge: Judge
     ) -> Run:
         limit = self._limit(case, method)
         judge.path.unlink(missing_ok=True)
-        reply = peer.solve(tolerance, judge.path, limit)
+        # The limit is on what is charged; on a busy machine the clock on the wall runs faster.
+        reply = peer.solve(tolerance, judge.path, 1.5 * limit + 1.0)
         key = (case.name, method.name, tolerance, repeat)
         run = Run(*key, "ran", limit, self.dgemm, convex=method.convex)
         if reply.status == "timeout":
             return dataclasses.replace(run, status="timeout")
         if reply.status != "ok":
             return dataclasses.replace(run, status="failed", failure=reply.reason)
-        return judge(run, reply)
+        judged = judge(run, reply)
+        late = judged.seconds is not None and judged.seconds > limit
+        return dataclasses.replace(run, status="timeout") if late else judged
 
 
 class Judge:
@@ -168,10 +176,16 @@ class Judge:
         """`run` with times, objective, bounds, and the failure if the answer is wrong."""
         try:
             answer = Answer.load(self.path)
+            verdicts = self._verdict(answer)
         except Exception as error:  # whatever a broken peer wrote
-            return dataclasses.replace(run, status="failed", failure=f"no answer: {error}")
-        seconds = reply.cpu if answer.seconds is None else answer.seconds
-        verdicts = self._verdict(answer)
+            sentence = f"no answer that can be judged: {type(error).__name__}"
+            return dataclasses.replace(run, status="failed", failure=sentence)
+        seconds = reply.cpu
+        if answer.seconds is not None:  # on the wall: charged as far as the process had the core
+            seconds = answer.seconds * min(1.0, reply.cpu / reply.wall)
+        if not (np.isfinite(seconds) and seconds > 0):
+            sentence = f"charged seconds must be finite and > 0, got {seconds}"
+            return dataclasses.replace(run, status="failed", failure=sentence)
         failures = dict.fromkeys(v.failure for v in verdicts if v.failure is not None)
         run = dataclasses.replace(
             run,

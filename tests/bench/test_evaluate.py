@@ -350,3 +350,46 @@ def test_judge_a_network() -> None:
     assert verdict.objective == values[1]
     wrong = evaluate.judge(problem, Answer(values, hidden=hidden, output=2 * output), 1)
     assert "own objective" in (wrong.failure or "")
+
+
+@pytest.mark.parametrize("problem", every_problem(), ids=lambda p: f"{p.program} {p.loss}")
+@pytest.mark.parametrize("power", [-310, -300, -200, -160, -20])
+def test_a_dual_point_of_any_smallness_bounds_as_its_ray_does(problem: Problem, power: int) -> None:
+    v = evaluate.clipped(problem, -evaluate.loss_gradient(problem, np.zeros_like(problem.y)))
+    expected = evaluate.dual_bound(problem, 0.3, v)
+    small = evaluate.dual_bound(problem, 0.3, v * 10.0**power)
+    assert small <= expected + 1e-6 * (1 + abs(expected))
+    assert small <= evaluate.at_zero(problem)
+    # Denormals have lost their direction, and probabilities y - v are rounded to y.
+    if power > -300 and problem.loss != "cross_entropy":
+        assert small == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("power", [150, 200, 300])
+def test_a_huge_dual_point_bounds_as_its_ray_does(power: int) -> None:
+    problem = random_problem("gated")
+    expected = evaluate.dual_bound(problem, 0.3, problem.y)
+    huge = evaluate.dual_bound(problem, 0.3, problem.y * 10.0**power)
+    assert huge == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["coef", "objective", "dual"])
+@pytest.mark.parametrize("kind", ["str", "complex", "object"])
+def test_judge_names_arrays_that_hold_no_numbers(name: str, kind: str) -> None:
+    problem = random_problem("gated")
+    coef = np.zeros((2, *problem.blocks))
+    objective = np.full(2, evaluate.at_zero(problem))
+    answer = Answer(objective=objective, coef=coef, dual=np.zeros((2, *problem.y.shape)))
+    wrong = dataclasses.replace(answer, **{name: getattr(answer, name).astype(kind)})
+    failure = evaluate.judge(problem, wrong).failure
+    assert failure is not None
+    assert f"`{name}` must hold real numbers" in failure
+
+
+def test_judge_of_an_output_without_axes() -> None:
+    problem = random_problem("relu")
+    hidden = np.zeros((2, 1, problem.X.shape[1]))
+    answer = Answer(objective=np.zeros(2), hidden=hidden, output=np.array(1.0))
+    failure = evaluate.judge(problem, answer).failure
+    assert failure is not None
+    assert "`hidden` must have shape" in failure or "`output` must have shape" in failure

@@ -11,13 +11,13 @@ import pytest
 from bench.compare import report
 from bench.compare.journal import Journal, Run, Setup, Skip
 
-FACTS = {"processor": "abacus", "cores": 2, "python": "3.11", "dgemm_gflops": 52.0, "build": "x"}
+FACTS = {"processor": "abacus", "cores": 2, "python": "3.11", "dgemm_gflops": 104.0, "build": "x"}
 
 
 def made(
     method: str, tolerance: float, seconds: float, objective: float, bound: float, **more: Any
 ) -> Run:
-    fields: dict[str, Any] = {"repeat": 0, "status": "ran", "limit": 2.0, "dgemm": 52.0, **more}
+    fields: dict[str, Any] = {"repeat": 0, "status": "ran", "limit": 2.0, "dgemm": 104.0, **more}
     return Run(
         "gated a",
         method,
@@ -113,8 +113,8 @@ def test_a_trained_network_may_lie_below_the_bound_and_has_no_gap(journal: Journ
 
 def test_table_is_normalised_and_shows_limits_skips_and_ratios(journal: Journal) -> None:
     journal.add(Setup("gated a", "peer", 3.0, 3.5, {"peer": "1.0"}, 1000))
-    journal.add(made("pyconvexnn", 1e-6, 0.2, 1.0 + 1e-7, 1.0))
-    journal.add(made("peer", 1e-6, 3.0, 1.0 + 1e-7, 1.0, peak_memory=123_000_000))
+    journal.add(made("pyconvexnn", 1e-6, 0.2, 1.0 + 1e-7, 1.0, dgemm=52.0))
+    journal.add(made("peer", 1e-6, 3.0, 1.0 + 1e-7, 1.0, dgemm=52.0, peak_memory=123_000_000))
     journal.add(Run("gated a", "slow", 1e-6, 0, "timeout", 4.0, 52.0))
     journal.add(Skip("gated a", "absent", "no wheel | for this Python"))
     lines = report.markdown(journal).splitlines()
@@ -140,13 +140,26 @@ def test_table_is_normalised_and_shows_limits_skips_and_ratios(journal: Journal)
     assert "abacus, 2 cores" in "\n".join(lines)
 
 
+def test_sessions_are_normalised_each_by_its_own_rate(journal: Journal) -> None:
+    journal.add(made("pyconvexnn", 1e-6, 0.2, 1.0, 1.0, repeat=0, dgemm=52.0))
+    journal.add(made("pyconvexnn", 1e-6, 0.1, 1.0, 1.0, repeat=1, dgemm=104.0))
+    assert row(journal, "pyconvexnn").times[1e-6] == pytest.approx(0.1)
+
+
+def test_star_is_for_the_tolerance_that_was_run_once(journal: Journal) -> None:
+    for repeat in range(3):
+        journal.add(made("peer", 1e-3, 0.1, 1.0005, 1.0, repeat=repeat))
+    journal.add(made("peer", 1e-6, 9.0, 1.0 + 1e-7, 1.0))
+    assert row(journal, "peer").single == {1e-3: False, 1e-4: True, 1e-6: True, 1e-8: False}
+
+
 def test_summary_and_agreement(journal: Journal) -> None:
     journal.add(made("pyconvexnn", 1e-6, 0.2, 1.0 + 1e-7, 1.0))
     journal.add(made("peer", 1e-6, 3.0, 1.0 + 3e-7, 1.0))
     journal.add(made("stuck", 1e-6, 0.2, 1.1, 1.0))
-    journal.add(Run("gated a", "slow", 1e-6, 0, "timeout", 4.0, 52.0))
+    journal.add(Run("gated a", "slow", 1e-6, 0, "timeout", 4.0, 104.0))
     text = report.markdown(journal)
-    assert "| gated a   | 0.1             | 15.0   | > 20   | -       |" in text
+    assert "| gated a   | 0.2             | 15.0   | > 20   | -       |" in text
     assert "agree to 2e-07 relative" in text
 
 

@@ -75,6 +75,8 @@ class ScriptedPeer:
             coef[0, 0, 0] = 1e-3 * (self.problem.X[0] * (-1.0) ** self.problem.masks[0, 0])
             value = evaluate.objective(self.problem, self.problem.betas[0], coef[0])
             said = Answer(objective=np.array([value]), coef=coef)
+        if self.how == "timeless":
+            said = dataclasses.replace(said, seconds=-1.0)
         said.save(answer)
         return Reply("ok", cpu=2.0 if self.how == "long" else 0.01, wall=0.02, peak=1000)
 
@@ -165,10 +167,33 @@ def test_what_cannot_be_loaded_or_installed_is_skipped_with_its_reason(tmp_path:
     assert row(journal, "missing").remark == "skipped: no matching distribution"
 
 
+def test_a_failed_install_and_a_shorter_limit_are_tried_again(tmp_path: Path) -> None:
+    absent = SimpleNamespace(python=None, reason="no network")
+    missing = dataclasses.replace(entrant("peer"), environment=absent)  # type: ignore[arg-type]
+    assert row(compared(tmp_path, OURS, missing), "peer").remark == "skipped: no network"
+    found = row(compared(tmp_path, OURS, entrant("peer")), "peer")
+    assert found.times[1e-6] == 0.01
+    assert found.remark == ""
+
+    compared(tmp_path, OURS, entrant("slow"), limit=1.0)
+    ScriptedPeer.log = []
+    compared(tmp_path, OURS, entrant("slow"), limit=1.0)
+    assert ScriptedPeer.log == []
+    compared(tmp_path, OURS, entrant("slow"), limit=60.0)
+    assert ("slow", 1e-6) in ScriptedPeer.log
+
+
+def test_impossible_seconds_are_a_failure(tmp_path: Path) -> None:
+    found = row(compared(tmp_path, OURS, entrant("timeless")), "timeless")
+    assert found.remark == "charged seconds must be finite and > 0, got -0.5"
+    assert set(found.times.values()) == {None}
+
+
 def test_long_runs_are_not_repeated_when_asked(tmp_path: Path) -> None:
     journal = compared(tmp_path, OURS, entrant("long"), repeat_below=1.0)
     assert [how for how, _ in ScriptedPeer.log].count("long") == 2
-    assert row(journal, "long").single
+    assert all(run.repeat == 0 for run in journal.runs_of(GATED.name, "long"))
+    assert row(journal, "long").single[1e-6]
 
 
 def test_methods_are_asked_only_what_they_can() -> None:
