@@ -13,6 +13,8 @@ class GroupLassoResult:
     @property
     def values(self) -> _Float: ...
     @property
+    def offset(self) -> float: ...
+    @property
     def dual(self) -> _Float: ...
     @property
     def objective(self) -> float: ...
@@ -74,7 +76,10 @@ def solve_group_lasso(
     pattern_weight: _Float,
     beta: float,
     *,
+    method: int,
     loss: int,
+    loss_parameter: float,
+    output_offset: bool,
     tol: float,
     max_iter: int,
     time_limit: float,

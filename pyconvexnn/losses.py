@@ -25,6 +25,11 @@ class Loss(ABC):
     name: ClassVar[str]
     code: ClassVar[int]  # the compiled enum LossKind
 
+    @property
+    def parameter(self) -> float:
+        """The one number that the loss depends on, for the compiled copy; 0 where there is none."""
+        return 0.0
+
     @abstractmethod
     def value(self, f: FloatArray, y: FloatArray, s: FloatArray) -> float:
         """``sum_k s_k l(f_k, y_k)``."""

@@ -1,3 +1,5 @@
+#include <array>
+
 #include "arrays.hpp"
 #include "convexnn/solve/group_lasso.hpp"
 #include "python_monitor.hpp"
@@ -10,6 +12,7 @@ namespace {
 struct ResultArrays {
     Indices indices;
     RowMajorMatrix values;
+    double offset;
     Vector dual;
     double objective;
     double dual_objective;
@@ -23,6 +26,7 @@ ResultArrays to_arrays(const GroupLassoResult& result, std::size_t d) {
     const auto count = static_cast<py::ssize_t>(result.active.size());
     ResultArrays arrays{Indices(count),
                         RowMajorMatrix({count, static_cast<py::ssize_t>(d)}),
+                        result.offset,
                         Vector(static_cast<py::ssize_t>(result.dual.size())),
                         result.objective,
                         result.dual_objective,
@@ -46,12 +50,17 @@ ResultArrays to_arrays(const GroupLassoResult& result, std::size_t d) {
     return arrays;
 }
 
+constexpr std::array kMethods{&coordinate_descent};
+
 ResultArrays solve_group_lasso(const FortranMatrix& X, const Words& packed, const Vector& y,
                                const Vector& sample_weight, const Vector& pattern_weight,
-                               double beta, int loss, double tol, std::size_t max_iter,
+                               double beta, int method, int loss, double loss_parameter,
+                               bool output_offset, double tol, std::size_t max_iter,
                                double time_limit, std::size_t threads, const Indices& indices,
                                const RowMajorMatrix& values, const py::object& callback) {
-    require(loss == 0 || loss == 1, "`loss` must be 0 or 1");
+    require(0 <= loss && loss < kLossKinds, "`loss` must be the code of a loss");
+    require(0 <= method && method < static_cast<int>(kMethods.size()),
+            "`method` must be the code of a solver");
     const MatrixView<const double> x = matrix(X, "X");
     const MaskedMatrix A{x, patterns(packed, x.rows)};
     require(A.blocks() > 0, "`packed` must hold at least one pattern");
@@ -60,15 +69,17 @@ ResultArrays solve_group_lasso(const FortranMatrix& X, const Words& packed, cons
         {vector(y, A.rows(), "y"), vector(sample_weight, A.rows(), "sample_weight")},
         vector(pattern_weight, A.blocks(), "pattern_weight"),
         beta,
-        static_cast<LossKind>(loss)};
+        static_cast<LossKind>(loss),
+        loss_parameter,
+        output_offset};
     const std::vector<std::size_t> start = block_numbers(indices, A.blocks());
     const MatrixView<const double> start_values = columns(values, A.width(), "values");
     require(start_values.columns == start.size(), "`values` must have a row for each of `indices`");
-    const CoordinateDescentSettings settings{tol, max_iter, time_limit, threads};
+    const SolverSettings settings{tol, max_iter, time_limit, threads};
     PythonMonitor monitor(callback);
     const GroupLassoResult result = run_released(monitor, [&](Monitor& asked) {
-        return coordinate_descent(problem, settings, start,
-                                  {start_values.data, start.size() * A.width()}, asked);
+        const Start from{start, {start_values.data, start.size() * A.width()}};
+        return kMethods[static_cast<std::size_t>(method)](problem, settings, from, asked);
     });
     return to_arrays(result, A.width());
 }
@@ -79,6 +90,7 @@ void register_solve(py::module_& module) {
     py::class_<ResultArrays>(module, "GroupLassoResult", "What a group-lasso kernel returns.")
         .def_readonly("indices", &ResultArrays::indices)
         .def_readonly("values", &ResultArrays::values)
+        .def_readonly("offset", &ResultArrays::offset)
         .def_readonly("dual", &ResultArrays::dual)
         .def_readonly("objective", &ResultArrays::objective)
         .def_readonly("dual_objective", &ResultArrays::dual_objective)
@@ -89,10 +101,11 @@ void register_solve(py::module_& module) {
     module.def("solve_group_lasso", &solve_group_lasso, py::arg("X").noconvert(),
                py::arg("packed").noconvert(), py::arg("y").noconvert(),
                py::arg("sample_weight").noconvert(), py::arg("pattern_weight").noconvert(),
-               py::arg("beta"), py::kw_only(), py::arg("loss"), py::arg("tol"), py::arg("max_iter"),
-               py::arg("time_limit"), py::arg("threads"), py::arg("indices").noconvert(),
-               py::arg("values").noconvert(), py::arg("callback"),
-               "Gated ReLU program by block coordinate descent on working sets.");
+               py::arg("beta"), py::kw_only(), py::arg("method"), py::arg("loss"),
+               py::arg("loss_parameter"), py::arg("output_offset"), py::arg("tol"),
+               py::arg("max_iter"), py::arg("time_limit"), py::arg("threads"),
+               py::arg("indices").noconvert(), py::arg("values").noconvert(), py::arg("callback"),
+               "Gated ReLU program by the solver of that code.");
 }
 
 }  // namespace convexnn::bindings

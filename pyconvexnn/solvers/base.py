@@ -72,6 +72,8 @@ class Solution:
         Seconds in the solver.
     history : tuple of Progress
         One entry for every check of the gap over all patterns.
+    offset : float
+        b, the best output offset of the blocks; 0 in a problem without one.
 
     Notes
     -----
@@ -87,6 +89,7 @@ class Solution:
     n_iter: int
     solve_time: float
     history: tuple[Progress, ...] = field(repr=False)
+    offset: float = field(default=0.0, repr=False)
 
     @property
     def gap(self) -> float:

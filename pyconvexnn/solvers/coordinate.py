@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import math
-import sys
 from dataclasses import dataclass
+from typing import ClassVar
 
-import numpy as np
-
-from pyconvexnn import _core
-from pyconvexnn._runtime import load_blas
-from pyconvexnn.problems import GatedReLUProblem, SparseBlocks
-from pyconvexnn.solvers.base import Callback, Progress, Solution, Status
-
-_ARRAYS = 15  # of P d numbers that the kernel allocates: iterates, prices, directions
+from pyconvexnn.solvers.compiled import CompiledSolver
 
 
 @dataclass(frozen=True)
-class CoordinateDescent:
+class CoordinateDescent(CompiledSolver):
     """Proximal block coordinate descent on working sets, accelerated.
 
     Each epoch takes one proximal gradient step in every block of the working set; a working set
@@ -26,77 +18,9 @@ class CoordinateDescent:
     2018). Anderson extrapolation (Bertrand and Massias 2021) and, every ten epochs, a truncated
     Newton step on the non-zero blocks speed it up; either is taken only where the objective falls.
 
-    Attributes
-    ----------
-    tol : float
-        On the relative gap, > 0.
-    max_iter : int
-        Epochs, and iterations of conjugate gradients in Newton steps.
-    time_limit : float or None
-        Seconds.
-    threads : int
-        For the passes over all patterns; the result does not depend on it.
+    An iteration is an epoch, or one of conjugate gradients in a Newton step.
     """
 
-    tol: float = 1e-6
-    max_iter: int = 100_000
-    time_limit: float | None = None
-    threads: int = 1
-
-    def solve(
-        self,
-        problem: GatedReLUProblem,
-        *,
-        warm_start: SparseBlocks | None = None,
-        callback: Callback | None = None,
-    ) -> Solution:
-        """Solve, starting from the blocks of `warm_start`, or from zero if that is no worse."""
-        load_blas()
-        if warm_start is None:
-            warm_start = SparseBlocks(
-                np.empty(0, np.int64), np.empty((0, problem.n_features)), len(problem.patterns)
-            )
-
-        def report(*state: float) -> bool:
-            return bool(callback(_progress(state))) if callback is not None else False
-
-        try:
-            result = _core.solve_group_lasso(
-                problem.X,
-                problem.patterns.packed,
-                problem.y,
-                problem.sample_weight,
-                problem.pattern_weight,
-                problem.beta,
-                loss=problem.loss.code,
-                tol=self.tol,
-                max_iter=min(self.max_iter, sys.maxsize),
-                time_limit=math.inf if self.time_limit is None else self.time_limit,
-                threads=self.threads,
-                indices=warm_start.indices,
-                values=warm_start.values,
-                callback=None if callback is None else report,
-            )
-        except MemoryError:
-            coefficients = len(problem.patterns) * problem.n_features
-            raise MemoryError(
-                f"coordinate descent on {len(problem.patterns)} patterns of {problem.n_features} "
-                f"features needs about {_ARRAYS * 8 * coefficients} bytes, more than can be had; "
-                "take fewer patterns"
-            ) from None
-        return Solution(
-            coef=SparseBlocks(result.indices, result.values, len(problem.patterns)),
-            dual=result.dual,
-            objective=result.objective,
-            dual_objective=result.dual_objective,
-            objective_at_zero=problem.objective_at_zero,
-            status=Status(result.status),
-            n_iter=result.n_iter,
-            solve_time=result.seconds,
-            history=tuple(_progress(row) for row in result.history.tolist()),
-        )
-
-
-def _progress(state: tuple[float, ...] | list[float]) -> Progress:
-    iteration, objective, dual_objective, active, seconds = state
-    return Progress(int(iteration), objective, dual_objective, int(active), seconds)
+    code: ClassVar[int] = 0
+    title: ClassVar[str] = "coordinate descent"
+    arrays: ClassVar[int] = 15

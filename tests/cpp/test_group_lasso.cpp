@@ -40,9 +40,9 @@ struct Problem {
             }
         }
     }
-    GroupLassoResult solve(const CoordinateDescentSettings& settings) const {
+    GroupLassoResult solve(const SolverSettings& settings) const {
         Monitor monitor;
-        return coordinate_descent(lasso, settings, {}, {}, monitor);
+        return coordinate_descent(lasso, settings, {}, monitor);
     }
 };
 
@@ -93,8 +93,7 @@ TEST(a_stop_is_obeyed_and_leaves_a_valid_bound) {
         bool stop_requested() override { return --left < 0; }
     } monitor;
     const Problem problem(90, 4, 60, 0.5, LossKind::squared);
-    const GroupLassoResult result =
-        coordinate_descent(problem.lasso, {.tol = 1e-14}, {}, {}, monitor);
+    const GroupLassoResult result = coordinate_descent(problem.lasso, {.tol = 1e-14}, {}, monitor);
     const GroupLassoResult solved = problem.solve({.tol = 1e-8});
     CHECK(result.status == Status::interrupted);
     CHECK(result.dual_objective <= solved.objective);

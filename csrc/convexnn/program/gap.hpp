@@ -1,12 +1,15 @@
-// Objective, dual point and duality gap of min_u sum_k s_k l((A u)_k, y_k) + beta sum_i w_i
-// ||u_i||.
+// Objective, dual point and duality gap of
+//
+//   min_{u, b} sum_k s_k l((A u)_k + b, y_k) + beta sum_i w_i ||u_i||,    b = 0 without an offset.
 //
 // With v = -loss gradient at the fit, the point t v is dual feasible for 0 <= t <= beta / M,
-// M = max_i ||X^T D_i v|| / w_i, and D(t v) = sum_k s_k (-l*(-t v_k / s_k)) is a lower bound of the
-// optimum. Every gap the solvers report is computed here.
+// M = max_i ||X^T D_i v|| / w_i (and sum_k v_k = 0 with an offset), and
+// D(t v) = sum_k s_k (-l*(-t v_k / s_k)) is a lower bound of the optimum. Every gap the solvers
+// report is computed from these functions.
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <span>
@@ -19,56 +22,161 @@ struct Samples {
     std::span<const double> s;
 };
 
+// The data term as a function of the fit f of the blocks alone,
+//
+//   L(f) = min_b sum_k s_k l(f_k + b, y_k),       b = 0 without an offset,
+//
+// which is as smooth as the loss: its gradient is that of the loss at the best b.
 template <typename Loss>
-double loss_value(const Samples& samples, std::span<const double> f) {
-    double sum = 0.0;
-    for (std::size_t k = 0; k < f.size(); ++k) {
-        sum += samples.s[k] * Loss::value(f[k], samples.y[k]);
-    }
-    return sum;
-}
-
-// v_k = -s_k l'(f_k, y_k)
-template <typename Loss>
-void negative_gradient(const Samples& samples, std::span<const double> f, std::span<double> v) {
-    for (std::size_t k = 0; k < f.size(); ++k) {
-        v[k] = -samples.s[k] * Loss::slope(f[k], samples.y[k]);
-    }
-}
-
-// D(t v); rows of weight zero carry v_k = 0 and do not count.
-template <typename Loss>
-double dual_value(const Samples& samples, std::span<const double> v, double t) {
-    double sum = 0.0;
-    for (std::size_t k = 0; k < v.size(); ++k) {
-        const double s = samples.s[k];
-        if (s > 0.0) {
-            sum += s * Loss::dual(t * v[k] / s, samples.y[k]);
+class DataTerm {
+public:
+    DataTerm(const Samples& samples, const Loss& loss, bool has_offset)
+        : samples_(samples), loss_(loss), has_offset_(has_offset) {
+        for (const double s : samples.s) {
+            total_weight_ += s;
         }
     }
-    return sum;
-}
 
-// The t of largest D(t v) among the feasible ones, |t| <= limit = beta / M; for losses with a
-// bounded dual domain min(1, limit), which is the best once v is near the optimum.
-template <typename Loss>
-double best_dual_scale(const Samples& samples, std::span<const double> v, double limit) {
-    if constexpr (!Loss::kScaleBeyondOne) {
-        return std::min(1.0, limit);
+    const Loss& loss() const { return loss_; }
+    const Samples& samples() const { return samples_; }
+    bool has_offset() const { return has_offset_; }
+    double total_weight() const { return total_weight_; }
+    double offset() const { return offset_; }  // the b that the last call found best
+
+    double value(std::span<const double> f) {
+        find_offset(f);
+        double sum = 0.0;
+        for (std::size_t k = 0; k < f.size(); ++k) {
+            sum += samples_.s[k] * loss_.value(f[k] + offset_, samples_.y[k]);
+        }
+        return sum;
     }
-    double linear = 0.0;
-    double quadratic = 0.0;
-    for (std::size_t k = 0; k < v.size(); ++k) {
-        linear += v[k] * samples.y[k];
-        if (samples.s[k] > 0.0) {
-            quadratic += v[k] * v[k] / samples.s[k];
+
+    // v_k = -s_k l'(f_k + b, y_k)
+    void negative_gradient(std::span<const double> f, std::span<double> v) {
+        find_offset(f);
+        for (std::size_t k = 0; k < f.size(); ++k) {
+            v[k] = -samples_.s[k] * loss_.slope(f[k] + offset_, samples_.y[k]);
+        }
+        balance(v);
+    }
+
+    // h_k = s_k l''(f_k + b, y_k)
+    void curvature(std::span<const double> f, std::span<double> h) {
+        find_offset(f);
+        for (std::size_t k = 0; k < f.size(); ++k) {
+            h[k] = samples_.s[k] * loss_.curvature(f[k] + offset_, samples_.y[k]);
         }
     }
-    if (quadratic == 0.0) {
-        return 1.0;
+
+    // With an offset: makes sum_k v_k zero to rounding, which the dual asks for, by shrinking the
+    // positive or the negative entries; entries shrunk stay in the dual's domain. Else nothing.
+    void balance(std::span<double> v) const {
+        if (!has_offset_) {
+            return;
+        }
+        // Twice: the first round leaves the rounding of large sums.
+        for (int round = 0; round < 2; ++round) {
+            double positive = 0.0;
+            double negative = 0.0;
+            for (const double x : v) {
+                (x > 0.0 ? positive : negative) += x;
+            }
+            const bool shrink_positive = positive > -negative;
+            const double from = shrink_positive ? positive : -negative;
+            const double to = shrink_positive ? -negative : positive;
+            const double factor = from > 0.0 ? to / from : 1.0;
+            for (double& x : v) {
+                x *= (x > 0.0) == shrink_positive ? factor : 1.0;
+            }
+        }
     }
-    return std::clamp(linear / quadratic, -limit, limit);
-}
+
+    // D(t v); rows of weight zero carry v_k = 0 and do not count.
+    double dual_value(std::span<const double> v, double t) const {
+        double sum = 0.0;
+        for (std::size_t k = 0; k < v.size(); ++k) {
+            const double s = samples_.s[k];
+            if (s > 0.0) {
+                sum += s * loss_.dual(t * v[k] / s, samples_.y[k]);
+            }
+        }
+        return sum;
+    }
+
+    // The t of largest D(t v) among the feasible ones, |t| <= limit = beta / M; for losses whose
+    // dual is not quadratic min(1, limit), which is the best once v is near the optimum.
+    double best_dual_scale(std::span<const double> v, double limit) const {
+        if constexpr (!Loss::kQuadraticDual) {
+            return std::min(1.0, limit);
+        }
+        double linear = 0.0;
+        double quadratic = 0.0;
+        double largest = 0.0;
+        for (std::size_t k = 0; k < v.size(); ++k) {
+            const double s = samples_.s[k];
+            linear += v[k] * samples_.y[k];
+            if (s > 0.0) {
+                quadratic += v[k] * v[k] / s;
+                largest = std::max(largest, std::abs(v[k]) / s);
+            }
+        }
+        if (quadratic == 0.0) {
+            return 1.0;
+        }
+        limit = std::min(limit, loss_.reach() / largest);
+        return std::clamp(linear / quadratic, -limit, limit);
+    }
+
+private:
+    // Newton's method in b from the last offset, kept between points where the slope changes sign.
+    void find_offset(std::span<const double> f) {
+        if (!has_offset_) {
+            return;
+        }
+        constexpr int kRounds = 200;
+        double low = -std::numeric_limits<double>::infinity();
+        double high = -low;
+        double reach = 1.0;
+        double last_slope = std::numeric_limits<double>::infinity();
+        for (int round = 0; round < kRounds; ++round) {
+            double slope = 0.0;
+            double size = 0.0;
+            double curvature = 0.0;
+            for (std::size_t k = 0; k < f.size(); ++k) {
+                const double part = samples_.s[k] * loss_.slope(f[k] + offset_, samples_.y[k]);
+                slope += part;
+                size += std::abs(part);
+                curvature += samples_.s[k] * loss_.curvature(f[k] + offset_, samples_.y[k]);
+            }
+            if (!(std::abs(slope) > 1e-15 * size)) {
+                return;
+            }
+            (slope > 0.0 ? high : low) = offset_;
+            double next = curvature > 0.0 ? offset_ - slope / curvature : high;
+            const bool slow = std::abs(slope) > 0.5 * last_slope;
+            last_slope = std::abs(slope);
+            if (!(next > low && next < high) || slow) {
+                if (std::isfinite(low) && std::isfinite(high)) {
+                    next = 0.5 * (low + high);
+                } else if (!(next > low && next < high)) {
+                    next = offset_ + (slope > 0.0 ? -reach : reach);
+                    reach *= 2.0;
+                }
+            }
+            if (next == offset_ || !std::isfinite(next)) {
+                return;
+            }
+            offset_ = next;
+        }
+    }
+
+    Samples samples_;
+    Loss loss_;
+    bool has_offset_;
+    double total_weight_ = 0.0;
+    double offset_ = 0.0;
+};
 
 // gap / max(|objective|, 1e-10 objective at zero); 0 where both are 0.
 inline double relative_gap(double objective, double dual_objective, double objective_at_zero) {

@@ -2,36 +2,40 @@
 //
 //   value(f, y)      l
 //   slope(f, y)      dl/df
-//   curvature(f, y)  d2l/df2
-//   dual(p, y)       -l*(-p); only asked for p = -slope scaled by a factor in [0, 1]
+//   curvature(f, y)  d2l/df2 (from one side where it jumps)
+//   dual(p, y)       -l*(-p); only asked for p = -slope scaled by a factor >= 0 that `reach` allows
+//   reach()          the largest |p| of the dual's domain; infinite where there is none
 //   kCurvature       an upper bound of d2l/df2
 //   kLinearSlope     whether dl/df = f - y, so that v = -s (f - y) follows f by s times its change
-//   kScaleBeyondOne  whether the dual's domain is the whole line, so that v may be scaled up too
+//   kQuadraticDual   whether dual(p, y) = p y - p^2 / 2 on its domain
 //
 // The Python reference (pyconvexnn/losses.py) holds the same formulas and shares no code.
 #pragma once
 
 #include <cmath>
+#include <limits>
 
 namespace convexnn {
 
-enum class LossKind : int { squared = 0, logistic = 1 };
+enum class LossKind : int { squared = 0, logistic = 1, huber = 2, squared_hinge = 3 };
+inline constexpr int kLossKinds = 4;
 
 struct SquaredLoss {
     static constexpr double kCurvature = 1.0;
     static constexpr bool kLinearSlope = true;
-    static constexpr bool kScaleBeyondOne = true;
+    static constexpr bool kQuadraticDual = true;
     static double value(double f, double y) { return 0.5 * (f - y) * (f - y); }
     static double slope(double f, double y) { return f - y; }
     static double curvature(double /*f*/, double /*y*/) { return 1.0; }
     static double dual(double p, double y) { return p * y - 0.5 * p * p; }
+    static double reach() { return std::numeric_limits<double>::infinity(); }
 };
 
 // y in {-1, +1}
 struct LogisticLoss {
     static constexpr double kCurvature = 0.25;
     static constexpr bool kLinearSlope = false;
-    static constexpr bool kScaleBeyondOne = false;
+    static constexpr bool kQuadraticDual = false;
     static double value(double f, double y) {
         const double margin = y * f;
         const double tail = std::log1p(std::exp(-std::abs(margin)));
@@ -52,6 +56,61 @@ struct LogisticLoss {
         const double rest = q < 1.0 ? (1.0 - q) * std::log1p(-q) : 0.0;
         return -((q > 0.0 ? q * std::log(q) : 0.0) + rest);
     }
+    static double reach() { return 1.0; }
 };
+
+// r^2 / 2 for |r| <= delta, else delta |r| - delta^2 / 2, r = f - y
+struct HuberLoss {
+    static constexpr double kCurvature = 1.0;
+    static constexpr bool kLinearSlope = false;
+    static constexpr bool kQuadraticDual = true;
+    double delta;
+
+    double value(double f, double y) const {
+        const double r = std::abs(f - y);
+        return r <= delta ? 0.5 * r * r : delta * (r - 0.5 * delta);
+    }
+    double slope(double f, double y) const {
+        const double r = f - y;
+        return r > delta ? delta : (r < -delta ? -delta : r);
+    }
+    double curvature(double f, double y) const { return std::abs(f - y) <= delta ? 1.0 : 0.0; }
+    double dual(double p, double y) const { return p * y - 0.5 * p * p; }
+    double reach() const { return delta; }
+};
+
+// (1 - y f)_+^2 / 2, y in {-1, +1}
+struct SquaredHingeLoss {
+    static constexpr double kCurvature = 1.0;
+    static constexpr bool kLinearSlope = false;
+    static constexpr bool kQuadraticDual = true;
+    static double value(double f, double y) {
+        const double short_of = 1.0 - y * f;
+        return short_of > 0.0 ? 0.5 * short_of * short_of : 0.0;
+    }
+    static double slope(double f, double y) {
+        const double short_of = 1.0 - y * f;
+        return short_of > 0.0 ? -y * short_of : 0.0;
+    }
+    static double curvature(double f, double y) { return y * f < 1.0 ? 1.0 : 0.0; }
+    static double dual(double p, double y) { return p * y - 0.5 * p * p; }  // where p y >= 0
+    static double reach() { return std::numeric_limits<double>::infinity(); }
+};
+
+// body(loss) for the loss of that kind; `parameter` is Huber's delta.
+template <typename Body>
+auto with_loss(LossKind kind, double parameter, const Body& body) {
+    switch (kind) {
+        case LossKind::logistic:
+            return body(LogisticLoss{});
+        case LossKind::huber:
+            return body(HuberLoss{parameter});
+        case LossKind::squared_hinge:
+            return body(SquaredHingeLoss{});
+        case LossKind::squared:
+            break;
+    }
+    return body(SquaredLoss{});
+}
 
 }  // namespace convexnn

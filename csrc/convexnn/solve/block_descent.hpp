@@ -13,14 +13,16 @@
 namespace convexnn {
 
 // The iterate: blocks u_i, their fit f = sum_i D_i X u_i, and v = -loss gradient at f. Block
-// updates keep the three consistent (f to rounding; `GroupLassoSolver::refresh` removes the drift).
+// updates keep the three consistent (f to rounding; `CoordinateDescent::refresh` removes the
+// drift).
 template <typename Loss>
 class BlockDescent {
 public:
-    explicit BlockDescent(const GroupLasso& problem)
+    BlockDescent(const GroupLasso& problem, DataTerm<Loss>& data)
         : f(problem.A.rows(), 0.0),
           v(problem.A.rows()),
           problem_(problem),
+          data_(data),
           d_(problem.A.width()),
           values_(problem.A.blocks() * d_, 0.0),
           lipschitz_(problem.A.blocks(), 0.0),
@@ -39,7 +41,7 @@ public:
         const double* u = values_.data() + i * d_;
         return std::all_of(u, u + d_, [](double x) { return x == 0.0; });
     }
-    void update_v() { negative_gradient<Loss>(problem_.samples, f, v); }
+    void update_v() { data_.negative_gradient(f, v); }
 
     // ||X^T D_i v|| / w_i at the current iterate.
     double price(std::size_t i) {
@@ -53,7 +55,7 @@ public:
         for (const std::size_t i : blocks) {
             penalty += problem_.weights[i] * norm(block(i));
         }
-        return loss_value<Loss>(problem_.samples, f) + problem_.beta * penalty;
+        return data_.value(f) + problem_.beta * penalty;
     }
 
     // Proximal gradient step of block i with step length 1 / L_i:
@@ -112,11 +114,23 @@ private:
     void move_v() {
         const Samples& samples = problem_.samples;
         if constexpr (Loss::kLinearSlope) {
+            if (data_.has_offset()) {  // the best offset follows the mean of the fit
+                double mean = 0.0;
+                for (std::size_t k = 0; k < f.size(); ++k) {
+                    mean += samples.s[k] * fit_step_[k];
+                }
+                mean /= data_.total_weight();
+                for (double& t : fit_step_) {
+                    t -= mean;
+                }
+            }
             simd::subtract_product(samples.s.data(), fit_step_.data(), v.data(), v.size());
+        } else if (data_.has_offset()) {
+            update_v();
         } else {
             for (std::size_t k = 0; k < f.size(); ++k) {
                 if (fit_step_[k] != 0.0) {
-                    v[k] = -samples.s[k] * Loss::slope(f[k], samples.y[k]);
+                    v[k] = -samples.s[k] * data_.loss().slope(f[k], samples.y[k]);
                 }
             }
         }
@@ -149,6 +163,7 @@ private:
     }
 
     const GroupLasso& problem_;
+    DataTerm<Loss>& data_;
     std::size_t d_;
     std::vector<double> values_;     // d x P
     std::vector<double> lipschitz_;  // L_i, 0 until the block is first moved

@@ -1,9 +1,8 @@
 // Group lasso over masked blocks, the gated ReLU program
 //
-//   min_{u_1..u_P}  sum_k s_k l((sum_i D_i X u_i)_k, y_k)  +  beta sum_i w_i ||u_i||_2,
+//   min_{u_1..u_P, b}  sum_k s_k l((sum_i D_i X u_i)_k + b, y_k)  +  beta sum_i w_i ||u_i||_2,
 //
-// by block coordinate descent on working sets, with Newton steps on the blocks that it finds
-// active, stopped by its duality gap.
+// b = 0 without an output offset; and what every solver of it takes and returns.
 #pragma once
 
 #include <cstddef>
@@ -25,23 +24,32 @@ struct GroupLasso {
     std::span<const double> weights;  // P, w_i > 0
     double beta;                      // > 0
     LossKind loss;
+    double loss_parameter = 0.0;  // Huber's delta
+    bool output_offset = false;
 };
 
-struct CoordinateDescentSettings {
+struct SolverSettings {
     double tol = 1e-6;               // on the relative gap, > 0
-    std::size_t max_iter = 100'000;  // epochs: passes over the working set, Newton's inner ones too
+    std::size_t max_iter = 100'000;  // what counts as one is said beside each solver
     double time_limit = std::numeric_limits<double>::infinity();  // seconds
     std::size_t threads = 1;  // for the passes over all patterns
+};
+
+// Where to start: distinct blocks and their values, d x blocks.size(), column-major.
+struct Start {
+    std::span<const std::size_t> blocks;
+    std::span<const double> values;
 };
 
 struct GroupLassoResult {
     std::vector<std::size_t> active;  // blocks that are not zero, ascending
     std::vector<double> values;       // d x active.size(), column-major: u_i of the active blocks
+    double offset = 0.0;              // b
     std::vector<double> dual;         // n: feasible, D(dual) == dual_objective
     double objective = 0.0;
     double dual_objective = 0.0;
     Status status = Status::max_iter;
-    std::size_t n_iter = 0;  // epochs done
+    std::size_t n_iter = 0;
     double seconds = 0.0;
     std::vector<Progress> history;  // one entry for every check of the gap, at most kHistory
 };
@@ -49,14 +57,15 @@ struct GroupLassoResult {
 // Longest history kept; later checks replace the last entry.
 inline constexpr std::size_t kHistory = 4096;
 
-// Starts from the blocks `start` (distinct indices) with values `start_values`
-// (d x start.size(), column-major), or at zero if they are empty or no better. Returns exactly zero
-// whenever zero is optimal. Inputs are finite and of matching sizes (checked by the caller) and
-// must not change meanwhile. Everything is allocated before the first epoch; the loop allocates
-// nothing but the threads it is allowed. Cost of an epoch: 4 n d for each block of the working set.
-GroupLassoResult coordinate_descent(const GroupLasso& problem,
-                                    const CoordinateDescentSettings& settings,
-                                    std::span<const std::size_t> start,
-                                    std::span<const double> start_values, Monitor& monitor);
+// The solvers. Each starts from `start`, or at zero where that is empty or no better, stops when
+// its relative gap is at most tol, and returns exactly zero whenever zero is optimal. Inputs are
+// finite and of matching sizes (checked by the caller) and must not change meanwhile.
+
+// Block coordinate descent on working sets (coordinate_descent.cpp). Iterations: epochs, that is
+// passes over the working set; a conjugate-gradient iteration of its Newton steps counts as one.
+// Everything is allocated before the first epoch; the loop allocates nothing but the threads it is
+// allowed. Cost of an epoch: 4 n d for each block of the working set.
+GroupLassoResult coordinate_descent(const GroupLasso& problem, const SolverSettings& settings,
+                                    const Start& start, Monitor& monitor);
 
 }  // namespace convexnn

@@ -25,8 +25,9 @@ namespace convexnn {
 template <typename Loss>
 class SubspaceNewton {
 public:
-    SubspaceNewton(const GroupLasso& problem, BlockDescent<Loss>& descent)
+    SubspaceNewton(const GroupLasso& problem, DataTerm<Loss>& data, BlockDescent<Loss>& descent)
         : problem_(problem),
+          data_(data),
           descent_(descent),
           d_(problem.A.width()),
           n_(problem.A.rows()),
@@ -93,9 +94,10 @@ private:
 
     // Curvatures, -gradient, preconditioner; p = 0.
     bool prepare(std::span<const std::size_t> active, Monitor& monitor) {
-        const Samples& samples = problem_.samples;
-        for (std::size_t k = 0; k < n_; ++k) {
-            curvature_[k] = samples.s[k] * Loss::curvature(descent_.f[k], samples.y[k]);
+        data_.curvature(descent_.f, curvature_);
+        total_curvature_ = 0.0;
+        for (const double h : curvature_) {
+            total_curvature_ += h;
         }
         for (std::size_t a = 0; a < active.size(); ++a) {
             if (monitor.stop_requested()) {
@@ -174,8 +176,14 @@ private:
         if (!forward(problem_.A, active, P, fit_direction_, buffer_, monitor)) {
             return false;
         }
+        double mean = 0.0;  // what the best offset follows
+        if (data_.has_offset() && total_curvature_ > 0.0) {
+            for (std::size_t k = 0; k < n_; ++k) {
+                mean += curvature_[k] * fit_direction_[k] / total_curvature_;
+            }
+        }
         for (std::size_t k = 0; k < n_; ++k) {
-            trial_[k] = curvature_[k] * fit_direction_[k];
+            trial_[k] = curvature_[k] * (fit_direction_[k] - mean);
         }
         for (std::size_t a = 0; a < active.size(); ++a) {
             if (monitor.stop_requested()) {
@@ -277,8 +285,7 @@ private:
                 }
                 penalty += problem_.weights[active[a]] * std::sqrt(square);
             }
-            const double value =
-                loss_value<Loss>(problem_.samples, trial_) + problem_.beta * penalty;
+            const double value = data_.value(trial_) + problem_.beta * penalty;
             if (value < before) {
                 for (std::size_t a = 0; a < active.size(); ++a) {
                     simd::axpy(t, part(step_, a).data(), descent_.block(active[a]).data(), d_);
@@ -309,12 +316,14 @@ private:
     }
 
     const GroupLasso& problem_;
+    DataTerm<Loss>& data_;
     BlockDescent<Loss>& descent_;
     std::size_t d_, n_;
     // d x P, compact: the blocks of `active` only
     std::unique_ptr<double[]> descent_direction_, step_, residual_, direction_, image_, diagonal_;
     std::vector<char> leaving_;  // whether p takes the block to zero
     std::size_t limit_ = 0;
+    double total_curvature_ = 0.0;
     std::vector<double> curvature_, fit_step_, fit_direction_, masked_, trial_;
     ForwardBuffer buffer_;
 };
