@@ -1,4 +1,4 @@
-// Dense algebra against naive loops.
+// Dense algebra against naive loops, and the quadratic program against its optimality conditions.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -7,6 +7,7 @@
 
 #include "check.hpp"
 #include "convexnn/base/dense.hpp"
+#include "convexnn/solve/nonnegative_qp.hpp"
 
 using namespace convexnn;
 using namespace convexnn::dense;
@@ -125,6 +126,62 @@ void check_product(std::size_t m, std::size_t n, std::size_t k, double alpha, do
         }
     }
 }
+
+// Largest violation of the conditions of optimality of the quadratic program, relative.
+double violation(const Matrix& H, std::span<const double> g, std::span<const double> lower,
+                 std::span<const double> d, double ridge) {
+    const std::size_t k = g.size();
+    double worst = 0.0;
+    for (std::size_t i = 0; i < k; ++i) {
+        double w = g[i] + ridge * H(i, i) * d[i];
+        double terms = std::abs(g[i]) + 1e-300;
+        for (std::size_t j = 0; j < k; ++j) {
+            const double h = i >= j ? H(i, j) : H(j, i);
+            w += h * d[j];
+            terms += std::abs(h * d[j]);
+        }
+        CHECK(d[i] >= lower[i]);
+        worst = std::max(worst, (d[i] > lower[i] ? std::abs(w) : -w) / terms);
+    }
+    return worst;
+}
+
+struct Program {
+    Matrix H;
+    std::vector<double> g, lower;
+
+    // H = F F^T of rank <= `rank`, its rows repeated with period `period`.
+    Program(std::size_t k, std::size_t rank, std::size_t period, unsigned seed)
+        : H(k, k, 1), g(check::gaussian(k, seed + 1)), lower(check::gaussian(k, seed + 2)) {
+        Matrix F(k, rank, seed);
+        for (std::size_t l = 0; l < rank; ++l) {
+            for (std::size_t i = period; i < k; ++i) {
+                F(i, l) = F(i % period, l);
+            }
+        }
+        H = naive_product(F, false, F, true);
+        H.hide_upper();
+        for (std::size_t i = 0; i < k; ++i) {
+            lower[i] = i % 3 == 0 ? 0.0 : -std::abs(lower[i]);
+        }
+    }
+    QpResult solve(std::vector<char>& free, std::vector<double>& d, QpSettings settings = {},
+                   Monitor& monitor = unmonitored()) const {
+        NonnegativeQp qp(g.size());
+        Workspace workspace(1);
+        return qp.solve(H.view(), g, lower, free, d, settings, workspace, monitor);
+    }
+    double objective(const std::vector<double>& d) const {
+        double value = 0.0;
+        for (std::size_t i = 0; i < g.size(); ++i) {
+            value += g[i] * d[i] + 0.5 * H(i, i) * d[i] * d[i];
+            for (std::size_t j = 0; j < i; ++j) {
+                value += H(i, j) * d[i] * d[j];
+            }
+        }
+        return value;
+    }
+};
 
 }  // namespace
 
@@ -330,4 +387,78 @@ TEST(dense_work_stops_when_told) {
                   Outcome::stopped);
         }
     }
+}
+
+TEST(qp_meets_its_optimality_conditions) {
+    for (std::size_t k = 1; k <= 120; k += k < 12 ? 1 : 9) {
+        for (unsigned seed = 0; seed < 5; ++seed) {
+            const Program program(k, k + 5, k, 30 + 7 * seed);
+            std::vector<double> d(k);
+            std::vector<char> free(k, static_cast<char>(seed % 2));
+            const QpResult result = program.solve(free, d);
+            CHECK(result.outcome == Outcome::done && result.solved && result.ridge == 0.0);
+            CHECK(violation(program.H, program.g, program.lower, d, 0.0) <= 1e-9);
+            // From its own answer: one round.
+            std::vector<double> again(k);
+            CHECK(program.solve(free, again).rounds == 1);
+            CHECK(again == d);
+        }
+    }
+}
+
+TEST(qp_of_a_degenerate_matrix_gets_a_ridge) {
+    for (const std::size_t k : {2, 3, 10, 40, 120}) {
+        for (const std::size_t period : {std::size_t{1}, k / 2 + 1, k}) {
+            for (const bool flat : {false, true}) {
+                Program program(k, k / 2 + 1, period, 50);
+                if (flat) {
+                    std::ranges::fill(program.g, 0.0);
+                }
+                std::vector<double> d(k);
+                std::vector<char> free(k, 1);
+                const QpResult result = program.solve(free, d);
+                CHECK(result.outcome == Outcome::done && result.solved);
+                CHECK(result.ridge > 0.0 || k < 3);
+                CHECK(violation(program.H, program.g, program.lower, d, result.ridge) <= 1e-9);
+                CHECK(program.objective(d) <= 1e-12);
+                if (flat) {
+                    CHECK(std::ranges::all_of(d, [](double x) { return std::abs(x) <= 1e-12; }));
+                }
+            }
+        }
+    }
+}
+
+TEST(qp_where_pivoting_cycles_is_solved_by_descent) {
+    // Rank 21 of 40, and g outside the range of H: only the bounds keep the minimum finite, and
+    // block pivoting by itself goes round in circles.
+    const Program program(40, 21, 40, 50);
+    std::vector<double> d(40);
+    std::vector<char> free(40, 1);
+    const QpResult result = program.solve(free, d);
+    CHECK(result.solved && result.rounds < 60);
+    CHECK(violation(program.H, program.g, program.lower, d, result.ridge) <= 1e-9);
+}
+
+TEST(qp_that_runs_out_of_rounds_does_not_ascend) {
+    const Program program(60, 65, 60, 70);
+    std::vector<double> d(60);
+    std::vector<char> free(60, 0);
+    const QpResult result = program.solve(free, d, {.max_rounds = 1});
+    CHECK(result.outcome == Outcome::done && !result.solved);
+    CHECK(program.objective(d) <= 0.0);
+    for (std::size_t i = 0; i < 60; ++i) {
+        CHECK(d[i] >= program.lower[i] && (free[i] != 0) == (d[i] > program.lower[i]));
+    }
+}
+
+TEST(qp_reports_a_stop_and_what_is_not_finite) {
+    Program program(20, 25, 20, 80);
+    std::vector<double> d(20);
+    std::vector<char> free(20, 1);
+    Countdown monitor(0);
+    CHECK(program.solve(free, d, {}, monitor).outcome == Outcome::stopped);
+    program.H(3, 3) = NAN;
+    std::ranges::fill(free, 1);
+    CHECK(program.solve(free, d).outcome == Outcome::not_positive);
 }
