@@ -487,7 +487,8 @@ bool solve_right(Input T, std::size_t n, Output X, std::size_t m, Context contex
 }
 
 // The factor of an N x N lower triangle, in place (leading dimension N).
-bool factor_small(double* a, std::size_t N, const double* least, double* inverse) {
+template <std::size_t N>
+bool factor_small(double* a, const double* least, double* inverse) {
     for (std::size_t j = 0; j < N; ++j) {
         const double pivot = a[j * N + j];
         if (!(pivot > least[j]) || !std::isfinite(pivot)) {
@@ -512,24 +513,30 @@ bool factor_small(double* a, std::size_t N, const double* least, double* inverse
 // columns at a time, each brought up to date when its turn comes.
 bool factor_base(Output whole, std::size_t first, std::size_t n, double tolerance,
                  Context context) {
-    const Output A = whole.from(first, first);
     const Kernels& kernel = kernels();
     const std::size_t R = kernel.R;
     const std::size_t N = kernel.N;
     const std::size_t size = round_up(n, N);
-    const std::size_t chunk = R * kBase;  // R rows, kBase columns
-    double* x = context.workspace.left(0);
+    const std::size_t height = round_up(size, R);
+    const Output A = whole.from(first, first);
     double* triangle = context.workspace.triangle(0);
     double* inverse = triangle + kBase * kBase;
-    double least[kBase];
-    std::fill_n(x, round_up(size, R) * kBase, 0.0);
+    // The block as panels of R rows with kBase columns of room, the identity beyond n. What is
+    // above the diagonal spoils only what is above the diagonal.
+    double* x = context.workspace.left(0);
     const auto entry = [&](std::size_t i, std::size_t j) -> double& {
-        return x[i / R * chunk + j * R + i % R];
+        return x[i / R * R * kBase + j * R + i % R];
     };
-    for (std::size_t j = 0; j < size; ++j) {
-        for (std::size_t i = j; i < n; ++i) {
-            entry(i, j) = *A.at(i, j);
+    for (std::size_t i = 0; i < height; i += R) {
+        double* panel = &entry(i, 0);
+        const std::size_t columns = i < n ? std::min(n, i + R) : std::size_t{0};
+        if (columns > 0) {
+            pack_panel(A.from(i, 0), std::min(R, n - i), columns, R, panel);
         }
+        std::fill_n(panel + columns * R, (size - columns) * R, 0.0);
+    }
+    double least[kBase];
+    for (std::size_t j = 0; j < size; ++j) {
         if (j >= n) {
             entry(j, j) = 1.0;
         }
@@ -537,42 +544,42 @@ bool factor_base(Output whole, std::size_t first, std::size_t n, double toleranc
     }
     // A diagonal entry, as it was before any column was taken off, is the square of L's row.
     for (std::size_t l = 0; tolerance > 0.0 && l < first; ++l) {
+        const double* column = whole.at(first, l);
         for (std::size_t j = 0; j < n; ++j) {
-            const double value = *whole.at(first + j, l);
-            least[j] += tolerance * value * value;
+            least[j] += tolerance * (column[j] * column[j]);
         }
     }
+
     for (std::size_t j = 0; j < size; j += N) {
         double* panel = triangle + j * kBase;
-        for (std::size_t l = 0; l < j; ++l) {
-            for (std::size_t r = 0; r < N; ++r) {
-                panel[l * N + r] = entry(j + r, l);
-            }
+        for (std::size_t l = 0; l < j; ++l) {  // N divides R: these rows are in one panel of x
+            std::memcpy(panel + l * N, &entry(j, l), N * sizeof(double));
         }
-        double* diagonal = x + j / R * chunk;
+        double* diagonal = &entry(j / R * R, 0);
         kernel.multiply(j, diagonal, panel, -1.0, 1.0, diagonal + j * R, R);
         double* small = panel + j * N;
         for (std::size_t l = 0; l < N; ++l) {
-            for (std::size_t r = 0; r < N; ++r) {
-                small[l * N + r] = entry(j + r, j + l);
-            }
+            std::memcpy(small + l * N, &entry(j, j + l), N * sizeof(double));
         }
-        if (!factor_small(small, N, least + j, inverse + j)) {
+        const bool positive = N == 8 ? factor_small<8>(small, least + j, inverse + j)
+                                     : factor_small<4>(small, least + j, inverse + j);
+        if (!positive) {
             return false;
         }
         kernel.solve(0, diagonal, small, inverse + j, diagonal + j * R);
         for (std::size_t l = 0; l < N; ++l) {
-            for (std::size_t r = l; r < N; ++r) {
-                entry(j + r, j + l) = small[l * N + r];
-            }
+            std::memcpy(&entry(j, j + l), small + l * N, N * sizeof(double));
         }
-        for (double* y = diagonal + chunk; y < x + round_up(size, R) * kBase; y += chunk) {
-            kernel.solve(j, y, panel, inverse + j, y + j * R);
+        for (std::size_t i = j / R * R + R; i < height; i += R) {
+            double* rows = &entry(i, 0);
+            kernel.solve(j, rows, panel, inverse + j, rows + j * R);
         }
     }
     for (std::size_t j = 0; j < n; ++j) {
-        for (std::size_t i = j; i < n; ++i) {
-            *A.at(i, j) = entry(i, j);
+        for (std::size_t i = j; i < n;) {
+            const std::size_t end = std::min(n, (i / R + 1) * R);
+            std::copy_n(&entry(i, j), end - i, A.at(i, j));
+            i = end;
         }
     }
     return true;
