@@ -9,7 +9,11 @@ from pyconvexnn._validation import choice, describe, positive, positive_int, res
 from pyconvexnn.problems import GatedReLUProblem, SparseBlocks
 from pyconvexnn.problems.base import as_blocks
 from pyconvexnn.solvers.base import Callback, Progress, Solution, Status
+from pyconvexnn.solvers.compiled import CompiledSolver
 from pyconvexnn.solvers.coordinate import CoordinateDescent
+from pyconvexnn.solvers.newton import Newton
+
+_SOLVERS: dict[str, type[CompiledSolver]] = {"cd": CoordinateDescent, "newton": Newton}
 
 
 def solve(
@@ -78,10 +82,10 @@ def solve(
     """
     if not isinstance(prob, GatedReLUProblem):
         raise TypeError(f"`prob` must be a GatedReLUProblem, got {type(prob).__name__}")
-    choice(solver, "solver", ("auto", "cd"), later=("newton", "fista"))
+    choice(solver, "solver", ("auto", *_SOLVERS), later=("fista",))
     if callback is not None and not callable(callback):
         raise TypeError(f"`callback` must be callable or None, got {describe(callback)}")
-    method = CoordinateDescent(
+    method = _SOLVERS["cd" if solver == "auto" else solver](
         tol=positive(tol, "tol"),
         max_iter=100_000 if max_iter is None else positive_int(max_iter, "max_iter"),
         time_limit=None if time_limit is None else positive(time_limit, "time_limit"),

@@ -132,6 +132,18 @@ void add_selected(const std::uint64_t* words, const double* a, double* out, std:
                       });
 }
 
+CONVEXNN_MULTIVERSION
+void add_constant(const std::uint64_t* words, double c, double* out, std::size_t n) {
+    for_each_word(words, n,
+                  [&](std::size_t first, std::size_t rows, std::uint64_t word)
+                      __attribute__((always_inline)) {
+#pragma omp simd
+                          for (std::size_t k = 0; k < rows; ++k) {
+                              out[first + k] += ((word >> k) & 1U) != 0 ? c : 0.0;
+                          }
+                      });
+}
+
 const char* isa_level() {
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(CONVEXNN_NO_MULTIVERSION) && \
     !defined(__clang__)

@@ -42,6 +42,9 @@ void select(const std::uint64_t* words, const double* a, double* out, std::size_
 // out_k += a_k where bit k is set.
 void add_selected(const std::uint64_t* words, const double* a, double* out, std::size_t n);
 
+// out_k += c where bit k is set.
+void add_constant(const std::uint64_t* words, double c, double* out, std::size_t n);
+
 // Best instruction set that the running processor offers to the kernels above:
 // "x86-64-v4", "x86-64-v3" or "baseline".
 const char* isa_level();

@@ -69,6 +69,15 @@ public:
         }
     }
 
+    // v becomes the point of the dual's domain next to it.
+    void clip(std::span<double> v) const {
+        for (std::size_t k = 0; k < v.size(); ++k) {
+            const double s = samples_.s[k];
+            v[k] = s > 0.0 ? s * loss_.clip(v[k] / s, samples_.y[k]) : 0.0;
+        }
+        balance(v);
+    }
+
     // With an offset: makes sum_k v_k zero to rounding, which the dual asks for, by shrinking the
     // positive or the negative entries; entries shrunk stay in the dual's domain. Else nothing.
     void balance(std::span<double> v) const {

@@ -4,6 +4,7 @@
 //   slope(f, y)      dl/df
 //   curvature(f, y)  d2l/df2 (from one side where it jumps)
 //   dual(p, y)       -l*(-p); only asked for p = -slope scaled by a factor >= 0 that `reach` allows
+//   clip(p, y)       the p of the dual's domain next to p
 //   reach()          the largest |p| of the dual's domain; infinite where there is none
 //   kCurvature       an upper bound of d2l/df2
 //   kLinearSlope     whether dl/df = f - y, so that v = -s (f - y) follows f by s times its change
@@ -12,6 +13,7 @@
 // The Python reference (pyconvexnn/losses.py) holds the same formulas and shares no code.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -28,6 +30,7 @@ struct SquaredLoss {
     static double slope(double f, double y) { return f - y; }
     static double curvature(double /*f*/, double /*y*/) { return 1.0; }
     static double dual(double p, double y) { return p * y - 0.5 * p * p; }
+    static double clip(double p, double /*y*/) { return p; }
     static double reach() { return std::numeric_limits<double>::infinity(); }
 };
 
@@ -56,6 +59,7 @@ struct LogisticLoss {
         const double rest = q < 1.0 ? (1.0 - q) * std::log1p(-q) : 0.0;
         return -((q > 0.0 ? q * std::log(q) : 0.0) + rest);
     }
+    static double clip(double p, double y) { return y * std::clamp(y * p, 0.0, 1.0); }
     static double reach() { return 1.0; }
 };
 
@@ -76,6 +80,7 @@ struct HuberLoss {
     }
     double curvature(double f, double y) const { return std::abs(f - y) <= delta ? 1.0 : 0.0; }
     double dual(double p, double y) const { return p * y - 0.5 * p * p; }
+    double clip(double p, double /*y*/) const { return std::clamp(p, -delta, delta); }
     double reach() const { return delta; }
 };
 
@@ -94,6 +99,7 @@ struct SquaredHingeLoss {
     }
     static double curvature(double f, double y) { return y * f < 1.0 ? 1.0 : 0.0; }
     static double dual(double p, double y) { return p * y - 0.5 * p * p; }  // where p y >= 0
+    static double clip(double p, double y) { return y * p > 0.0 ? p : 0.0; }
     static double reach() { return std::numeric_limits<double>::infinity(); }
 };
 

@@ -73,6 +73,9 @@ public:
         return {adjoints_.get(), problem_.A.width(), problem_.A.blocks()};
     }
     std::span<double> prices() { return prices_; }
+    MatrixView<const double> adjoints_view() const {
+        return {adjoints_.get(), problem_.A.width(), problem_.A.blocks()};
+    }
     double largest_price() const { return largest_; }
 
     // Records the state at a check of the gap; true when the monitor says stop.

@@ -1,0 +1,323 @@
+#include "convexnn/solve/kernel_system.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "convexnn/base/simd.hpp"
+
+namespace convexnn {
+
+using dense::Outcome;
+
+KernelSystem::KernelSystem(const GroupLasso& problem, std::size_t threads)
+    : problem_(problem),
+      threads_(threads),
+      root_(problem.A.rows(), 1.0),
+      scaled_(problem.A.rows()),
+      masked_(problem.A.rows()),
+      adjoints_(problem.A.blocks() * problem.A.width()) {
+    blocks_.reserve(problem.A.blocks());
+    c_.reserve(problem.A.blocks());
+}
+
+void KernelSystem::set_blocks(std::span<const std::size_t> blocks, std::span<const double> c) {
+    blocks_.assign(blocks.begin(), blocks.end());
+    c_.assign(c.begin(), c.end());
+}
+
+void KernelSystem::set_curvature(std::span<const double> h) {
+    constexpr double kFlat = 1e-10;
+    const double smallest = kFlat * *std::ranges::max_element(h);
+    std::ranges::transform(h, root_.begin(),
+                           [=](double x) { return x > smallest ? std::sqrt(x) : 0.0; });
+}
+
+bool KernelSystem::multiply_kernel(std::span<const double> x, std::span<double> out,
+                                   Monitor& monitor) {
+    const std::size_t d = problem_.A.width();
+    for (std::size_t a = 0; a < blocks_.size(); ++a) {
+        if (monitor.stop_requested()) {
+            return false;
+        }
+        const std::span<double> u(adjoints_.data() + a * d, d);
+        adjoint_block(problem_.A, blocks_[a], x, masked_, u);
+        for (double& entry : u) {
+            entry *= c_[a];
+        }
+    }
+    return forward(problem_.A, blocks_, {adjoints_.data(), d, blocks_.size()}, out, buffer_,
+                   monitor);
+}
+
+bool KernelSystem::multiply(std::span<const double> x, std::span<double> out, Monitor& monitor) {
+    for (std::size_t k = 0; k < x.size(); ++k) {
+        scaled_[k] = root_[k] * x[k];
+    }
+    if (!multiply_kernel(scaled_, out, monitor)) {
+        return false;
+    }
+    for (std::size_t k = 0; k < x.size(); ++k) {
+        out[k] = x[k] + root_[k] * out[k];
+    }
+    return true;
+}
+
+Preconditioner::Preconditioner(const GroupLasso& problem)
+    : problem_(problem), border_(problem.output_offset ? problem.A.rows() : 0) {}
+
+Outcome Preconditioner::build(const KernelSystem& system, Monitor& monitor) {
+    const Outcome outcome = factor(system, monitor);
+    if (outcome == Outcome::done && problem_.output_offset) {
+        solve(system.root(), border_);
+        border_size_ = 0.0;
+        for (std::size_t k = 0; k < border_.size(); ++k) {
+            border_size_ += system.root()[k] * border_[k];
+        }
+    }
+    return outcome;
+}
+
+void Preconditioner::apply(std::span<const double> r, std::span<double> out) {
+    double along = 0.0;  // e^T N~^-1 r
+    for (std::size_t k = 0; k < border_.size(); ++k) {
+        along += border_[k] * r[k];
+    }
+    solve(r, out);
+    if (border_size_ > 0.0) {
+        simd::axpy(-along / border_size_, border_.data(), out.data(), border_.size());
+    }
+}
+
+Outcome Preconditioner::gram(MatrixView<double> B, MatrixView<double> C, Monitor& monitor) {
+    const Outcome outcome = product(B, C, monitor);
+    if (outcome == Outcome::done && border_size_ > 0.0) {
+        product_.resize(B.columns);
+        dense::multiply_transposed(dense::constant(B), border_, product_);
+        for (std::size_t j = 0; j < C.columns; ++j) {
+            for (std::size_t i = j; i < C.rows; ++i) {
+                C(i, j) -= product_[i] * product_[j] / border_size_;
+            }
+        }
+    }
+    return outcome;
+}
+
+void Preconditioner::along_border(double sum, std::span<double> out) const {
+    for (std::size_t k = 0; k < border_.size(); ++k) {
+        out[k] = border_size_ > 0.0 ? sum * border_[k] / border_size_ : 0.0;
+    }
+}
+
+namespace {
+
+class MeanField final : public Preconditioner {
+public:
+    MeanField(const GroupLasso& problem, std::size_t threads)
+        : Preconditioner(problem),
+          n_(problem.A.rows()),
+          d_(problem.A.width()),
+          square_norms_(n_, 0.0),
+          mean_(n_),
+          inverse_(n_),
+          small_(d_),
+          U_(n_ * d_),
+          factor_(d_ * d_),
+          work_(threads) {
+        for (std::size_t j = 0; j < d_; ++j) {
+            const std::span<const double> x = problem.A.X.column(j);
+            for (std::size_t k = 0; k < n_; ++k) {
+                square_norms_[k] += x[k] * x[k];
+            }
+        }
+    }
+    bool exact() const override { return false; }
+
+protected:
+    Outcome factor(const KernelSystem& system, Monitor& monitor) override {
+        double total = 0.0;
+        std::ranges::fill(mean_, 0.0);
+        for (std::size_t a = 0; a < system.blocks().size(); ++a) {
+            if (monitor.stop_requested()) {
+                return Outcome::stopped;
+            }
+            const double c = system.weights()[a];
+            total += c;
+            simd::add_constant(problem_.A.patterns.column(system.blocks()[a]).data(), c,
+                               mean_.data(), n_);
+        }
+        const std::span<const double> root = system.root();
+        for (std::size_t k = 0; k < n_; ++k) {
+            const double share = total > 0.0 ? mean_[k] / total : 0.0;
+            const double variance = std::max(0.0, mean_[k] * (1.0 - share));
+            inverse_[k] = 1.0 / (1.0 + root[k] * root[k] * square_norms_[k] * variance);
+            // mean_ becomes the diagonal that makes U of X, times inverse^1/2.
+            mean_[k] *= root[k] * std::sqrt(inverse_[k]) / std::sqrt(total > 0.0 ? total : 1.0);
+        }
+        for (std::size_t j = 0; j < d_; ++j) {
+            const std::span<const double> x = problem_.A.X.column(j);
+            double* u = U_.data() + j * n_;
+            for (std::size_t k = 0; k < n_; ++k) {
+                u[k] = mean_[k] * x[k];
+            }
+        }
+        const MatrixView<double> F(factor_.data(), d_, d_);
+        std::ranges::fill(factor_, 0.0);
+        for (std::size_t j = 0; j < d_; ++j) {
+            F(j, j) = 1.0;
+        }
+        const Outcome outcome =
+            dense::symmetric_product(1.0, U(), dense::Op::transposed, 1.0, F, work_, monitor);
+        return outcome == Outcome::done ? dense::cholesky(F, 0.0, work_, monitor) : outcome;
+    }
+
+    // N~^-1 = R (I - U (I + U^T U)^-1 U^T) R, R = inverse^1/2, U with R in it.
+    void solve(std::span<const double> r, std::span<double> out) override {
+        for (std::size_t k = 0; k < n_; ++k) {
+            out[k] = std::sqrt(inverse_[k]) * r[k];
+        }
+        dense::multiply_transposed(U(), out, small_);
+        dense::solve_lower(F(), small_);
+        dense::solve_lower_transposed(F(), small_);
+        for (double& x : small_) {
+            x = -x;
+        }
+        for (std::size_t j = 0; j < d_; ++j) {
+            simd::axpy(small_[j], U_.data() + j * n_, out.data(), n_);
+        }
+        for (std::size_t k = 0; k < n_; ++k) {
+            out[k] *= std::sqrt(inverse_[k]);
+        }
+    }
+
+    Outcome product(MatrixView<double> B, MatrixView<double> C, Monitor& monitor) override {
+        scale(B, [](double x) { return std::sqrt(x); });
+        Outcome outcome = dense::symmetric_product(1.0, dense::constant(B), dense::Op::transposed,
+                                                   0.0, C, work_, monitor);
+        if (outcome == Outcome::done) {
+            products_.resize(d_ * B.columns);
+            const MatrixView<double> Y(products_.data(), d_, B.columns);
+            outcome = dense::product(1.0, U(), dense::Op::transposed, dense::constant(B),
+                                     dense::Op::plain, 0.0, Y, work_, monitor);
+            if (outcome == Outcome::done) {
+                outcome = dense::solve_lower(F(), Y, work_, monitor);
+            }
+            if (outcome == Outcome::done) {
+                outcome = dense::symmetric_product(-1.0, dense::constant(Y), dense::Op::transposed,
+                                                   1.0, C, work_, monitor);
+            }
+        }
+        scale(B, [](double x) { return 1.0 / std::sqrt(x); });
+        return outcome;
+    }
+
+private:
+    MatrixView<const double> U() const { return {U_.data(), n_, d_}; }
+    MatrixView<const double> F() const { return {factor_.data(), d_, d_}; }
+
+    template <typename Factor>
+    void scale(MatrixView<double> B, const Factor& of_inverse) const {
+        for (std::size_t j = 0; j < B.columns; ++j) {
+            for (std::size_t k = 0; k < n_; ++k) {
+                B(k, j) *= of_inverse(inverse_[k]);
+            }
+        }
+    }
+
+    std::size_t n_, d_;
+    std::vector<double> square_norms_;    // ||x_r||^2
+    std::vector<double> mean_, inverse_;  // inverse: of the diagonal of N~ without U U^T
+    std::vector<double> small_;
+    std::vector<double> U_;         // n x d: inverse^1/2 H^1/2 U
+    std::vector<double> factor_;    // d x d: Cholesky factor of I + U^T U
+    std::vector<double> products_;  // d x k
+    dense::Workspace work_;
+};
+
+class DenseFactor final : public Preconditioner {
+public:
+    DenseFactor(const GroupLasso& problem, std::size_t threads)
+        : Preconditioner(problem),
+          n_(problem.A.rows()),
+          gram_(n_ * n_),
+          factor_(n_ * n_),
+          work_(threads) {}
+    bool exact() const override { return true; }
+
+protected:
+    // N = I + (H^1/2 X X^T H^1/2) o (D diag(c) D^T)
+    Outcome factor(const KernelSystem& system, Monitor& monitor) override {
+        const MatrixView<double> X2(gram_.data(), n_, n_);
+        const MatrixView<double> N(factor_.data(), n_, n_);
+        if (!have_gram_) {
+            const MatrixView<const double>& X = problem_.A.X;
+            const Outcome outcome =
+                dense::symmetric_product(1.0, X, dense::Op::plain, 0.0, X2, work_, monitor);
+            if (outcome != Outcome::done) {
+                return outcome;
+            }
+            have_gram_ = true;
+        }
+        const std::size_t count = system.blocks().size();
+        masks_.assign(n_ * count, 0.0);
+        for (std::size_t a = 0; a < count; ++a) {
+            simd::add_constant(problem_.A.patterns.column(system.blocks()[a]).data(),
+                               std::sqrt(system.weights()[a]), masks_.data() + a * n_, n_);
+        }
+        const MatrixView<const double> D(masks_.data(), n_, count);
+        const Outcome outcome =
+            dense::symmetric_product(1.0, D, dense::Op::plain, 0.0, N, work_, monitor);
+        if (outcome != Outcome::done) {
+            return outcome;
+        }
+        const std::span<const double> root = system.root();
+        for (std::size_t j = 0; j < n_; ++j) {
+            for (std::size_t i = j; i < n_; ++i) {
+                N(i, j) *= root[i] * root[j] * X2(i, j);
+            }
+            N(j, j) += 1.0;
+        }
+        return dense::cholesky(N, 0.0, work_, monitor);
+    }
+
+    void solve(std::span<const double> r, std::span<double> out) override {
+        std::ranges::copy(r, out.begin());
+        dense::solve_lower(L(), out);
+        dense::solve_lower_transposed(L(), out);
+    }
+
+    Outcome product(MatrixView<double> B, MatrixView<double> C, Monitor& monitor) override {
+        solved_.resize(n_ * B.columns);
+        const MatrixView<double> S(solved_.data(), n_, B.columns);
+        for (std::size_t j = 0; j < B.columns; ++j) {
+            std::ranges::copy(B.column(j), S.column(j).begin());
+        }
+        const Outcome outcome = dense::solve_lower(L(), S, work_, monitor);
+        return outcome != Outcome::done
+                   ? outcome
+                   : dense::symmetric_product(1.0, dense::constant(S), dense::Op::transposed, 0.0,
+                                              C, work_, monitor);
+    }
+
+private:
+    MatrixView<const double> L() const { return {factor_.data(), n_, n_}; }
+
+    std::size_t n_;
+    bool have_gram_ = false;
+    std::vector<double> gram_;    // n x n, lower triangle: X X^T
+    std::vector<double> factor_;  // n x n, lower triangle: the Cholesky factor
+    std::vector<double> masks_;   // n x |A|: sqrt(c_a) d_ra
+    std::vector<double> solved_;  // n x k: L^-1 B
+    dense::Workspace work_;
+};
+
+}  // namespace
+
+std::unique_ptr<Preconditioner> mean_field(const GroupLasso& problem, std::size_t threads) {
+    return std::make_unique<MeanField>(problem, threads);
+}
+
+std::unique_ptr<Preconditioner> dense_factor(const GroupLasso& problem, std::size_t threads) {
+    return std::make_unique<DenseFactor>(problem, threads);
+}
+
+}  // namespace convexnn

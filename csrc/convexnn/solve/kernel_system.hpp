@@ -1,0 +1,95 @@
+// The linear systems of the variational second-order method: with blocks of weight c_a > 0 and a
+// loss of curvature h,
+//
+//   N = I + H^1/2 K H^1/2,    K = sum_a c_a D_a X X^T D_a,    H = diag(h),
+//
+// as an operator, and what stands for N^-1. With an output offset the loss' curvature is
+// diag(h) - h h^T / sum h, and all solutions are those orthogonal to e = H^1/2 1.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "convexnn/base/dense.hpp"
+#include "convexnn/base/monitor.hpp"
+#include "convexnn/base/views.hpp"
+#include "convexnn/solve/group_lasso.hpp"
+
+namespace convexnn {
+
+// N as an operator: 4 n d operations a block, by tables a fraction of them.
+class KernelSystem {
+public:
+    KernelSystem(const GroupLasso& problem, std::size_t threads);
+
+    // The blocks of K and their weights c_a > 0.
+    void set_blocks(std::span<const std::size_t> blocks, std::span<const double> c);
+    // H; rows whose curvature is zero next to the largest get an H^1/2 of exactly zero.
+    void set_curvature(std::span<const double> h);
+
+    std::span<const std::size_t> blocks() const { return blocks_; }
+    std::span<const double> weights() const { return c_; }
+    std::span<const double> root() const { return root_; }  // the diagonal of H^1/2
+
+    // out = K x and out = N x. False: stopped.
+    bool multiply_kernel(std::span<const double> x, std::span<double> out, Monitor& monitor);
+    bool multiply(std::span<const double> x, std::span<double> out, Monitor& monitor);
+
+private:
+    const GroupLasso& problem_;
+    std::size_t threads_;
+    std::vector<std::size_t> blocks_;
+    std::vector<double> c_, root_, scaled_, masked_, adjoints_;
+    ForwardBuffer buffer_;
+};
+
+// N~, which is N or near it.
+class Preconditioner {
+public:
+    explicit Preconditioner(const GroupLasso& problem);
+    virtual ~Preconditioner() = default;
+
+    // To be called whenever the blocks, their weights or the curvature have changed. Stopped, or
+    // not_positive where N~ overflowed.
+    dense::Outcome build(const KernelSystem& system, Monitor& monitor);
+
+    // out = N~^-1 r, orthogonal to e with an offset; `out` may be `r`.
+    void apply(std::span<const double> r, std::span<double> out);
+
+    // Lower triangle of C = B^T N~^-1 B. B may change by its rounding.
+    dense::Outcome gram(MatrixView<double> B, MatrixView<double> C, Monitor& monitor);
+
+    // With an offset: the multiple of N~^-1 e whose product with e is `sum`, written to `out`.
+    void along_border(double sum, std::span<double> out) const;
+
+    virtual bool exact() const = 0;  // whether N~ is N
+
+protected:
+    virtual dense::Outcome factor(const KernelSystem& system, Monitor& monitor) = 0;
+    virtual void solve(std::span<const double> r, std::span<double> out) = 0;
+    virtual dense::Outcome product(MatrixView<double> B, MatrixView<double> C,
+                                   Monitor& monitor) = 0;
+
+    const GroupLasso& problem_;
+
+private:
+    std::vector<double> border_;   // N~^-1 e
+    std::vector<double> product_;  // B^T N~^-1 e
+    double border_size_ = 0.0;     // e^T N~^-1 e
+};
+
+// "Mean field": the masks in K are replaced by their mean and the variance of each row,
+//
+//   K ~ U U^T + diag_r(||x_r||^2 (m_r - m_r^2 / sum c)),    U = diag(m) X / sqrt(sum c),
+//   m_r = sum_a c_a d_ra,
+//
+// which a d x d factor inverts. Build n d^2, apply 4 n d.
+std::unique_ptr<Preconditioner> mean_field(const GroupLasso& problem, std::size_t threads);
+
+// N itself by its n x n Cholesky factor. Build n^2 |A| + n^3 / 3, apply 2 n^2; memory 16 n^2 bytes
+// and 8 n |A|.
+std::unique_ptr<Preconditioner> dense_factor(const GroupLasso& problem, std::size_t threads);
+
+}  // namespace convexnn
