@@ -69,6 +69,14 @@ public:
         }
     }
 
+    // The same of a parabola that touches L at f and is nowhere below it.
+    void majorant(std::span<const double> f, std::span<double> h) {
+        find_offset(f);
+        for (std::size_t k = 0; k < f.size(); ++k) {
+            h[k] = samples_.s[k] * loss_.majorant(f[k] + offset_, samples_.y[k]);
+        }
+    }
+
     // v becomes the point of the dual's domain next to it.
     void clip(std::span<double> v) const {
         for (std::size_t k = 0; k < v.size(); ++k) {

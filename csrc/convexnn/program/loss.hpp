@@ -3,6 +3,7 @@
 //   value(f, y)      l
 //   slope(f, y)      dl/df
 //   curvature(f, y)  d2l/df2 (from one side where it jumps)
+//   majorant(f, y)   curvature of a parabola that touches l at f and is nowhere below it
 //   dual(p, y)       -l*(-p); only asked for p = -slope scaled by a factor >= 0 that `reach` allows
 //   clip(p, y)       the p of the dual's domain next to p
 //   reach()          the largest |p| of the dual's domain; infinite where there is none
@@ -29,6 +30,7 @@ struct SquaredLoss {
     static double value(double f, double y) { return 0.5 * (f - y) * (f - y); }
     static double slope(double f, double y) { return f - y; }
     static double curvature(double /*f*/, double /*y*/) { return 1.0; }
+    static double majorant(double /*f*/, double /*y*/) { return 1.0; }
     static double dual(double p, double y) { return p * y - 0.5 * p * p; }
     static double clip(double p, double /*y*/) { return p; }
     static double reach() { return std::numeric_limits<double>::infinity(); }
@@ -52,6 +54,11 @@ struct LogisticLoss {
     static double curvature(double f, double /*y*/) {
         const double small = std::exp(-std::abs(f));
         return small / ((1.0 + small) * (1.0 + small));
+    }
+    // tanh(f / 2) / (2 f), Jaakkola and Jordan (2000)
+    static double majorant(double f, double /*y*/) {
+        const double size = std::abs(f);
+        return size < 1e-4 ? 0.25 : std::tanh(0.5 * size) / (2.0 * size);
     }
     static double dual(double p, double y) {
         const double q = y * p < 1.0 ? y * p : 1.0;
@@ -79,6 +86,7 @@ struct HuberLoss {
         return r > delta ? delta : (r < -delta ? -delta : r);
     }
     double curvature(double f, double y) const { return std::abs(f - y) <= delta ? 1.0 : 0.0; }
+    double majorant(double f, double y) const { return std::min(1.0, delta / std::abs(f - y)); }
     double dual(double p, double y) const { return p * y - 0.5 * p * p; }
     double clip(double p, double /*y*/) const { return std::clamp(p, -delta, delta); }
     double reach() const { return delta; }
@@ -98,6 +106,7 @@ struct SquaredHingeLoss {
         return short_of > 0.0 ? -y * short_of : 0.0;
     }
     static double curvature(double f, double y) { return y * f < 1.0 ? 1.0 : 0.0; }
+    static double majorant(double /*f*/, double /*y*/) { return 1.0; }
     static double dual(double p, double y) { return p * y - 0.5 * p * p; }  // where p y >= 0
     static double clip(double p, double y) { return y * p > 0.0 ? p : 0.0; }
     static double reach() { return std::numeric_limits<double>::infinity(); }

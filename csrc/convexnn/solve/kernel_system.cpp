@@ -34,6 +34,7 @@ void KernelSystem::set_curvature(std::span<const double> h) {
 
 bool KernelSystem::multiply_kernel(std::span<const double> x, std::span<double> out,
                                    Monitor& monitor) {
+    ++products_;
     const std::size_t d = problem_.A.width();
     for (std::size_t a = 0; a < blocks_.size(); ++a) {
         if (monitor.stop_requested()) {
@@ -118,6 +119,7 @@ public:
           d_(problem.A.width()),
           square_norms_(n_, 0.0),
           mean_(n_),
+          diagonal_(n_),
           inverse_(n_),
           small_(d_),
           U_(n_ * d_),
@@ -149,9 +151,10 @@ protected:
         for (std::size_t k = 0; k < n_; ++k) {
             const double share = total > 0.0 ? mean_[k] / total : 0.0;
             const double variance = std::max(0.0, mean_[k] * (1.0 - share));
-            inverse_[k] = 1.0 / (1.0 + root[k] * root[k] * square_norms_[k] * variance);
-            // mean_ becomes the diagonal that makes U of X, times inverse^1/2.
-            mean_[k] *= root[k] * std::sqrt(inverse_[k]) / std::sqrt(total > 0.0 ? total : 1.0);
+            diagonal_[k] = std::sqrt(1.0 + root[k] * root[k] * square_norms_[k] * variance);
+            inverse_[k] = 1.0 / diagonal_[k];
+            // mean_ becomes the diagonal that makes R U of X.
+            mean_[k] *= root[k] * inverse_[k] / std::sqrt(total > 0.0 ? total : 1.0);
         }
         for (std::size_t j = 0; j < d_; ++j) {
             const std::span<const double> x = problem_.A.X.column(j);
@@ -170,10 +173,10 @@ protected:
         return outcome == Outcome::done ? dense::cholesky(F, 0.0, work_, monitor) : outcome;
     }
 
-    // N~^-1 = R (I - U (I + U^T U)^-1 U^T) R, R = inverse^1/2, U with R in it.
+    // N~ = R^-1 (I + U U^T) R^-1, U with R in it.
     void solve(std::span<const double> r, std::span<double> out) override {
         for (std::size_t k = 0; k < n_; ++k) {
-            out[k] = std::sqrt(inverse_[k]) * r[k];
+            out[k] = inverse_[k] * r[k];
         }
         dense::multiply_transposed(U(), out, small_);
         dense::solve_lower(F(), small_);
@@ -185,12 +188,12 @@ protected:
             simd::axpy(small_[j], U_.data() + j * n_, out.data(), n_);
         }
         for (std::size_t k = 0; k < n_; ++k) {
-            out[k] *= std::sqrt(inverse_[k]);
+            out[k] *= inverse_[k];
         }
     }
 
     Outcome product(MatrixView<double> B, MatrixView<double> C, Monitor& monitor) override {
-        scale(B, [](double x) { return std::sqrt(x); });
+        scale_rows(B, inverse_);
         Outcome outcome = dense::symmetric_product(1.0, dense::constant(B), dense::Op::transposed,
                                                    0.0, C, work_, monitor);
         if (outcome == Outcome::done) {
@@ -206,7 +209,7 @@ protected:
                                                    1.0, C, work_, monitor);
             }
         }
-        scale(B, [](double x) { return 1.0 / std::sqrt(x); });
+        scale_rows(B, diagonal_);
         return outcome;
     }
 
@@ -214,20 +217,21 @@ private:
     MatrixView<const double> U() const { return {U_.data(), n_, d_}; }
     MatrixView<const double> F() const { return {factor_.data(), d_, d_}; }
 
-    template <typename Factor>
-    void scale(MatrixView<double> B, const Factor& of_inverse) const {
+    static void scale_rows(MatrixView<double> B, std::span<const double> factor) {
         for (std::size_t j = 0; j < B.columns; ++j) {
-            for (std::size_t k = 0; k < n_; ++k) {
-                B(k, j) *= of_inverse(inverse_[k]);
+            double* column = B.column(j).data();
+            for (std::size_t k = 0; k < factor.size(); ++k) {
+                column[k] *= factor[k];
             }
         }
     }
 
     std::size_t n_, d_;
-    std::vector<double> square_norms_;    // ||x_r||^2
-    std::vector<double> mean_, inverse_;  // inverse: of the diagonal of N~ without U U^T
+    std::vector<double> square_norms_;  // ||x_r||^2
+    std::vector<double> mean_;
+    std::vector<double> diagonal_, inverse_;  // R^-1 and R
     std::vector<double> small_;
-    std::vector<double> U_;         // n x d: inverse^1/2 H^1/2 U
+    std::vector<double> U_;         // n x d: R H^1/2 U
     std::vector<double> factor_;    // d x d: Cholesky factor of I + U^T U
     std::vector<double> products_;  // d x k
     dense::Workspace work_;

@@ -19,6 +19,14 @@
 
 namespace convexnn {
 
+inline double inner_product(std::span<const double> a, std::span<const double> b) {
+    double sum = 0.0;
+    for (std::size_t k = 0; k < a.size(); ++k) {
+        sum += a[k] * b[k];
+    }
+    return sum;
+}
+
 // N as an operator: 4 n d operations a block, by tables a fraction of them.
 class KernelSystem {
 public:
@@ -37,9 +45,12 @@ public:
     bool multiply_kernel(std::span<const double> x, std::span<double> out, Monitor& monitor);
     bool multiply(std::span<const double> x, std::span<double> out, Monitor& monitor);
 
+    std::size_t products() const { return products_; }  // with K or N, so far
+
 private:
     const GroupLasso& problem_;
     std::size_t threads_;
+    std::size_t products_ = 0;
     std::vector<std::size_t> blocks_;
     std::vector<double> c_, root_, scaled_, masked_, adjoints_;
     ForwardBuffer buffer_;

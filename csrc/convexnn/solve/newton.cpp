@@ -13,12 +13,12 @@
 #include <cstddef>
 #include <memory>
 #include <span>
-#include <type_traits>
 #include <vector>
 
 #include "convexnn/base/simd.hpp"
 #include "convexnn/solve/full_program.hpp"
 #include "convexnn/solve/group_lasso.hpp"
+#include "convexnn/solve/kernel_fit.hpp"
 #include "convexnn/solve/kernel_system.hpp"
 #include "convexnn/solve/newton_step.hpp"
 
@@ -33,25 +33,15 @@ constexpr double kStagePrice = 1.5;      // or the largest price, over it
 constexpr double kInnerAccuracy = 0.03;  // of the relative gap: how well a is solved for
 constexpr double kLoosestInner = 1e-2;
 constexpr double kTightestInner = 1e-13;
-constexpr int kInnerSteps = 30;
-constexpr int kInnerIterations = 1000;
 constexpr std::size_t kMostViolators = 50;  // or as many as there are blocks
 constexpr double kSecularCap = 4.0;         // of price / beta in the secular gradient
 constexpr double kSmallestNorm = 1e-14;     // of the largest; less is zero
 constexpr double kSmallestRidge = 1e-10;
-constexpr std::size_t kDenseRows = 300;      // up to so many rows N is factored
-constexpr std::size_t kFallbackRows = 6000;  // and up to so many where its approximation fails
-constexpr std::size_t kPatience = 12;        // steps without a smaller gap; dense: twice that
+constexpr std::size_t kMostDenseRows = 6000;  // up to so many rows N may be factored
+constexpr double kTableGain = 4.0;            // table look-ups over multiplications
+constexpr std::size_t kPatience = 12;         // steps without a smaller gap; dense: twice that
 
 double square(double x) { return x * x; }
-
-double inner(std::span<const double> a, std::span<const double> b) {
-    double sum = 0.0;
-    for (std::size_t k = 0; k < a.size(); ++k) {
-        sum += a[k] * b[k];
-    }
-    return sum;
-}
 
 template <typename Loss>
 class Newton {
@@ -73,28 +63,16 @@ public:
           values_(blocks_ * d_),
           best_values_(blocks_ * d_),
           best_objective_(full_.objective_at_zero()),
-          a_(n_),
           old_a_(n_),
-          f_(n_, 0.0),
-          v_(n_),
-          curvature_(n_),
-          rho_(n_),
           change_(n_),
-          fit_change_(n_),
-          x_(n_),
-          rhs_(n_),
-          residual_(n_),
-          preconditioned_(n_),
-          direction_(n_),
-          image_(n_),
-          trial_(n_) {
+          fit_(n_, data_, system_) {
         for (std::vector<std::size_t>* list : {&active_, &best_active_, &free_}) {
             list->reserve(blocks_);
         }
         for (std::vector<double>* list : {&c_, &gradient_, &plain_, &norms_, &delta_}) {
             list->reserve(blocks_);
         }
-        choose_preconditioner(n_ <= kDenseRows);
+        preconditioner_ = mean_field(problem, settings.threads);
     }
 
     GroupLassoResult run(const Start& start) { return finish(iterate(start)); }
@@ -103,8 +81,8 @@ private:
     Status iterate(const Start& start) {
         // Zero is optimal iff no block's price at zero exceeds beta; whatever the start, the answer
         // is then exactly zero.
-        data_.negative_gradient(f_, a_);
-        if (!full_.price(a_)) {
+        data_.negative_gradient(fit_.f, fit_.a);
+        if (!full_.price(fit_.a)) {
             return deadline_.reason();
         }
         price_at_zero_ = full_.largest_price();
@@ -137,57 +115,67 @@ private:
             if (n_iter_ >= settings_.max_iter) {
                 return Status::max_iter;
             }
+            const double gap = full_.relative(best_objective_);
+            waited = gap < 0.9 * best_gap ? 0 : waited + 1;
+            best_gap = std::min(gap, best_gap);
 
-            // 2. A cold start goes through larger penalties; has this one served?
-            if (beta_ > problem_.beta &&
+            // 2. A cold start goes through larger penalties: the next one, where this has served;
+            //    else Newton's step in eta.
+            bool done = waited <= kPatience * (preconditioner_->exact() ? 2 : 1);
+            if (done && beta_ > problem_.beta &&
                 (stage_gap_ < kStageGap || full_.largest_price() < kStagePrice * beta_)) {
                 beta_ = std::max(problem_.beta, kContinuation * beta_);
                 inner_gap_ = 1.0;
-                if (!evaluate()) {
-                    return why();
+                done = evaluate();
+            } else if (done) {
+                ++n_iter_;
+                const std::size_t products = system_.products();
+                done = step();
+                if (done && factors_are_cheaper(products)) {
+                    factor_from_now_on();
+                    done = preconditioner_->build(system_, deadline_) == Outcome::done;
                 }
-                continue;
             }
 
             // 3. Where the approximate solves lead nowhere, exact ones from the beginning.
-            const double gap = full_.relative(best_objective_);
-            if (gap < 0.9 * best_gap) {
-                best_gap = gap;
-                waited = 0;
-            } else if (++waited > kPatience * (preconditioner_->exact() ? 2 : 1)) {
-                if (preconditioner_->exact() || n_ > kFallbackRows) {
-                    return Status::numerical_error;
+            if (!done) {
+                if (deadline_.stopped() || preconditioner_->exact() || n_ > kMostDenseRows) {
+                    return why();
                 }
-                choose_preconditioner(true);
-                std::ranges::fill(eta_, 0.0);
-                std::ranges::fill(f_, 0.0);
-                data_.negative_gradient(f_, a_);
+                factor_from_now_on();
                 begin();
                 waited = 0;
                 if (!evaluate()) {
                     return why();
                 }
-                continue;
-            }
-
-            // 4. Newton's step in eta.
-            ++n_iter_;
-            if (!step()) {
-                return why();
             }
         }
     }
 
+    // At zero, with the first penalty of a cold start.
     void begin() {
+        std::ranges::fill(eta_, 0.0);
+        std::ranges::fill(fit_.f, 0.0);
+        data_.negative_gradient(fit_.f, fit_.a);
         beta_ = std::max(problem_.beta, kContinuation * price_at_zero_);
         inner_gap_ = 1.0;
         ridge_ = kSmallestRidge;
     }
 
-    void choose_preconditioner(bool exact) {
+    void factor_from_now_on() {
         preconditioner_.reset();
-        preconditioner_ = exact ? dense_factor(problem_, settings_.threads)
-                                : mean_field(problem_, settings_.threads);
+        preconditioner_ = dense_factor(problem_, settings_.threads);
+    }
+
+    // Whether factors of N would have cost less than the products with N since `products`.
+    bool factors_are_cheaper(std::size_t products) const {
+        const auto n = static_cast<double>(n_);
+        const auto d = static_cast<double>(d_);
+        const auto active = static_cast<double>(active_.size());
+        const double iterations = static_cast<double>(system_.products() - products);
+        const double factor = n * n * (active + static_cast<double>(free_.size()) + n / 3.0);
+        return n_ <= kMostDenseRows && !preconditioner_->exact() &&
+               iterations * n * d * (4.0 * active / kTableGain + 8.0) > factor;
     }
 
     // The status of a part that did not end well.
@@ -202,14 +190,15 @@ private:
         const double before = upper_;
         const double noise = 1e-12 * std::abs(upper_);
         old_eta_ = eta_;
-        old_a_ = a_;
+        old_a_ = fit_.a;
         choose_free_blocks();
         if (newton_step_.prepare(free_, full_.adjoints_view(), beta_, system_, *preconditioner_,
                                  deadline_) != Outcome::done) {
             return false;
         }
         // The secular gradient first; the plain one where its step is not one of descent.
-        if (!solve_step(gradient_) || (inner(plain_, delta_) >= 0.0 && !solve_step(plain_))) {
+        if (!solve_step(gradient_) ||
+            (inner_product(plain_, delta_) >= 0.0 && !solve_step(plain_))) {
             return false;
         }
         move(1.0);
@@ -230,12 +219,12 @@ private:
             return true;
         }
         eta_ = old_eta_;
-        a_ = old_a_;
+        fit_.a = old_a_;
         return evaluate();
     }
 
     bool solve_step(std::span<const double> g) {
-        return newton_step_.solve(g, norms_, ridge_, system_, *preconditioner_, delta_, x_,
+        return newton_step_.solve(g, norms_, ridge_, system_, *preconditioner_, delta_, change_,
                                   deadline_) == Outcome::done;
     }
 
@@ -252,7 +241,7 @@ private:
             eta_[i] = eta_[i] < kSmallestNorm * largest ? 0.0 : eta_[i];
         }
         for (std::size_t k = 0; k < n_; ++k) {
-            a_[k] = old_a_[k] + t * system_.root()[k] * x_[k];
+            fit_.a[k] = old_a_[k] + t * system_.root()[k] * change_[k];
         }
     }
 
@@ -309,11 +298,11 @@ private:
         system_.set_blocks(active_, c_);
         const double accuracy =
             std::clamp(kInnerAccuracy * inner_gap_, kTightestInner, kLoosestInner);
-        if (!solve_inner(accuracy)) {
+        if (!fit_.solve(accuracy, inner_gap_, *preconditioner_, deadline_)) {
             return false;
         }
-        data_.clip(a_);
-        if (!full_.price(a_)) {
+        data_.clip(fit_.a);
+        if (!full_.price(fit_.a)) {
             return false;
         }
         double penalty = 0.0;
@@ -331,18 +320,18 @@ private:
             kernel += c_[k] * square(price * w);
             norms += w * eta_[i];
         }
-        if (!forward(problem_.A, active_, {values_.data(), d_, active_.size()}, f_, buffer_,
+        if (!forward(problem_.A, active_, {values_.data(), d_, active_.size()}, fit_.f, buffer_,
                      deadline_)) {
             return false;
         }
-        const double loss = data_.value(f_);
+        const double loss = data_.value(fit_.f);
         keep_best(loss + problem_.beta * penalty);
 
-        const double t = data_.best_dual_scale(a_, beta_ / full_.largest_price());
+        const double t = data_.best_dual_scale(fit_.a, beta_ / full_.largest_price());
         const double stage = loss + beta_ * penalty;
-        stage_gap_ = relative_gap(stage, data_.dual_value(a_, t), full_.objective_at_zero());
+        stage_gap_ = relative_gap(stage, data_.dual_value(fit_.a, t), full_.objective_at_zero());
         inner_gap_ = beta_ > problem_.beta ? stage_gap_ : full_.relative(best_objective_);
-        lower_ = data_.dual_value(a_, 1.0) - 0.5 * kernel + 0.5 * beta_ * norms;
+        lower_ = data_.dual_value(fit_.a, 1.0) - 0.5 * kernel + 0.5 * beta_ * norms;
         upper_ = loss + 0.5 * kernel + 0.5 * beta_ * norms;
         return true;
     }
@@ -356,153 +345,13 @@ private:
         }
     }
 
-    // a with L'(K a) + a = 0: Newton's method on L(K a) + a^T K a / 2, whose step solves
-    // (I + H K) da = rho, rho = -L'(K a) - a, by conjugate gradients. One step for the squared
-    // loss.
-    bool solve_inner(double accuracy) {
-        data_.clip(a_);
-        if (!system_.multiply_kernel(a_, f_, deadline_)) {
-            return false;
-        }
-        for (int inner_step = 0; inner_step < kInnerSteps; ++inner_step) {
-            data_.negative_gradient(f_, v_);
-            data_.curvature(f_, curvature_);
-            if (inner_step == 0 || !Loss::kLinearSlope) {
-                system_.set_curvature(curvature_);
-                if (preconditioner_->build(system_, deadline_) != Outcome::done) {
-                    return false;
-                }
-            }
-            // Rows without curvature: da = rho there, whatever the others do.
-            const std::span<const double> root = system_.root();
-            bool flat = false;
-            double flat_size = 0.0;
-            double size = 0.0;
-            for (std::size_t k = 0; k < n_; ++k) {
-                rho_[k] = v_[k] - a_[k];
-                change_[k] = root[k] > 0.0 ? 0.0 : rho_[k];
-                flat = flat || change_[k] != 0.0;
-                flat_size = std::max(flat_size, std::abs(change_[k]));
-                size = std::max(size, std::abs(v_[k]));
-                fit_change_[k] = 0.0;
-            }
-            if (flat && !system_.multiply_kernel(change_, fit_change_, deadline_)) {
-                return false;
-            }
-            // The others: da = H^1/2 x, N x = H^-1/2 (rho - H K change).
-            for (std::size_t k = 0; k < n_; ++k) {
-                if (root[k] > 0.0) {
-                    rhs_[k] = rho_[k] / root[k] - root[k] * fit_change_[k];
-                    trial_[k] = root[k] * f_[k] + v_[k] / root[k];
-                } else {
-                    rhs_[k] = 0.0;
-                    trial_[k] = 0.0;
-                }
-            }
-            const double scale = preconditioned_norm(trial_);
-            const double now = preconditioned_norm(rhs_);
-            if (!std::isfinite(now)) {
-                return false;
-            }
-            if (now <= accuracy * scale && flat_size <= accuracy * size) {
-                return true;
-            }
-            if (!conjugate_gradients(Loss::kLinearSlope ? accuracy * scale
-                                                        : kInnerAccuracy * now)) {
-                return false;
-            }
-            for (std::size_t k = 0; k < n_; ++k) {
-                change_[k] += root[k] * x_[k];
-            }
-            if (Loss::kLinearSlope) {
-                simd::axpy(1.0, change_.data(), a_.data(), n_);
-                return true;
-            }
-            if (!system_.multiply_kernel(change_, fit_change_, deadline_)) {
-                return false;
-            }
-            if (!line_search()) {
-                return true;  // as accurate as rounding allows
-            }
-        }
-        return true;
-    }
-
-    // Moves a and f = K a along the change, halved until the inner function falls.
-    bool line_search() {
-        const auto value = [&](double t) {
-            double kernel = 0.0;
-            for (std::size_t k = 0; k < n_; ++k) {
-                trial_[k] = f_[k] + t * fit_change_[k];
-                kernel += (a_[k] + t * change_[k]) * trial_[k];
-            }
-            return data_.value(trial_) + 0.5 * kernel;
-        };
-        const double before = value(0.0);
-        const double slope = inner(fit_change_, a_) - inner(fit_change_, v_);
-        for (double t = 1.0; t > 1e-6; t *= 0.5) {
-            if (value(t) <= before + 1e-4 * t * slope + 1e-14 * std::abs(before)) {
-                simd::axpy(t, change_.data(), a_.data(), n_);
-                std::ranges::copy(trial_, f_.begin());
-                return true;
-            }
-        }
-        return false;
-    }
-
-    double preconditioned_norm(std::span<const double> r) {
-        preconditioner_->apply(r, preconditioned_);
-        return std::sqrt(std::max(0.0, inner(r, preconditioned_)));
-    }
-
-    // N x = rhs_ by preconditioned conjugate gradients until the residual's norm is at most
-    // `target`. With an offset, x is such that the whole change sums to zero.
-    bool conjugate_gradients(double target) {
-        std::ranges::copy(rhs_, residual_.begin());
-        std::ranges::fill(x_, 0.0);
-        if (problem_.output_offset) {
-            double sum = 0.0;
-            for (const double part : change_) {
-                sum += part;
-            }
-            preconditioner_->along_border(-sum, x_);
-            if (!system_.multiply(x_, image_, deadline_)) {
-                return false;
-            }
-            simd::axpy(-1.0, image_.data(), residual_.data(), n_);
-        }
-        double last = 0.0;
-        for (int iteration = 0; iteration < kInnerIterations; ++iteration) {
-            preconditioner_->apply(residual_, preconditioned_);
-            const double rho = inner(residual_, preconditioned_);
-            if (!(rho > target * target)) {
-                return std::isfinite(rho);
-            }
-            const double turn = iteration == 0 ? 0.0 : rho / last;
-            last = rho;
-            for (std::size_t k = 0; k < n_; ++k) {
-                direction_[k] = preconditioned_[k] + turn * (iteration == 0 ? 0.0 : direction_[k]);
-            }
-            if (!system_.multiply(direction_, image_, deadline_)) {
-                return false;
-            }
-            const double along = inner(direction_, image_);
-            if (!(along > 0.0)) {
-                return std::isfinite(along);
-            }
-            simd::axpy(rho / along, direction_.data(), x_.data(), n_);
-            simd::axpy(-rho / along, image_.data(), residual_.data(), n_);
-        }
-        return true;
-    }
-
     // --- the ends ------------------------------------------------------------------------------
 
     // Takes the start, unless its objective is not below that at zero (or overflows).
     bool load(const Start& start) {
         active_.assign(start.blocks.begin(), start.blocks.end());
         std::ranges::copy(start.values, values_.begin());
-        if (!forward(problem_.A, active_, {values_.data(), d_, active_.size()}, f_, buffer_,
+        if (!forward(problem_.A, active_, {values_.data(), d_, active_.size()}, fit_.f, buffer_,
                      deadline_)) {
             return false;
         }
@@ -512,15 +361,13 @@ private:
             penalty += problem_.weights[active_[k]] * size;
             eta_[active_[k]] = size;
         }
-        if (data_.value(f_) + problem_.beta * penalty < full_.objective_at_zero()) {
-            data_.negative_gradient(f_, a_);
+        if (data_.value(fit_.f) + problem_.beta * penalty < full_.objective_at_zero()) {
+            data_.negative_gradient(fit_.f, fit_.a);
             beta_ = problem_.beta;
-            keep_best(data_.value(f_) + problem_.beta * penalty);
+            keep_best(data_.value(fit_.f) + problem_.beta * penalty);
             inner_gap_ = 1e-2;
         } else {
-            std::ranges::fill(eta_, 0.0);
-            std::ranges::fill(f_, 0.0);
-            data_.negative_gradient(f_, a_);
+            begin();
         }
         return true;
     }
@@ -566,9 +413,8 @@ private:
     double stage_gap_ = 1.0, inner_gap_ = 1.0;
     double lower_ = 0.0, upper_ = 0.0;  // bounds of g at eta_
 
-    // n: the data's own variable, its fit K a, and work space
-    std::vector<double> a_, old_a_, f_, v_, curvature_, rho_, change_, fit_change_;
-    std::vector<double> x_, rhs_, residual_, preconditioned_, direction_, image_, trial_;
+    std::vector<double> old_a_, change_;  // n; change_: H^-1/2 times that of a
+    KernelFit<Loss> fit_;
     ForwardBuffer buffer_;
 };
 

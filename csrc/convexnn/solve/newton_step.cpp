@@ -19,14 +19,6 @@ constexpr double kForcing = 0.05;     // of the step, in the norm of H~
 constexpr int kIterations = 100;
 constexpr double kTraceRidge = 1e-13;  // of the mean of H~'s diagonal
 
-double inner(std::span<const double> a, std::span<const double> b) {
-    double sum = 0.0;
-    for (std::size_t k = 0; k < a.size(); ++k) {
-        sum += a[k] * b[k];
-    }
-    return sum;
-}
-
 }  // namespace
 
 NewtonStep::NewtonStep(const GroupLasso& problem, std::size_t threads)
@@ -212,7 +204,8 @@ Outcome NewtonStep::solve_for_set(std::span<const double> g, std::span<const dou
         multiply_set(correction, image_);
         simd::axpy(1.0, image_.data(), residual_.data(), n_);
         preconditioner.apply(residual_, preconditioned_);
-        const double rho = inner(residual_, preconditioned_) + inner(residual_z, step_z);
+        const double rho =
+            inner_product(residual_, preconditioned_) + inner_product(residual_z, step_z);
 
         // Size of the multiplier, ||w||^2 in the norm of H~ + R: |L^T w|^2.
         double length = 0.0;
@@ -237,7 +230,8 @@ Outcome NewtonStep::solve_for_set(std::span<const double> g, std::span<const dou
         if (!system.multiply(direction_, image_, monitor)) {
             return Outcome::stopped;
         }
-        const double along = inner(direction_, image_) + inner(direction_z, direction_z);
+        const double along =
+            inner_product(direction_, image_) + inner_product(direction_z, direction_z);
         if (!(along > 0.0)) {
             break;
         }
