@@ -187,12 +187,12 @@ struct Program {
 
 TEST(dense_products_match_naive_loops) {
     for (const std::size_t m : sizes) {
-        for (const std::size_t n : {1, 9, 64, 65}) {
+        for (const std::size_t n : {1, 9, 65}) {
             check_product(m, n, 17, 1.0, 0.0);
-            check_product(n, m, 65, -0.5, 1.0);
+            check_product(n, m, 33, -0.5, 1.0);
         }
     }
-    check_product(200, 200, 300, 2.0, -3.0);
+    check_product(250, 50, 300, 2.0, -3.0);
     check_product(250, 20, 1, 1.0, 1.0);
     check_product(5, 800, 3, 1.0, 0.0);
     check_product(5, 3, 4200, 1.0, 0.5);
@@ -203,7 +203,7 @@ TEST(dense_products_match_naive_loops) {
 TEST(dense_symmetric_products_match_naive_loops) {
     Workspace workspace(1);
     for (const std::size_t n : sizes) {
-        for (const std::size_t m : {1, 64, 300}) {
+        for (const std::size_t m : {1, 64}) {
             for (const bool transposed : {false, true}) {
                 const Matrix A(transposed ? m : n, transposed ? n : m, 8);
                 const Matrix AA = naive_product(A, transposed, A, !transposed);
@@ -336,14 +336,14 @@ TEST(dense_vector_products_match_naive_loops) {
 }
 
 TEST(dense_results_do_not_depend_on_threads) {
-    const std::size_t n = 420;
+    const std::size_t n = 460;  // large enough for every step to be split
     const Matrix A(n, n, 20);
     const Matrix before(n, n, 21);
     std::vector<Matrix> first;
-    for (const std::size_t threads : {1, 2, 5}) {
+    for (const std::size_t threads : {1, 3}) {
         Workspace workspace(threads);
         std::vector<Matrix> results(4, before);
-        product(1.0, A.view(), Op::plain, A.view(), Op::transposed, 0.5, results[0].view(),
+        product(0.3, A.view(), Op::plain, A.view(), Op::transposed, 0.7, results[0].view(),
                 workspace, unmonitored());
         symmetric_product(1.0 / n, A.view(), Op::transposed, 0.0, results[1].view(), workspace,
                           unmonitored());
@@ -364,7 +364,7 @@ TEST(dense_results_do_not_depend_on_threads) {
 }
 
 TEST(dense_work_stops_when_told) {
-    const std::size_t n = 420;
+    const std::size_t n = 330;
     for (const std::size_t threads : {1, 2}) {
         Workspace workspace(threads);
         const Matrix A(n, n, 22);

@@ -151,12 +151,14 @@ const Kernels& kernels() {
 
 // ---- Sizes -------------------------------------------------------------------------------------
 
-constexpr std::size_t kDepth = 256;     // columns of a panel: a panel of N rows stays in L1
-constexpr std::size_t kRows = 240;      // rows packed at a time: they stay in L2
-constexpr std::size_t kTile = 768;      // largest part of C that is one task
-constexpr std::size_t kSpan = 4096;     // depth after which threads meet: bounds a task's time
-constexpr std::size_t kBase = 128;      // order of the triangles that are solved in one go
-constexpr double kThreadFlops = 1.5e7;  // below, threads cost more than they bring
+constexpr std::size_t kDepth = 256;  // columns of a panel: a panel of N rows stays in L1
+constexpr std::size_t kRows = 240;   // rows packed at a time: they stay in L2
+constexpr std::size_t kTile = 768;   // largest part of C that is packed at a time
+constexpr std::size_t kPartsPerThread = 6;
+constexpr std::size_t kLeastPart = 192;  // smaller parts are mostly packing
+constexpr std::size_t kSpan = 4096;      // depth after which threads meet: bounds a task's time
+constexpr std::size_t kBase = 128;       // order of the triangles that are solved in one go
+constexpr double kThreadFlops = 8e6;     // below, threads cost more than they bring
 static_assert(kRows % kMaxR == 0 && kRows % 12 == 0 && kTile % kMaxR == 0 && kBase % kMaxN == 0);
 
 constexpr std::size_t kLeft = kRows * kDepth;
@@ -252,42 +254,52 @@ void pack(Input A, std::size_t rows, std::size_t columns, std::size_t R, double*
 struct Context {
     Workspace& workspace;
     Monitor& monitor;
+    std::size_t threads;
+    std::size_t thread = 0;  // whose buffers to use
+
+    double* left() const { return workspace.left(thread); }
+    double* right() const { return workspace.right(thread); }
+    double* triangle() const { return workspace.triangle(thread); }
 };
 
-// Whether to go on; the calling thread asks the monitor, the others look at its answer.
-struct Poll {
-    Monitor* monitor;
-    std::atomic<bool>& stop;
-
-    bool operator()() const {
-        if (monitor != nullptr && monitor->stop_requested()) {
-            stop = true;
+// The calling thread asks the monitor, the others look at its answer.
+class Poll final : public Monitor {
+public:
+    Poll(Monitor* monitor, std::atomic<bool>& stop) : monitor_(monitor), stop_(stop) {}
+    bool stop_requested() override {
+        if (monitor_ != nullptr && monitor_->stop_requested()) {
+            stop_ = true;
         }
-        return !stop.load(std::memory_order_relaxed);
+        return stop_.load(std::memory_order_relaxed);
     }
+
+private:
+    Monitor* monitor_;
+    std::atomic<bool>& stop_;
 };
 
-// body(task, thread, poll) for every task; `thread` tells whose buffers to use. False when stopped.
+bool worth_threads(double flops, const Context& context) {
+    return context.threads > 1 && flops >= kThreadFlops;
+}
+
+// body(task, context of the thread that runs it), false to stop, for every task; false when
+// stopped.
 template <typename Body>
-bool for_tasks(std::size_t count, double flops, Context context, const Body& body) {
+bool for_tasks(std::size_t count, const Context& context, const Body& body) {
     std::atomic<bool> stop{false};
-    const std::size_t threads =
-        flops < kThreadFlops ? 1 : std::min(count, context.workspace.threads());
-    if (threads <= 1) {
-        const Poll poll{&context.monitor, stop};
-        for (std::size_t task = 0; task < count && poll(); ++task) {
-            body(task, 0, poll);
-        }
-        return !stop;
-    }
     std::atomic<std::size_t> next{0};
+    const std::size_t threads = std::min(count, context.threads);
     const std::thread::id caller = std::this_thread::get_id();
     const bool started =
         parallel_for(threads, 1, threads, context.monitor, [&](std::size_t thread, std::size_t) {
             const bool asks = std::this_thread::get_id() == caller;
-            const Poll poll{asks ? &context.monitor : nullptr, stop};
-            for (std::size_t task = next++; task < count && poll(); task = next++) {
-                body(task, thread, poll);
+            Poll poll(asks ? &context.monitor : nullptr, stop);
+            // Threads are for the outermost loop only: what a task calls stays on its thread.
+            const Context own{context.workspace, poll, 1, context.thread + thread};
+            for (std::size_t task = next++; task < count && !poll.stop_requested(); task = next++) {
+                if (!body(task, own)) {
+                    stop = true;
+                }
             }
         });
     return started && !stop;
@@ -319,14 +331,20 @@ void store_edge(const Part& part, const double* tile, std::size_t R, std::size_t
     }
 }
 
-void compute(const Part& part, double* left, double* right, const Poll& poll) {
+// False when stopped.
+bool compute(const Part& part, const Context& context) {
     const Kernels& kernel = kernels();
+    double* left = context.left();
+    double* right = context.right();
     alignas(64) double tile[kMaxR * kMaxN];
     for (std::size_t l0 = 0; l0 < part.depth; l0 += kDepth) {
         const std::size_t depth = std::min(kDepth, part.depth - l0);
         const double beta = l0 == 0 ? part.beta : 1.0;
         pack(part.B.from(0, l0), part.n, depth, kernel.N, right);
-        for (std::size_t i0 = 0; i0 < part.m && poll(); i0 += kRows) {
+        for (std::size_t i0 = 0; i0 < part.m; i0 += kRows) {
+            if (context.monitor.stop_requested()) {
+                return false;
+            }
             const std::size_t rows = std::min(kRows, part.m - i0);
             pack(part.A.from(i0, l0), rows, depth, kernel.R, left);
             for (std::size_t j = 0; j < part.n; j += kernel.N) {
@@ -355,6 +373,7 @@ void compute(const Part& part, double* left, double* right, const Poll& poll) {
             }
         }
     }
+    return true;
 }
 
 void scale(Output C, std::size_t m, std::size_t n, double beta, bool lower) {
@@ -369,7 +388,7 @@ void scale(Output C, std::size_t m, std::size_t n, double beta, bool lower) {
 // C = alpha A B^T + beta C for A (m x depth), B (n x depth); `lower`: only there. C must have a
 // stride of +-1, and +1 down its columns if `lower`.
 bool multiply_add(double alpha, Input A, Input B, double beta, Output C, std::size_t m,
-                  std::size_t n, std::size_t depth, bool lower, Context context) {
+                  std::size_t n, std::size_t depth, bool lower, const Context& context) {
     if (m == 0 || n == 0) {
         return true;
     }
@@ -391,36 +410,42 @@ bool multiply_add(double alpha, Input A, Input B, double beta, Output C, std::si
         std::swap(A, B);
         std::swap(m, n);
     }
-    // Parts of nearly equal size, whatever the number of threads.
-    const std::size_t down = (m + kTile - 1) / kTile;
-    const std::size_t across = (n + kTile - 1) / kTile;
+    // The parts begin at multiples of every tile's size, so how many there are changes no bit of
+    // the result: as many as keep the threads evenly busy.
+    const double flops = 2.0 * static_cast<double>(m) * static_cast<double>(n) *
+                         static_cast<double>(std::min(depth, kSpan)) * (lower ? 0.5 : 1.0);
+    const std::size_t wanted =
+        worth_threads(flops, context) ? context.threads * kPartsPerThread * (lower ? 2 : 1) : 1;
+    std::size_t down = (m + kTile - 1) / kTile;
+    std::size_t across = (n + kTile - 1) / kTile;
+    while (down * across < wanted && std::max(m / down, n / across) > kLeastPart) {
+        ++(m * across >= n * down ? down : across);
+    }
     const std::size_t height = round_up((m + down - 1) / down, kMaxR);
     const std::size_t width = round_up((n + across - 1) / across, kMaxR);
     for (std::size_t l0 = 0; l0 < depth; l0 += kSpan) {
-        const std::size_t span = std::min(kSpan, depth - l0);
-        const double flops = 2.0 * static_cast<double>(m) * static_cast<double>(n) *
-                             static_cast<double>(span) * (lower ? 0.5 : 1.0);
-        const auto body = [&](std::size_t task, std::size_t thread, const Poll& poll) {
+        const auto body = [&](std::size_t task, const Context& own) {
             const std::size_t i = task % down * height;
             const std::size_t j = task / down * width;
             if (i >= m || j >= n || (lower && i + height <= j)) {
-                return;
+                return true;
             }
-            const Part part{A.from(i, l0),
-                            B.from(j, l0),
-                            alpha,
-                            l0 == 0 ? beta : 1.0,
-                            C.at(i, j),
-                            static_cast<std::size_t>(C.column),
-                            std::min(height, m - i),
-                            std::min(width, n - j),
-                            span,
-                            lower,
-                            static_cast<std::ptrdiff_t>(i) - static_cast<std::ptrdiff_t>(j)};
-            compute(part, context.workspace.left(thread), context.workspace.right(thread), poll);
+            return compute({A.from(i, l0), B.from(j, l0), alpha, l0 == 0 ? beta : 1.0, C.at(i, j),
+                            static_cast<std::size_t>(C.column), std::min(height, m - i),
+                            std::min(width, n - j), std::min(kSpan, depth - l0), lower,
+                            static_cast<std::ptrdiff_t>(i) - static_cast<std::ptrdiff_t>(j)},
+                           own);
         };
-        if (!for_tasks(down * across, flops, context, body)) {
-            return false;
+        if (wanted > 1) {
+            if (!for_tasks(down * across, context, body)) {
+                return false;
+            }
+            continue;
+        }
+        for (std::size_t task = 0; task < down * across; ++task) {
+            if (!body(task, context)) {
+                return false;
+            }
         }
     }
     return true;
@@ -457,7 +482,17 @@ void solve_panel(const double* triangle, std::size_t n, double* x) {
 }
 
 // X <- X T^-T for X (m x n) and a lower triangle T (n x n).
-bool solve_right(Input T, std::size_t n, Output X, std::size_t m, Context context) {
+bool solve_right(Input T, std::size_t n, Output X, std::size_t m, const Context& context) {
+    if (worth_threads(static_cast<double>(m) * static_cast<double>(n * n), context) && m > kMaxR) {
+        // Rows are independent, and tiles begin at the same ones for any number of parts.
+        const std::size_t parts = std::min(context.threads, (m + kMaxR - 1) / kMaxR);
+        const std::size_t height = round_up((m + parts - 1) / parts, kMaxR);
+        return for_tasks((m + height - 1) / height, context,
+                         [&](std::size_t task, const Context& own) {
+                             const std::size_t i = task * height;
+                             return solve_right(T, n, X.from(i, 0), std::min(height, m - i), own);
+                         });
+    }
     if (n > kBase) {
         const std::size_t half = round_up(n / 2, kBase);
         const Output rest = X.from(0, half);
@@ -467,23 +502,20 @@ bool solve_right(Input T, std::size_t n, Output X, std::size_t m, Context contex
                solve_right(T.from(half, half), n - half, rest, m, context);
     }
     const std::size_t R = kernels().R;
-    double* triangle = context.workspace.triangle(0);
+    double* triangle = context.triangle();
+    double* x = context.left();
     pack_triangle(T, n, triangle);
-    constexpr std::size_t kPanels = 4;
-    const std::size_t rows = kPanels * R;
-    const double flops = static_cast<double>(m) * static_cast<double>(n * n);
-    return for_tasks((m + rows - 1) / rows, flops, context,
-                     [&](std::size_t task, std::size_t thread, const Poll&) {
-                         double* x = context.workspace.left(thread);
-                         const std::size_t end = std::min(m, (task + 1) * rows);
-                         for (std::size_t i = task * rows; i < end; i += R) {
-                             const std::size_t count = std::min(R, m - i);
-                             std::fill_n(x + n * R, (kMaxN - 1) * R, 0.0);
-                             pack_panel(X.from(i, 0), count, n, R, x);
-                             solve_panel(triangle, n, x);
-                             unpack_panel(x, count, n, R, X.from(i, 0));
-                         }
-                     });
+    for (std::size_t i = 0; i < m; i += R) {
+        if (i % kRows == 0 && context.monitor.stop_requested()) {
+            return false;
+        }
+        const std::size_t count = std::min(R, m - i);
+        std::fill_n(x + n * R, (kMaxN - 1) * R, 0.0);
+        pack_panel(X.from(i, 0), count, n, R, x);
+        solve_panel(triangle, n, x);
+        unpack_panel(x, count, n, R, X.from(i, 0));
+    }
+    return true;
 }
 
 // The factor of an N x N lower triangle, in place (leading dimension N).
@@ -512,18 +544,18 @@ bool factor_small(double* a, const double* least, double* inverse) {
 // The block of order n <= kBase at (first, first) of A, once the columns left of it are done: N
 // columns at a time, each brought up to date when its turn comes.
 bool factor_base(Output whole, std::size_t first, std::size_t n, double tolerance,
-                 Context context) {
+                 const Context& context) {
     const Kernels& kernel = kernels();
     const std::size_t R = kernel.R;
     const std::size_t N = kernel.N;
     const std::size_t size = round_up(n, N);
     const std::size_t height = round_up(size, R);
     const Output A = whole.from(first, first);
-    double* triangle = context.workspace.triangle(0);
+    double* triangle = context.triangle();
     double* inverse = triangle + kBase * kBase;
     // The block as panels of R rows with kBase columns of room, the identity beyond n. What is
     // above the diagonal spoils only what is above the diagonal.
-    double* x = context.workspace.left(0);
+    double* x = context.left();
     const auto entry = [&](std::size_t i, std::size_t j) -> double& {
         return x[i / R * R * kBase + j * R + i % R];
     };
@@ -585,7 +617,8 @@ bool factor_base(Output whole, std::size_t first, std::size_t n, double toleranc
     return true;
 }
 
-Outcome factor(Output whole, std::size_t first, std::size_t n, double tolerance, Context context) {
+Outcome factor(Output whole, std::size_t first, std::size_t n, double tolerance,
+               const Context& context) {
     if (n <= kBase) {
         if (context.monitor.stop_requested()) {
             return Outcome::stopped;
@@ -680,7 +713,7 @@ Outcome product(double alpha, MatrixView<const double> A, Op op_a, MatrixView<co
     const Input b = op_b == Op::plain ? strided(B).transposed() : strided(B);
     const std::size_t depth = op_a == Op::plain ? A.columns : A.rows;
     return outcome(multiply_add(alpha, a, b, beta, strided(C), C.rows, C.columns, depth, false,
-                                {workspace, monitor}));
+                                {workspace, monitor, workspace.threads()}));
 }
 
 Outcome symmetric_product(double alpha, MatrixView<const double> A, Op op, double beta,
@@ -688,18 +721,18 @@ Outcome symmetric_product(double alpha, MatrixView<const double> A, Op op, doubl
     const Input a = op == Op::plain ? strided(A) : strided(A).transposed();
     const std::size_t depth = op == Op::plain ? A.columns : A.rows;
     return outcome(multiply_add(alpha, a, a, beta, strided(C), C.rows, C.rows, depth, true,
-                                {workspace, monitor}));
+                                {workspace, monitor, workspace.threads()}));
 }
 
 Outcome cholesky(MatrixView<double> A, double tolerance, Workspace& workspace, Monitor& monitor) {
-    return factor(strided(A), 0, A.rows, tolerance, {workspace, monitor});
+    return factor(strided(A), 0, A.rows, tolerance, {workspace, monitor, workspace.threads()});
 }
 
 Outcome solve_lower(MatrixView<const double> L, MatrixView<double> B, Workspace& workspace,
                     Monitor& monitor) {
     // (L^-1 B)' = B' L^-T
-    return outcome(
-        solve_right(strided(L), L.rows, strided(B).transposed(), B.columns, {workspace, monitor}));
+    return outcome(solve_right(strided(L), L.rows, strided(B).transposed(), B.columns,
+                               {workspace, monitor, workspace.threads()}));
 }
 
 Outcome solve_lower_transposed(MatrixView<const double> L, MatrixView<double> B,
@@ -712,8 +745,8 @@ Outcome solve_lower_transposed(MatrixView<const double> L, MatrixView<double> B,
     const Input l = strided(L);
     const Input T{l.at(n - 1, n - 1), -l.column, -l.row};
     const Output b = strided(B);
-    return outcome(
-        solve_right(T, n, {b.at(n - 1, 0), b.column, -b.row}, B.columns, {workspace, monitor}));
+    return outcome(solve_right(T, n, {b.at(n - 1, 0), b.column, -b.row}, B.columns,
+                               {workspace, monitor, workspace.threads()}));
 }
 
 void solve_lower(MatrixView<const double> L, std::span<double> b) {
