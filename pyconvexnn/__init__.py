@@ -26,7 +26,7 @@ from pyconvexnn.networks import GatedNetwork, load_network
 from pyconvexnn.patterns import PatternSet, load_patterns
 from pyconvexnn.problems import GatedReLUProblem, SparseBlocks
 from pyconvexnn.recovery import recover
-from pyconvexnn.solvers import Progress, Solution, Status, solve
+from pyconvexnn.solvers import Path, Progress, Solution, Status, solve, solve_path
 
 if TYPE_CHECKING:
     import pyconvexnn.datasets as datasets
@@ -66,6 +66,7 @@ __all__ = [
     "ConvexMLPRegressor",
     "GatedNetwork",
     "GatedReLUProblem",
+    "Path",
     "PatternSet",
     "Progress",
     "Solution",
@@ -85,5 +86,6 @@ __all__ = [
     "sample_patterns",
     "show_config",
     "solve",
+    "solve_path",
     "verify",
 ]

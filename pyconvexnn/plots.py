@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyconvexnn.solvers import Progress
+from pyconvexnn.solvers import Path, Progress, Status
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["certificate"]
+__all__ = ["certificate", "path"]
 
 
 def certificate(solution_or_fit: Any, *, ax: Axes | None = None) -> Axes:
@@ -69,6 +69,76 @@ def certificate(solution_or_fit: Any, *, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("seconds")
     ax.set_ylabel("objective")
     ax.legend()
+    return ax
+
+
+def path(path: Path, *, ax: Axes | None = None) -> Axes:
+    """Draw objective and number of neurons against the penalty.
+
+    The penalty falls from left to right. The objective and its dual bound are divided by the
+    objective of the zero network; neurons are counted on a second axis at the right. Crosses
+    mark points whose status is not SOLVED.
+
+    Parameters
+    ----------
+    path : Path
+        What :func:`pyconvexnn.solve_path` returned.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure of pyplot without.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The Axes of the objective; the other is the last of ``ax.figure.axes``.
+
+    Raises
+    ------
+    TypeError
+        If the argument is not a Path.
+    ValueError
+        If it has no points.
+    ImportError
+        If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("Agg")
+    >>> import pyconvexnn as cx
+    >>> X, y, ps = cx.datasets.ar(40, 3, 20)
+    >>> ax = cx.plots.path(cx.solve_path(cx.GatedReLUProblem(X, y, ps, 1.0), n_betas=10))
+    >>> ax.get_xscale(), [line.get_label() for line in ax.lines]
+    ('log', ['objective', 'dual bound'])
+    """
+    if not isinstance(path, Path):
+        raise TypeError(f"`path` must be a Path, got {type(path).__name__}")
+    if not len(path):
+        raise ValueError("`path` must have at least one point, got none")
+    if ax is None:
+        ax = _new_axes()
+    order = np.argsort(-path.betas, kind="stable")
+    # Without a largest penalty, all targets being zero, the penalties stand for themselves.
+    ratio = path.betas[order] / (path.beta_max or 1.0)
+    zero = path[0].objective_at_zero or 1.0  # of every point
+    objective = path.objectives[order] / zero
+    bound = path.dual_objectives[order] / zero
+    bound[~np.isfinite(bound)] = np.nan
+    (line,) = ax.plot(ratio, objective, marker=".", label="objective")
+    color = line.get_color()
+    ax.plot(ratio, bound, "--", color=color, label="dual bound")
+    ax.fill_between(ratio, bound, objective, color=color, alpha=0.15, linewidth=0)
+    unsolved = np.array([status is not Status.SOLVED for status in path.statuses])[order]
+    if unsolved.any():
+        ax.plot(ratio[unsolved], objective[unsolved], "x", color=color, label="not solved")
+    right = ax.twinx()
+    (steps,) = right.plot(ratio, path.n_active[order], color="C1", marker=".", label="neurons")
+    right.set_ylabel("neurons")
+    right.set_ylim(bottom=0)
+    ax.set_xscale("log")
+    ax.invert_xaxis()
+    ax.set_xlabel("beta / beta_max" if path.beta_max else "beta")
+    ax.set_ylabel("objective / objective at zero")
+    ax.legend(handles=[*ax.lines, steps], loc="center left")
     return ax
 
 

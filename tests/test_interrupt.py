@@ -58,6 +58,15 @@ def test_ctrl_c_ends_a_threaded_solve_with_a_callback() -> None:
     assert min(delays) < 0.2, delays
 
 
+def test_ctrl_c_ends_a_path() -> None:
+    prob = long_problem()
+    delays = [
+        seconds_to_stop(lambda: cx.solve_path(prob, beta_min_ratio=1e-4, n_betas=10**5, tol=1e-12))
+        for _ in range(3)
+    ]
+    assert min(delays) < 0.2, delays
+
+
 def test_ctrl_c_ends_the_passes_over_all_patterns() -> None:
     rng = np.random.default_rng(3)
     X = np.asfortranarray(rng.standard_normal((20_000, 100)))

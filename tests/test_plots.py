@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from sklearn.exceptions import ConvergenceWarning
 
 import pyconvexnn as cx
 
@@ -67,3 +69,61 @@ def test_certificate_refuses_what_has_no_history() -> None:
         cx.plots.certificate(cx.ConvexMLPRegressor())
     with pytest.raises(ValueError, match="must have a history, got an empty one"):
         cx.plots.certificate(dataclasses.replace(solution(), history=()))
+
+
+# --- path -----------------------------------------------------------------------------------------
+
+
+def small_path(**options: Any) -> cx.Path:
+    X, y, patterns = cx.datasets.ar(40, 3, 20)
+    return cx.solve_path(cx.GatedReLUProblem(X, y, patterns, 1.0), **options)
+
+
+def test_path_draws_objective_bound_and_neurons() -> None:
+    path = small_path(n_betas=6)
+    ax = Figure().subplots()
+    assert cx.plots.path(path, ax=ax) is ax
+    objective, bound = ax.lines
+    ratio, zero = path.betas / path.beta_max, path[0].objective_at_zero
+    np.testing.assert_array_equal(objective.get_xydata(), np.c_[ratio, path.objectives / zero])
+    np.testing.assert_array_equal(bound.get_xydata(), np.c_[ratio, path.dual_objectives / zero])
+    assert isinstance(ax.figure, Figure)
+    (neurons,) = ax.figure.axes[-1].lines
+    np.testing.assert_array_equal(neurons.get_xydata(), np.c_[ratio, path.n_active])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [  # type: ignore[union-attr]
+        "objective",
+        "dual bound",
+        "neurons",
+    ]
+    assert (ax.get_xscale(), ax.get_xlabel()) == ("log", "beta / beta_max")
+    left, right = ax.get_xlim()
+    assert left > right
+
+
+def test_path_in_any_order_is_drawn_from_the_largest_penalty() -> None:
+    ax = cx.plots.path(small_path(betas=[0.5, 5.0, 1.0]), ax=Figure().subplots())
+    assert np.all(np.diff(np.asarray(ax.lines[0].get_xdata())) < 0)
+
+
+def test_path_marks_what_is_not_solved() -> None:
+    with pytest.warns(ConvergenceWarning):
+        path = small_path(n_betas=4, max_iter=1, tol=1e-12)
+    ax = cx.plots.path(path, ax=Figure().subplots())
+    crosses = ax.lines[2]
+    assert crosses.get_label() == "not solved"
+    count = sum(status is not cx.Status.SOLVED for status in path.statuses)
+    assert len(np.asarray(crosses.get_xdata())) == count > 0
+
+
+def test_path_without_targets() -> None:
+    X, _, patterns = cx.datasets.ar(40, 3, 20)
+    path = cx.solve_path(cx.GatedReLUProblem(X, np.zeros(40), patterns, 1.0), betas=[1.0, 2.0])
+    ax = cx.plots.path(path, ax=Figure().subplots())
+    assert ax.get_xlabel() == "beta"
+
+
+def test_path_refuses_what_is_none() -> None:
+    with pytest.raises(TypeError, match="`path` must be a Path, got list"):
+        cx.plots.path([])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="`path` must have at least one point, got none"):
+        cx.plots.path(small_path(n_betas=2)[:0])

@@ -36,10 +36,12 @@ class ConvexMLPRegressor(RegressorMixin, BaseConvexMLP):  # type: ignore[misc]
         Of the leaky ReLU; not used by ``activation="gated_relu"``.
     patterns : "auto", int or PatternSet, default="auto"
         Gates to choose from. An integer draws that many distinct patterns from Gaussian gates.
-        ``"auto"`` is provisional: it draws ``2 n_samples``, at least 100 and at most 1000, and
-        keeps what there is if the data have fewer. A :class:`~pyconvexnn.PatternSet` of the rows
-        of X is used as it is; gates are found by :meth:`~pyconvexnn.PatternSet.realise` unless
-        it has gates for the features followed by the intercept column.
+        ``"auto"`` draws 5000 of them, fewer where the data are large or have fewer; the rule,
+        and what more of them would bring, are those of
+        :func:`~pyconvexnn.estimators.base.auto_pattern_count`. A :class:`~pyconvexnn.PatternSet`
+        of the rows of X is used as it is; gates are found by
+        :meth:`~pyconvexnn.PatternSet.realise` unless it has gates for the features followed by
+        the intercept column.
     fit_intercept : bool, default=True
         Whether a column of ``intercept_scaling`` is appended to X. It is the bias of the hidden
         units, penalised like a feature.

@@ -119,9 +119,7 @@ class GatedReLUProblem:
         loss = get_loss(loss)
         loss.check_targets(y)
         _check_patterns(patterns, n)
-        beta = positive(beta, "beta")
-        if beta < SMALLEST_BETA:
-            raise ValueError(f"`beta` must be >= {SMALLEST_BETA:g}, got {beta!r}")
+        beta = _as_beta(beta)
         sample_weight = _as_weights(sample_weight, "sample_weight", n)
         if sample_weight.min() < 0 or sample_weight.max() <= 0:
             raise ValueError(
@@ -163,6 +161,39 @@ class GatedReLUProblem:
             if isinstance(value, np.ndarray):
                 value.flags.writeable = False
         self.__dict__.update(state)
+
+    def with_beta(self, beta: float) -> GatedReLUProblem:
+        """Return the same problem with another penalty: arrays are shared, not copied or checked.
+
+        Parameters
+        ----------
+        beta : float
+            Penalty, >= 1e-120.
+
+        Returns
+        -------
+        GatedReLUProblem
+            With `beta_max` and `objective_at_zero`, if they are known here: both are the same
+            for every penalty.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If `beta` is not as described.
+
+        Examples
+        --------
+        >>> import pyconvexnn as cx
+        >>> X, y, ps = cx.datasets.ar(30, 3, 10)
+        >>> prob = cx.GatedReLUProblem(X, y, ps, beta=1.0)
+        >>> half = prob.with_beta(0.5 * prob.beta_max)
+        >>> half.X is prob.X, half.beta / prob.beta_max
+        (True, 0.5)
+        """
+        other = object.__new__(type(self))
+        # The caches are entries beside the fields; neither of them depends on beta.
+        other.__dict__.update(self.__dict__, beta=_as_beta(beta))
+        return other
 
     # --- sizes -----------------------------------------------------------------------------
 
@@ -279,6 +310,13 @@ class GatedReLUProblem:
         for part, masks in unpacked(self.patterns, np.arange(len(self.patterns))):
             out[part] = (masks * v) @ self.X
         return out
+
+
+def _as_beta(beta: float) -> float:
+    beta = positive(beta, "beta")
+    if beta < SMALLEST_BETA:
+        raise ValueError(f"`beta` must be >= {SMALLEST_BETA:g}, got {beta!r}")
+    return beta
 
 
 def _as_weights(weights: ArrayLike | None, name: str, length: int) -> FloatArray:

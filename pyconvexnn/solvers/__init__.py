@@ -2,6 +2,16 @@
 
 from pyconvexnn.solvers.base import Progress, Solution, Solver, Status
 from pyconvexnn.solvers.coordinate import CoordinateDescent
+from pyconvexnn.solvers.path import Path, solve_path
 from pyconvexnn.solvers.solve import solve
 
-__all__ = ["CoordinateDescent", "Progress", "Solution", "Solver", "Status", "solve"]
+__all__ = [
+    "CoordinateDescent",
+    "Path",
+    "Progress",
+    "Solution",
+    "Solver",
+    "Status",
+    "solve",
+    "solve_path",
+]

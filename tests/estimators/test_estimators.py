@@ -21,6 +21,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import pyconvexnn as cx
 from pyconvexnn._typing import FloatArray
+from pyconvexnn.estimators.base import auto_pattern_count
 
 BOTH = [cx.ConvexMLPRegressor, cx.ConvexMLPClassifier]
 
@@ -240,13 +241,56 @@ def test_warning_when_not_converged(estimator: type) -> None:
 
 def test_patterns_auto_integer_and_given() -> None:
     X, y = make_data()
-    assert len(cx.ConvexMLPRegressor().fit(X, y).patterns_) == 120
+    data = with_ones(X)
+    assert cx.ConvexMLPRegressor().fit(X, y).patterns_ == cx.sample_patterns(
+        data, auto_pattern_count(data)
+    )
     sampled = cx.ConvexMLPRegressor(patterns=30, random_state=5).fit(X, y)
     expected = cx.sample_patterns(with_ones(X), 30, seed=5)
     assert sampled.patterns_ == expected
     given = cx.ConvexMLPRegressor(patterns=expected).fit(X, y)
     assert given.patterns_ == expected
     np.testing.assert_array_equal(given.predict(X), sampled.predict(X))
+
+
+def random_rows(n: int, d: int) -> FloatArray:
+    return np.random.default_rng(0).standard_normal((n, d))
+
+
+@pytest.mark.parametrize(
+    ("n", "d", "count"),
+    [
+        (3, 2, 6),  # all cells
+        (20, 3, 2 * (1 + 19 + 19 * 18 // 2)),
+        (200, 4, 5000),
+        (8000, 100, 2**31 // (8000 * 100)),
+        (100_000, 5, 2**31 // (100_000 * 5)),
+        (100_000, 30, 1000),
+    ],
+)
+def test_auto_count(n: int, d: int, count: int) -> None:
+    assert auto_pattern_count(random_rows(n, d)) == count
+
+
+@pytest.mark.parametrize(("n", "d"), [(8, 3), (200, 4), (9000, 70)])
+def test_auto_count_depends_on_distinct_rows_and_rank_only(n: int, d: int) -> None:
+    X = random_rows(n, d)
+    expected = auto_pattern_count(X)
+    rng = np.random.default_rng(1)
+    assert auto_pattern_count(np.vstack([X, X])) == expected
+    assert auto_pattern_count(X[rng.permutation(np.repeat(np.arange(n), 3))]) == expected
+    assert auto_pattern_count(np.column_stack([X, X[:, 0] - X[:, 1]])) == expected
+    assert auto_pattern_count(1000 * X) == expected
+    weight = np.repeat([1.0, 0.0], [n, 50])
+    more = np.vstack([X, rng.standard_normal((50, d))])
+    assert auto_pattern_count(more, weight) == expected
+
+
+def test_auto_is_the_same_number_of_patterns_for_repeated_rows() -> None:
+    X, y = make_data()
+    once = cx.ConvexMLPRegressor().fit(X, y)
+    twice = cx.ConvexMLPRegressor().fit(np.repeat(X, 2, axis=0), np.repeat(y, 2))
+    assert len(once.patterns_) == len(twice.patterns_)
 
 
 def test_auto_takes_what_there_is() -> None:
