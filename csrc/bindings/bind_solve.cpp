@@ -50,7 +50,8 @@ ResultArrays to_arrays(const GroupLassoResult& result, std::size_t d) {
     return arrays;
 }
 
-constexpr std::array kMethods{&coordinate_descent};
+// Code 1 is kept for Newton's method.
+constexpr std::array kMethods{&coordinate_descent, decltype(&coordinate_descent){nullptr}, &fista};
 
 ResultArrays solve_group_lasso(const FortranMatrix& X, const Words& packed, const Vector& y,
                                const Vector& sample_weight, const Vector& pattern_weight,
@@ -59,7 +60,8 @@ ResultArrays solve_group_lasso(const FortranMatrix& X, const Words& packed, cons
                                double time_limit, std::size_t threads, const Indices& indices,
                                const RowMajorMatrix& values, const py::object& callback) {
     require(0 <= loss && loss < kLossKinds, "`loss` must be the code of a loss");
-    require(0 <= method && method < static_cast<int>(kMethods.size()),
+    require(0 <= method && method < static_cast<int>(kMethods.size()) &&
+                kMethods[static_cast<std::size_t>(method)] != nullptr,
             "`method` must be the code of a solver");
     const MatrixView<const double> x = matrix(X, "X");
     const MaskedMatrix A{x, patterns(packed, x.rows)};

@@ -2,6 +2,7 @@
 
 from pyconvexnn.solvers.base import Progress, Solution, Solver, Status
 from pyconvexnn.solvers.coordinate import CoordinateDescent
+from pyconvexnn.solvers.fista import Fista
 from pyconvexnn.solvers.solve import solve
 
-__all__ = ["CoordinateDescent", "Progress", "Solution", "Solver", "Status", "solve"]
+__all__ = ["CoordinateDescent", "Fista", "Progress", "Solution", "Solver", "Status", "solve"]

@@ -10,6 +10,7 @@ from pyconvexnn.problems import GatedReLUProblem, SparseBlocks
 from pyconvexnn.problems.base import as_blocks
 from pyconvexnn.solvers.base import Callback, Progress, Solution, Status
 from pyconvexnn.solvers.coordinate import CoordinateDescent
+from pyconvexnn.solvers.fista import Fista
 
 
 def solve(
@@ -30,12 +31,13 @@ def solve(
     ----------
     prob : GatedReLUProblem
         What is minimised.
-    solver : {"auto", "cd"}
-        "cd": block coordinate descent with working sets, which "auto" picks too.
+    solver : {"auto", "cd", "fista"}
+        "cd": block coordinate descent with working sets, which "auto" picks too. "fista":
+        accelerated proximal gradient, for loose tolerances and many samples.
     tol : float
         Bound on ``gap / max(|objective|, 1e-10 objective at zero)``, > 0.
     max_iter : int, optional
-        Most iterations (epochs of coordinate descent); 100 000 by default.
+        Most iterations (epochs, or proximal steps of "fista"); 100 000 by default.
     time_limit : float, optional
         Seconds after which the best point so far is returned.
     warm_start : Solution, SparseBlocks or (P, d) array, optional
@@ -78,10 +80,10 @@ def solve(
     """
     if not isinstance(prob, GatedReLUProblem):
         raise TypeError(f"`prob` must be a GatedReLUProblem, got {type(prob).__name__}")
-    choice(solver, "solver", ("auto", "cd"), later=("newton", "fista"))
+    choice(solver, "solver", ("auto", "cd", "fista"), later=("newton",))
     if callback is not None and not callable(callback):
         raise TypeError(f"`callback` must be callable or None, got {describe(callback)}")
-    method = CoordinateDescent(
+    method = (Fista if solver == "fista" else CoordinateDescent)(
         tol=positive(tol, "tol"),
         max_iter=100_000 if max_iter is None else positive_int(max_iter, "max_iter"),
         time_limit=None if time_limit is None else positive(time_limit, "time_limit"),
