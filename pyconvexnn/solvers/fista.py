@@ -15,7 +15,7 @@ class Fista(CompiledSolver):
     The steps of Beck and Teboulle (2009) in all blocks of a working set at once; their length is
     found by backtracking and grows again slowly. Momentum is dropped where it points uphill or
     raises the objective (O'Donoghue and Candes 2015). A working set is solved until the gap of its
-    own program is a fifth of the whole gap, then all patterns are priced and the set is chosen
+    own program is a tenth of the whole gap, then all patterns are priced and the set is chosen
     anew.
 
     An iteration is a proximal step.

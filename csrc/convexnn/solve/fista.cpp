@@ -11,13 +11,14 @@
 namespace convexnn {
 namespace {
 
-constexpr std::size_t kSmallestWorkingSet = 32;
+constexpr std::size_t kFewestAdded = 16;  // to the active blocks, in a working set
+constexpr std::size_t kFewestAllowed = 32;
 constexpr std::size_t kStepsPerCheck = 5;  // between gaps of the working set's own program
 constexpr std::size_t kStepsPerWorkingSet = 5000;
-constexpr double kInnerAccuracy = 0.2;  // of the gap that is left
+constexpr double kInnerAccuracy = 0.1;  // of the gap that is left
 constexpr std::size_t kStalls = 5;      // checks without progress until giving up
 constexpr double kGrowth = 1.5;         // of L where a step of length 1 / L is too long
-constexpr double kDecay = 0.95;         // of L after every step taken
+constexpr double kDecay = 0.98;         // of L after every step taken
 constexpr double kSlack = 1e-14;        // rounding of an objective, relative
 
 // --- products with the blocks of the working set ------------------------------------------------
@@ -57,11 +58,12 @@ public:
     WorkingProducts(const MaskedMatrix& A, std::size_t threads)
         : A_(A),
           threads_(threads),
+          tile_(threads > 1 ? A.rows() : std::min(A.rows(), kTile)),
           words_(new std::uint64_t[words_for(A.rows()) * A.blocks()]),
           transposed_(new std::uint64_t[words_for(A.blocks()) * A.rows()]),
           rows_of_X_(new double[A.rows() * A.width()]),
           rows_of_U_(new double[A.blocks() * A.width()]),
-          sums_(new double[kTile * A.width()]),
+          sums_(new double[tile_ * A.width()]),
           ones_(A.blocks(), 1.0) {
         for (std::size_t j = 0; j < A.width(); ++j) {
             for (std::size_t r = 0; r < A.rows(); ++r) {
@@ -109,8 +111,8 @@ public:
             }
         }
         const std::size_t row_words = words_for(count_);
-        for (std::size_t r = 0; r < f.size(); r += kTile) {
-            const std::size_t rows = std::min(kTile, f.size() - r);
+        for (std::size_t r = 0; r < f.size(); r += tile_) {
+            const std::size_t rows = std::min(tile_, f.size() - r);
             const MaskedMatrix tile{{rows_of_U_.get(), count_, d},
                                     {transposed_.get() + r * row_words, count_, rows}};
             if (!adjoint(tile, {ones_.data(), count_}, {sums_.get(), d, rows}, threads(rows),
@@ -123,7 +125,8 @@ public:
     }
 
 private:
-    static constexpr std::size_t kTile = 1024;  // rows whose sums are held at a time
+    // Rows whose sums are held at a time by one thread: few enough to stay in the cache.
+    static constexpr std::size_t kTile = 1024;
 
     // Threads cost more than they save below about a millisecond of work.
     std::size_t threads(std::size_t rows) const {
@@ -132,12 +135,13 @@ private:
 
     const MaskedMatrix& A_;
     std::size_t threads_;
+    std::size_t tile_;  // rows whose sums are held at a time: all where threads share the work
     std::size_t count_ = 0;
     std::unique_ptr<std::uint64_t[]> words_;       // n x |W| bits
     std::unique_ptr<std::uint64_t[]> transposed_;  // |W| x n bits
     std::unique_ptr<double[]> rows_of_X_;          // row-major
     std::unique_ptr<double[]> rows_of_U_;          // U^T, column-major
-    std::unique_ptr<double[]> sums_;               // d x kTile
+    std::unique_ptr<double[]> sums_;               // d x tile_
     std::vector<double> ones_;
 };
 
@@ -432,9 +436,14 @@ private:
     }
 
     void choose_working_set() {
-        const std::size_t count =
-            std::min(std::max(kSmallestWorkingSet, 2 * active_.size()), blocks_);
+        // Every block more makes the steps dearer and shorter: about as many as are violated, and
+        // at most twice what is active.
         const std::span<double> prices = full_.prices();
+        const auto violated = static_cast<std::size_t>(
+            std::ranges::count_if(prices, [&](double price) { return price > problem_.beta; }));
+        const std::size_t added =
+            std::clamp(violated, kFewestAdded, std::max(kFewestAllowed, active_.size()));
+        const std::size_t count = std::min(active_.size() + added, blocks_);
         for (const std::size_t i : active_) {
             prices[i] = HUGE_VAL;
         }
