@@ -276,7 +276,9 @@ private:
             }
 
             // 2. Working set: what is active, and the most violated of the others.
-            choose_working_set();
+            if (!choose_working_set()) {
+                return deadline_.reason();
+            }
 
             // 3. Solve on the working set, and price every pattern at its solution.
             const double before = objective_;
@@ -308,7 +310,6 @@ private:
                                        0.3 * settings_.tol * full_.scale(objective_));
         const std::size_t size = working_set_.size() * d_;
         double bound = full_.dual_objective();
-        double t = restart();
         for (std::size_t k = 1; k <= kStepsPerWorkingSet && n_iter_ < settings_.max_iter; ++k) {
             // 1. Descent direction of the loss at y: A_W^T v(y).
             data_.negative_gradient(fit_y_, v_y_);
@@ -336,47 +337,47 @@ private:
                     return keep(false);
                 }
                 objective = data_.value(fit_z_) + problem_.beta * step.penalty;
-                if (short_enough(step, objective, t)) {
+                if (short_enough(step, objective)) {
                     break;
                 }
                 lipschitz_ *= kGrowth;
             }
             ++n_iter_;
-            if (step.square == 0.0 && t == 1.0) {
+            if (step.square == 0.0 && t_ == 1.0) {
                 break;  // x is a fixed point: the optimum, to rounding
             }
             // 4. An objective that rises is the momentum's fault: forget it, and step from x.
-            if (t > 1.0 && !(objective <= objective_ * (1.0 + kSlack))) {
-                t = restart();
+            if (t_ > 1.0 && !(objective <= objective_ * (1.0 + kSlack))) {
+                restart();
                 continue;
             }
             // 5. Gradient restart: the momentum points uphill.
             if (step.turn > 0.0) {
-                t = 1.0;
+                t_ = 1.0;
             }
             // 6. y = z + (t - 1) / t_next (z - x), and x = z.
-            const double t_next = 0.5 * (1.0 + std::sqrt(1.0 + 4.0 * t * t));
-            const double momentum = (t - 1.0) / t_next;
+            const double t_next = 0.5 * (1.0 + std::sqrt(1.0 + 4.0 * t_ * t_));
+            const double momentum = (t_ - 1.0) / t_next;
             extrapolate(z_.get(), x_.get(), momentum, size, y_.get());
             extrapolate(fit_z_.data(), fit_x_.data(), momentum, n_, fit_y_.data());
             std::swap(x_, z_);
             std::swap(fit_x_, fit_z_);
             objective_ = objective;
-            t = t_next;
+            t_ = t_next;
             lipschitz_ *= kDecay;
         }
         return keep(true);
     }
 
-    // y = x; returns the t of no momentum.
-    double restart() {
+    // No momentum: y = x.
+    void restart() {
         std::copy_n(x_.get(), working_set_.size() * d_, y_.get());
         std::ranges::copy(fit_x_, fit_y_.begin());
-        return 1.0;
+        t_ = 1.0;
     }
 
     // Whether L is at least the curvature of the loss along z - y.
-    bool short_enough(const Step& step, double objective, double t) {
+    bool short_enough(const Step& step, double objective) {
         const double* s = problem_.samples.s.data();
         const double limit = lipschitz_ * step.square * (1.0 + 1e-10);
         const double distance = weighted_distance(s, fit_z_.data(), fit_y_.data(), n_);
@@ -394,7 +395,7 @@ private:
         for (std::size_t k = 0; k < n_; ++k) {
             along += (v_y_[k] - v_z_[k]) * (fit_z_[k] - fit_y_[k]);
         }
-        return !(along > limit) && (t > 1.0 || objective <= objective_ * (1.0 + kSlack));
+        return !(along > limit) && (t_ > 1.0 || objective <= objective_ * (1.0 + kSlack));
     }
 
     // Curvature along the gradient: from below, raised where it fails. False: stopped.
@@ -435,7 +436,8 @@ private:
         return done;
     }
 
-    void choose_working_set() {
+    // x and y keep their blocks, and with them the momentum. False: stopped.
+    bool choose_working_set() {
         // Every block more makes the steps dearer and shorter: about as many as are violated, and
         // at most twice what is active.
         const std::span<double> prices = full_.prices();
@@ -455,7 +457,7 @@ private:
                          });
         order_.resize(count);
         std::ranges::sort(order_);
-        // x moves to its new places; both lists ascend.
+        // x and y move to their new places; both lists ascend.
         std::size_t old = 0;
         for (std::size_t k = 0; k < count; ++k) {
             while (old < working_set_.size() && working_set_[old] < order_[k]) {
@@ -463,11 +465,14 @@ private:
             }
             const bool known = old < working_set_.size() && working_set_[old] == order_[k];
             for (std::size_t j = 0; j < d_; ++j) {
-                y_[k * d_ + j] = known ? block(old)[j] : 0.0;
+                gradient_[k * d_ + j] = known ? x_[old * d_ + j] : 0.0;
+                z_[k * d_ + j] = known ? y_[old * d_ + j] : 0.0;
             }
         }
-        std::swap(x_, y_);
+        std::swap(x_, gradient_);
+        std::swap(y_, z_);
         set_working_set(order_);
+        return products_.product(y_.get(), fit_y_, deadline_);
     }
 
     void set_working_set(std::span<const std::size_t> blocks) {
@@ -496,7 +501,7 @@ private:
         return refresh(unmonitored());
     }
 
-    // Fit, objective and active blocks from x alone. False: stopped.
+    // Fit, objective and active blocks from x alone, and no momentum. False: stopped.
     bool refresh(Monitor& monitor) {
         if (!products_.product(x_.get(), fit_x_, monitor)) {
             return false;
@@ -506,6 +511,7 @@ private:
             penalty += weights_[k] * norm(block(k));
         }
         objective_ = data_.value(fit_x_) + problem_.beta * penalty;
+        restart();
         return keep(true);
     }
 
@@ -542,6 +548,7 @@ private:
     std::vector<double> fit_x_, fit_y_, fit_z_;       // of x, y, z
     std::vector<double> v_y_, v_z_;                   // -loss gradient at y, and at z or x
     double objective_;                                // of x
+    double t_ = 1.0;                                  // of the momentum, >= 1
     double lipschitz_ = 0.0;                          // L; 0: not yet estimated
     std::size_t n_iter_ = 0;
 };
