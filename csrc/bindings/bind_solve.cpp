@@ -50,7 +50,7 @@ ResultArrays to_arrays(const GroupLassoResult& result, std::size_t d) {
     return arrays;
 }
 
-constexpr std::array kMethods{&coordinate_descent, &newton};
+constexpr std::array kMethods{&coordinate_descent, &newton, &fista};
 
 ResultArrays solve_group_lasso(const FortranMatrix& X, const Words& packed, const Vector& y,
                                const Vector& sample_weight, const Vector& pattern_weight,

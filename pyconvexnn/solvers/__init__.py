@@ -2,11 +2,15 @@
 
 from pyconvexnn.solvers.base import Progress, Solution, Solver, Status
 from pyconvexnn.solvers.coordinate import CoordinateDescent
+from pyconvexnn.solvers.fista import Fista
+from pyconvexnn.solvers.newton import Newton
 from pyconvexnn.solvers.path import Path, solve_path
 from pyconvexnn.solvers.solve import solve
 
 __all__ = [
     "CoordinateDescent",
+    "Fista",
+    "Newton",
     "Path",
     "Progress",
     "Solution",

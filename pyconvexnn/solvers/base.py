@@ -67,7 +67,7 @@ class Solution:
         vanishes.
     status : Status
     n_iter : int
-        Epochs (coordinate descent).
+        Epochs (coordinate descent) or proximal steps (FISTA).
     solve_time : float
         Seconds in the solver.
     history : tuple of Progress

@@ -145,7 +145,7 @@ def solve_path(
         Without `betas`: the last is ``beta_min_ratio * prob.beta_max``; in (0, 1).
     tol : float
         Bound on the relative gap of every point, > 0.
-    solver : {"auto", "cd"}
+    solver : {"auto", "cd", "newton", "fista"}
         As in :func:`solve`.
     max_iter : int, optional
         Most iterations for each point; one that runs out of them is followed by the next.

@@ -11,9 +11,14 @@ from pyconvexnn.problems.base import as_blocks
 from pyconvexnn.solvers.base import Callback, Progress, Solution, Status
 from pyconvexnn.solvers.compiled import CompiledSolver
 from pyconvexnn.solvers.coordinate import CoordinateDescent
+from pyconvexnn.solvers.fista import Fista
 from pyconvexnn.solvers.newton import Newton
 
-_SOLVERS: dict[str, type[CompiledSolver]] = {"cd": CoordinateDescent, "newton": Newton}
+_SOLVERS: dict[str, type[CompiledSolver]] = {
+    "cd": CoordinateDescent,
+    "newton": Newton,
+    "fista": Fista,
+}
 
 
 def solve(
@@ -34,12 +39,14 @@ def solve(
     ----------
     prob : GatedReLUProblem
         What is minimised.
-    solver : {"auto", "cd"}
-        "cd": block coordinate descent with working sets, which "auto" picks too.
+    solver : {"auto", "cd", "newton", "fista"}
+        "cd": block coordinate descent with working sets. "newton": the variational second-order
+        method, the fastest to most accuracies, which "auto" picks. "fista": accelerated proximal
+        gradient, for loose tolerances and many samples.
     tol : float
         Bound on ``gap / max(|objective|, 1e-10 objective at zero)``, > 0.
     max_iter : int, optional
-        Most iterations (epochs of coordinate descent); 100 000 by default.
+        Most iterations: epochs of "cd", steps of the others; 100 000 by default.
     time_limit : float, optional
         Seconds after which the best point so far is returned.
     warm_start : Solution, SparseBlocks or (P, d) array, optional
@@ -82,10 +89,10 @@ def solve(
     """
     if not isinstance(prob, GatedReLUProblem):
         raise TypeError(f"`prob` must be a GatedReLUProblem, got {type(prob).__name__}")
-    choice(solver, "solver", ("auto", *_SOLVERS), later=("fista",))
+    choice(solver, "solver", ("auto", *_SOLVERS))
     if callback is not None and not callable(callback):
         raise TypeError(f"`callback` must be callable or None, got {describe(callback)}")
-    method = _SOLVERS["cd" if solver == "auto" else solver](
+    method = _SOLVERS[_pick(prob, tol) if solver == "auto" else solver](
         tol=positive(tol, "tol"),
         max_iter=100_000 if max_iter is None else positive_int(max_iter, "max_iter"),
         time_limit=None if time_limit is None else positive(time_limit, "time_limit"),
@@ -100,6 +107,11 @@ def solve(
     if solution.status is not Status.SOLVED:
         _warn_not_solved(solution, method.tol)
     return solution
+
+
+def _pick(prob: GatedReLUProblem, tol: float) -> str:
+    """The solver that "auto" stands for."""
+    return "newton"
 
 
 def _start_blocks(warm_start: Any, prob: GatedReLUProblem) -> SparseBlocks:

@@ -34,11 +34,15 @@ struct Problem {
           s(n, 1.0),
           w(P, 1.0),
           lasso{data.masked(), {data.y, s}, w, beta, loss} {
-        if (loss == LossKind::logistic) {
+        if (loss == LossKind::logistic || loss == LossKind::squared_hinge) {
             for (double& y : data.y) {
                 y = y >= 0 ? 1.0 : -1.0;
             }
         }
+    }
+    GroupLassoResult accelerated(const SolverSettings& settings) const {
+        Monitor monitor;
+        return fista(lasso, settings, {}, monitor);
     }
     GroupLassoResult solve(const SolverSettings& settings) const {
         Monitor monitor;
@@ -98,4 +102,64 @@ TEST(a_stop_is_obeyed_and_leaves_a_valid_bound) {
     CHECK(result.status == Status::interrupted);
     CHECK(result.dual_objective <= solved.objective);
     CHECK(result.objective >= solved.dual_objective);
+}
+
+TEST(fista_agrees_with_descent_for_every_loss) {
+    for (const LossKind loss :
+         {LossKind::squared, LossKind::logistic, LossKind::huber, LossKind::squared_hinge}) {
+        for (const bool output_offset : {false, true}) {
+            for (const double beta : {0.5, 5.0}) {
+                Problem problem(90, 4, 60, beta, loss);
+                problem.lasso.loss_parameter = 0.7;
+                problem.lasso.output_offset = output_offset;
+                const GroupLassoResult result = problem.accelerated({.tol = 1e-8});
+                const GroupLassoResult other = problem.solve({.tol = 1e-8});
+                CHECK(result.status == Status::solved);
+                CHECK(result.objective - result.dual_objective <= 1e-8 * result.objective);
+                CHECK(result.dual_objective <= other.objective * (1 + 1e-12));
+                CHECK(other.dual_objective <= result.objective * (1 + 1e-12));
+                CHECK(std::abs(result.offset - other.offset) <= 1e-2);
+                CHECK(output_offset || result.offset == 0.0);
+                for (std::size_t k = 1; k < result.history.size(); ++k) {
+                    CHECK(result.history[k].objective <=
+                          result.history[k - 1].objective * (1 + 1e-12));
+                }
+            }
+        }
+    }
+}
+
+TEST(fista_allocates_nothing_in_its_loop) {
+    const Problem problem(40, 3, 50, 0.05, LossKind::squared);
+    std::size_t counts[2];
+    std::size_t steps[2];
+    for (const int run : {0, 1}) {
+        const std::size_t before = allocations;
+        const GroupLassoResult result =
+            problem.accelerated({.tol = 1e-12, .max_iter = run == 0 ? 11U : 500U});
+        counts[run] = allocations - before;
+        steps[run] = result.n_iter;
+    }
+    CHECK(steps[0] == 11 && steps[1] > 100);
+    CHECK(counts[0] == counts[1]);
+}
+
+TEST(fista_obeys_a_stop_at_any_time) {
+    struct StopAfter : Monitor {
+        int left = 0;
+        bool stop_requested() override { return --left < 0; }
+    } monitor;
+    const Problem problem(90, 4, 60, 0.5, LossKind::squared);
+    const GroupLassoResult solved = problem.solve({.tol = 1e-8});
+    const std::vector<std::size_t> blocks = {7, 3};
+    const std::vector<double> values(8, 1e-3);
+    for (const int asked : {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 30, 100, 300}) {
+        monitor.left = asked;
+        const GroupLassoResult result =
+            fista(problem.lasso, {.tol = 1e-14}, {blocks, values}, monitor);
+        CHECK(result.status == Status::interrupted);
+        CHECK(result.dual_objective <= solved.objective);
+        CHECK(result.objective >= solved.dual_objective);
+        CHECK(result.objective <= problem.solve({.max_iter = 1}).history[0].objective);
+    }
 }

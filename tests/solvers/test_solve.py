@@ -393,12 +393,7 @@ KNOWN = "auto, cd, newton, fista"
         (
             {"solver": "newton"},
             NotImplementedError,
-            "`solver` = 'newton' is not available yet; available: auto, cd",
-        ),
-        (
-            {"solver": "fista"},
-            NotImplementedError,
-            "`solver` = 'fista' is not available yet; available: auto, cd",
+            "`solver` = 'newton' is not available yet; available: auto, cd, fista",
         ),
         ({"tol": 0}, ValueError, "`tol` must be > 0, got 0.0"),
         ({"tol": -1e-3}, ValueError, "`tol` must be > 0, got -0.001"),

@@ -75,4 +75,11 @@ GroupLassoResult coordinate_descent(const GroupLasso& problem, const SolverSetti
 GroupLassoResult newton(const GroupLasso& problem, const SolverSettings& settings,
                         const Start& start, Monitor& monitor);
 
+// Accelerated proximal gradient on working sets (fista.cpp), for loose tolerances and many samples.
+// Iterations: proximal steps. Everything is allocated before the first step; the loop allocates
+// nothing but the threads it is allowed. Cost of a step on a working set of W blocks: two products
+// of n d W / 4 additions, or more of the second where the step has to be shortened.
+GroupLassoResult fista(const GroupLasso& problem, const SolverSettings& settings,
+                       const Start& start, Monitor& monitor);
+
 }  // namespace convexnn

@@ -1,0 +1,565 @@
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <memory>
+#include <numeric>
+
+#include "convexnn/base/simd.hpp"
+#include "convexnn/solve/full_program.hpp"
+#include "convexnn/solve/group_lasso.hpp"
+
+namespace convexnn {
+namespace {
+
+constexpr std::size_t kFewestAdded = 16;  // to the active blocks, in a working set
+constexpr std::size_t kFewestAllowed = 32;
+constexpr std::size_t kStepsPerCheck = 5;  // between gaps of the working set's own program
+constexpr std::size_t kStepsPerWorkingSet = 5000;
+constexpr double kInnerAccuracy = 0.1;  // of the gap that is left
+constexpr std::size_t kStalls = 5;      // checks without progress until giving up
+constexpr double kGrowth = 1.5;         // of L where a step of length 1 / L is too long
+constexpr double kDecay = 0.98;         // of L after every step taken
+constexpr double kSlack = 1e-14;        // rounding of an objective, relative
+
+// --- products with the blocks of the working set ------------------------------------------------
+
+// Row r of a 64 x 64 bit matrix is a[r]; transposes it in place (Warren, Hacker's Delight, 7-3).
+void transpose_bits(std::uint64_t (&a)[kWordBits]) {
+    std::uint64_t mask = 0x00000000FFFFFFFFU;
+    for (std::size_t j = 32; j != 0; j >>= 1, mask ^= mask << j) {
+        for (std::size_t k = 0; k < kWordBits; k = (k + j + 1) & ~j) {
+            const std::uint64_t t = ((a[k] >> j) ^ a[k + j]) & mask;
+            a[k] ^= t << j;
+            a[k + j] ^= t;
+        }
+    }
+}
+
+// f_r = <rows of S, rows of X>, r < count; both row-major with d columns.
+CONVEXNN_MULTIVERSION
+void row_products(const double* S, const double* X, std::size_t d, std::size_t count, double* f) {
+    for (std::size_t r = 0; r < count; ++r) {
+        const double* s = S + r * d;
+        const double* x = X + r * d;
+        double sum = 0.0;
+#pragma omp simd reduction(+ : sum)
+        for (std::size_t j = 0; j < d; ++j) {
+            sum += s[j] * x[j];
+        }
+        f[r] = sum;
+    }
+}
+
+// A_W = [D_i X, i in W], with copies of the patterns of W in both orders, so that both products are
+// looked up in the tables of `adjoint`:  (A_W u)_r = <x_r, sum_{i in W} D_i(r) u_i>, and the sums
+// are a masked product of the transposed patterns with the rows u_i.
+class WorkingProducts {
+public:
+    WorkingProducts(const MaskedMatrix& A, std::size_t threads)
+        : A_(A),
+          threads_(threads),
+          tile_(threads > 1 ? A.rows() : std::min(A.rows(), kTile)),
+          words_(new std::uint64_t[words_for(A.rows()) * A.blocks()]),
+          transposed_(new std::uint64_t[words_for(A.blocks()) * A.rows()]),
+          rows_of_X_(new double[A.rows() * A.width()]),
+          rows_of_U_(new double[A.blocks() * A.width()]),
+          sums_(new double[tile_ * A.width()]),
+          ones_(A.blocks(), 1.0) {
+        for (std::size_t j = 0; j < A.width(); ++j) {
+            for (std::size_t r = 0; r < A.rows(); ++r) {
+                rows_of_X_[r * A.width() + j] = A.X(r, j);
+            }
+        }
+    }
+
+    // W = blocks, ascending.
+    void choose(std::span<const std::size_t> blocks) {
+        count_ = blocks.size();
+        const std::size_t words = words_for(A_.rows());
+        const std::size_t row_words = words_for(count_);
+        for (std::size_t k = 0; k < count_; ++k) {
+            std::ranges::copy(A_.patterns.column(blocks[k]), words_.get() + k * words);
+        }
+        std::uint64_t bits[kWordBits];
+        for (std::size_t k = 0; k < row_words; ++k) {
+            const std::size_t columns = std::min(kWordBits, count_ - k * kWordBits);
+            for (std::size_t w = 0; w < words; ++w) {
+                const std::size_t rows = std::min(kWordBits, A_.rows() - w * kWordBits);
+                for (std::size_t c = 0; c < kWordBits; ++c) {
+                    bits[c] = c < columns ? words_[(k * kWordBits + c) * words + w] : 0;
+                }
+                transpose_bits(bits);
+                for (std::size_t r = 0; r < rows; ++r) {
+                    transposed_[(w * kWordBits + r) * row_words + k] = bits[r];
+                }
+            }
+        }
+    }
+
+    // out (d x |W|) = A_W^T v. False: stopped.
+    bool transposed(std::span<const double> v, double* out, Monitor& monitor) const {
+        const MaskedMatrix A{A_.X, {words_.get(), A_.rows(), count_}};
+        return adjoint(A, v, {out, A_.width(), count_}, threads(A_.rows()), monitor);
+    }
+
+    // f = A_W U, U d x |W|. False: stopped.
+    bool product(const double* U, std::span<double> f, Monitor& monitor) const {
+        const std::size_t d = A_.width();
+        for (std::size_t k = 0; k < count_; ++k) {
+            for (std::size_t j = 0; j < d; ++j) {
+                rows_of_U_[j * count_ + k] = U[k * d + j];
+            }
+        }
+        const std::size_t row_words = words_for(count_);
+        for (std::size_t r = 0; r < f.size(); r += tile_) {
+            const std::size_t rows = std::min(tile_, f.size() - r);
+            const MaskedMatrix tile{{rows_of_U_.get(), count_, d},
+                                    {transposed_.get() + r * row_words, count_, rows}};
+            if (!adjoint(tile, {ones_.data(), count_}, {sums_.get(), d, rows}, threads(rows),
+                         monitor)) {
+                return false;
+            }
+            row_products(sums_.get(), rows_of_X_.get() + r * d, d, rows, f.data() + r);
+        }
+        return true;
+    }
+
+private:
+    // Rows whose sums are held at a time by one thread: few enough to stay in the cache.
+    static constexpr std::size_t kTile = 1024;
+
+    // Threads cost more than they save below about a millisecond of work.
+    std::size_t threads(std::size_t rows) const {
+        return rows * A_.width() * count_ >= (std::size_t{1} << 27) ? threads_ : 1;
+    }
+
+    const MaskedMatrix& A_;
+    std::size_t threads_;
+    std::size_t tile_;  // rows whose sums are held at a time: all where threads share the work
+    std::size_t count_ = 0;
+    std::unique_ptr<std::uint64_t[]> words_;       // n x |W| bits
+    std::unique_ptr<std::uint64_t[]> transposed_;  // |W| x n bits
+    std::unique_ptr<double[]> rows_of_X_;          // row-major
+    std::unique_ptr<double[]> rows_of_U_;          // U^T, column-major
+    std::unique_ptr<double[]> sums_;               // d x tile_
+    std::vector<double> ones_;
+};
+
+// --- the vector loops ---------------------------------------------------------------------------
+
+struct Step {
+    double penalty;  // sum_i w_i ||z_i||
+    double square;   // ||z - y||^2
+    double turn;     // <y - z, z - x>
+};
+
+// z_i = prox_{beta w_i ||.|| / L}(y_i + g_i / L) for `count` blocks of d entries.
+CONVEXNN_MULTIVERSION
+Step proximal_step(const double* x, const double* y, const double* g, const double* weights,
+                   double beta, double L, std::size_t d, std::size_t count, double* z) {
+    Step step{0.0, 0.0, 0.0};
+    const double length = 1.0 / L;
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::size_t at = i * d;
+        double squares = 0.0;
+#pragma omp simd reduction(+ : squares)
+        for (std::size_t j = at; j < at + d; ++j) {
+            z[j] = y[j] + length * g[j];
+            squares += z[j] * z[j];
+        }
+        const double size = std::sqrt(squares);
+        const double threshold = beta * weights[i] * length;
+        const double factor = size > threshold ? 1.0 - threshold / size : 0.0;
+        double square = 0.0;
+        double turn = 0.0;
+#pragma omp simd reduction(+ : square, turn)
+        for (std::size_t j = at; j < at + d; ++j) {
+            z[j] *= factor;
+            const double t = z[j] - y[j];
+            square += t * t;
+            turn -= t * (z[j] - x[j]);
+        }
+        step.penalty += weights[i] * factor * size;
+        step.square += square;
+        step.turn += turn;
+    }
+    return step;
+}
+
+// y = z + t (z - x)
+CONVEXNN_MULTIVERSION
+void extrapolate(const double* z, const double* x, double t, std::size_t size, double* y) {
+    for (std::size_t k = 0; k < size; ++k) {
+        y[k] = z[k] + t * (z[k] - x[k]);
+    }
+}
+
+// sum_k s_k (a_k - b_k)^2
+CONVEXNN_MULTIVERSION
+double weighted_distance(const double* s, const double* a, const double* b, std::size_t n) {
+    double sum = 0.0;
+#pragma omp simd reduction(+ : sum)
+    for (std::size_t k = 0; k < n; ++k) {
+        sum += s[k] * (a[k] - b[k]) * (a[k] - b[k]);
+    }
+    return sum;
+}
+
+// --- the solver ---------------------------------------------------------------------------------
+
+template <typename Loss>
+class Fista {
+public:
+    Fista(const GroupLasso& problem, const Loss& loss, const SolverSettings& settings,
+          Monitor& monitor)
+        : problem_(problem),
+          settings_(settings),
+          n_(problem.A.rows()),
+          d_(problem.A.width()),
+          blocks_(problem.A.blocks()),
+          data_(problem.samples, loss, problem.output_offset),
+          full_(problem, data_, settings, monitor),
+          deadline_(full_.deadline()),
+          products_(problem.A, settings.threads),
+          weights_(blocks_),
+          x_(new double[blocks_ * d_]),
+          y_(new double[blocks_ * d_]),
+          z_(new double[blocks_ * d_]),
+          gradient_(new double[blocks_ * d_]),
+          fit_x_(n_, 0.0),
+          fit_y_(n_),
+          fit_z_(n_),
+          v_y_(n_),
+          v_z_(n_),
+          objective_(full_.objective_at_zero()) {
+        order_.reserve(blocks_);
+        working_set_.reserve(blocks_);
+        active_.reserve(blocks_);
+    }
+
+    GroupLassoResult run(const Start& start) { return finish(iterate(start)); }
+
+private:
+    Status iterate(const Start& start) {
+        // Zero is optimal iff no block's price at zero exceeds beta; whatever the start, the answer
+        // is then exactly zero.
+        if (!price()) {
+            return deadline_.reason();
+        }
+        if (full_.largest_price() <= problem_.beta) {
+            if (record()) {
+                return deadline_.reason();
+            }
+            // With beta as small as the prices' rounding, optimality shows but cannot be proved.
+            return full_.proved(objective_) ? Status::solved : Status::numerical_error;
+        }
+        if (!start.blocks.empty() && !(load(start) && price())) {
+            return deadline_.reason();
+        }
+
+        std::size_t stalls = 0;
+        for (;;) {
+            // 1. The gap over all patterns; prices and objective belong to x.
+            const double last_gap = full_.gap(objective_);
+            const bool stop = record();
+            if (full_.proved(objective_)) {
+                return Status::solved;
+            }
+            if (!std::isfinite(objective_)) {
+                return Status::numerical_error;
+            }
+            if (stop) {
+                return deadline_.reason();
+            }
+            if (n_iter_ >= settings_.max_iter) {
+                return Status::max_iter;
+            }
+
+            // 2. Working set: what is active, and the most violated of the others.
+            if (!choose_working_set()) {
+                return deadline_.reason();
+            }
+
+            // 3. Solve on the working set, and price every pattern at its solution.
+            const double before = objective_;
+            if (!accelerate() || !price()) {
+                return deadline_.reason();
+            }
+            const bool progress =
+                objective_ < before * (1.0 - 1e-15) || full_.gap(objective_) < 0.9 * last_gap;
+            stalls = progress ? 0 : stalls + 1;
+            if (stalls >= kStalls) {
+                return Status::numerical_error;
+            }
+        }
+    }
+
+    // Prices every pattern at x.
+    bool price() {
+        data_.negative_gradient(fit_x_, v_z_);
+        return full_.price(v_z_);
+    }
+    bool record() { return full_.record(n_iter_, objective_, active_.size()); }
+
+    // FISTA (Beck and Teboulle 2009) on the working set with gradient restart and objectives that
+    // never rise (O'Donoghue and Candes 2015), until the gap of its own program is a fraction of
+    // the whole gap. One step costs A_W^T v and A_W z; the fit is linear in the blocks, so that of
+    // y costs none. False: stopped.
+    bool accelerate() {
+        const double target = std::max(kInnerAccuracy * full_.gap(objective_),
+                                       0.3 * settings_.tol * full_.scale(objective_));
+        const std::size_t size = working_set_.size() * d_;
+        double bound = full_.dual_objective();
+        for (std::size_t k = 1; k <= kStepsPerWorkingSet && n_iter_ < settings_.max_iter; ++k) {
+            // 1. Descent direction of the loss at y: A_W^T v(y).
+            data_.negative_gradient(fit_y_, v_y_);
+            if (!products_.transposed(v_y_, gradient_.get(), deadline_)) {
+                return keep(false);
+            }
+            if (lipschitz_ == 0.0 && !estimate_lipschitz()) {
+                return keep(false);
+            }
+            // 2. The gap of the working set's program, at x and the dual point of y.
+            if (k % kStepsPerCheck == 0) {
+                bound = std::max(bound, working_bound());
+                if (objective_ - bound <= target) {
+                    break;
+                }
+            }
+            // 3. z = prox(y + A_W^T v / L), L raised until it is the curvature along z - y at
+            // least.
+            Step step;
+            double objective;
+            for (;;) {
+                step = proximal_step(x_.get(), y_.get(), gradient_.get(), weights_.data(),
+                                     problem_.beta, lipschitz_, d_, working_set_.size(), z_.get());
+                if (!products_.product(z_.get(), fit_z_, deadline_)) {
+                    return keep(false);
+                }
+                objective = data_.value(fit_z_) + problem_.beta * step.penalty;
+                if (short_enough(step, objective)) {
+                    break;
+                }
+                lipschitz_ *= kGrowth;
+            }
+            ++n_iter_;
+            if (step.square == 0.0 && t_ == 1.0) {
+                break;  // x is a fixed point: the optimum, to rounding
+            }
+            // 4. An objective that rises is the momentum's fault: forget it, and step from x.
+            if (t_ > 1.0 && !(objective <= objective_ * (1.0 + kSlack))) {
+                restart();
+                continue;
+            }
+            // 5. Gradient restart: the momentum points uphill.
+            if (step.turn > 0.0) {
+                t_ = 1.0;
+            }
+            // 6. y = z + (t - 1) / t_next (z - x), and x = z.
+            const double t_next = 0.5 * (1.0 + std::sqrt(1.0 + 4.0 * t_ * t_));
+            const double momentum = (t_ - 1.0) / t_next;
+            extrapolate(z_.get(), x_.get(), momentum, size, y_.get());
+            extrapolate(fit_z_.data(), fit_x_.data(), momentum, n_, fit_y_.data());
+            std::swap(x_, z_);
+            std::swap(fit_x_, fit_z_);
+            objective_ = objective;
+            t_ = t_next;
+            lipschitz_ *= kDecay;
+        }
+        return keep(true);
+    }
+
+    // No momentum: y = x.
+    void restart() {
+        std::copy_n(x_.get(), working_set_.size() * d_, y_.get());
+        std::ranges::copy(fit_x_, fit_y_.begin());
+        t_ = 1.0;
+    }
+
+    // Whether L is at least the curvature of the loss along z - y.
+    bool short_enough(const Step& step, double objective) {
+        const double* s = problem_.samples.s.data();
+        const double limit = lipschitz_ * step.square * (1.0 + 1e-10);
+        const double distance = weighted_distance(s, fit_z_.data(), fit_y_.data(), n_);
+        // The largest curvature anywhere; or a difference of fits that is rounding alone.
+        if (!(step.square > 0.0) || Loss::kCurvature * distance <= limit ||
+            distance <= 1e-28 * simd::weighted_square(s, fit_z_.data(), n_)) {
+            return true;
+        }
+        if (Loss::kLinearSlope && !data_.has_offset()) {
+            return !std::isfinite(limit);
+        }
+        // The mean curvature on the way, good enough while the objective falls.
+        data_.negative_gradient(fit_z_, v_z_);
+        double along = 0.0;
+        for (std::size_t k = 0; k < n_; ++k) {
+            along += (v_y_[k] - v_z_[k]) * (fit_z_[k] - fit_y_[k]);
+        }
+        return !(along > limit) && (t_ > 1.0 || objective <= objective_ * (1.0 + kSlack));
+    }
+
+    // Curvature along the gradient: from below, raised where it fails. False: stopped.
+    bool estimate_lipschitz() {
+        if (!products_.product(gradient_.get(), fit_z_, deadline_)) {
+            return false;
+        }
+        const double size = norm({gradient_.get(), working_set_.size() * d_});
+        const double image =
+            std::sqrt(simd::weighted_square(problem_.samples.s.data(), fit_z_.data(), n_));
+        const double ratio = Loss::kCurvature * (image / size) * (image / size);
+        lipschitz_ = ratio > 0.0 && std::isfinite(ratio) ? ratio : 1.0;
+        return true;
+    }
+
+    // Dual bound of the program restricted to the working set, from v(y) and its adjoint.
+    double working_bound() {
+        double largest = 0.0;
+        for (std::size_t k = 0; k < working_set_.size(); ++k) {
+            largest = std::max(largest, norm({gradient_.get() + k * d_, d_}) / weights_[k]);
+        }
+        const double t = data_.best_dual_scale(v_y_, problem_.beta / largest);
+        return data_.dual_value(v_y_, t);
+    }
+
+    // --- the iterate: x over the working set, its fit and objective ----------------------------
+
+    std::span<const double> block(std::size_t k) const { return {x_.get() + k * d_, d_}; }
+
+    // Lists the non-zero blocks of x.
+    bool keep(bool done) {
+        active_.clear();
+        for (std::size_t k = 0; k < working_set_.size(); ++k) {
+            if (std::ranges::any_of(block(k), [](double u) { return u != 0.0; })) {
+                active_.push_back(working_set_[k]);
+            }
+        }
+        return done;
+    }
+
+    // x and y keep their blocks, and with them the momentum. False: stopped.
+    bool choose_working_set() {
+        // Every block more makes the steps dearer and shorter: about as many as are violated, and
+        // at most twice what is active.
+        const std::span<double> prices = full_.prices();
+        const auto violated = static_cast<std::size_t>(
+            std::ranges::count_if(prices, [&](double price) { return price > problem_.beta; }));
+        const std::size_t added =
+            std::clamp(violated, kFewestAdded, std::max(kFewestAllowed, active_.size()));
+        const std::size_t count = std::min(active_.size() + added, blocks_);
+        for (const std::size_t i : active_) {
+            prices[i] = HUGE_VAL;
+        }
+        order_.resize(blocks_);
+        std::iota(order_.begin(), order_.end(), std::size_t{0});
+        std::nth_element(order_.begin(), order_.begin() + static_cast<std::ptrdiff_t>(count) - 1,
+                         order_.end(), [&](std::size_t a, std::size_t b) {
+                             return prices[a] != prices[b] ? prices[a] > prices[b] : a < b;
+                         });
+        order_.resize(count);
+        std::ranges::sort(order_);
+        // x and y move to their new places; both lists ascend.
+        std::size_t old = 0;
+        for (std::size_t k = 0; k < count; ++k) {
+            while (old < working_set_.size() && working_set_[old] < order_[k]) {
+                ++old;
+            }
+            const bool known = old < working_set_.size() && working_set_[old] == order_[k];
+            for (std::size_t j = 0; j < d_; ++j) {
+                gradient_[k * d_ + j] = known ? x_[old * d_ + j] : 0.0;
+                z_[k * d_ + j] = known ? y_[old * d_ + j] : 0.0;
+            }
+        }
+        std::swap(x_, gradient_);
+        std::swap(y_, z_);
+        set_working_set(order_);
+        return products_.product(y_.get(), fit_y_, deadline_);
+    }
+
+    void set_working_set(std::span<const std::size_t> blocks) {
+        working_set_.assign(blocks.begin(), blocks.end());
+        for (std::size_t k = 0; k < blocks.size(); ++k) {
+            weights_[k] = problem_.weights[blocks[k]];
+        }
+        products_.choose(blocks);
+    }
+
+    // Takes the start, unless its objective is not below that at zero (or overflows).
+    bool load(const Start& start) {
+        order_.resize(start.blocks.size());
+        std::iota(order_.begin(), order_.end(), std::size_t{0});
+        std::ranges::sort(order_, {}, [&](std::size_t k) { return start.blocks[k]; });
+        for (std::size_t k = 0; k < order_.size(); ++k) {
+            std::copy_n(start.values.data() + order_[k] * d_, d_, x_.get() + k * d_);
+            order_[k] = start.blocks[order_[k]];
+        }
+        set_working_set(order_);
+        return refresh(deadline_) && (objective_ < full_.objective_at_zero() || forget());
+    }
+    // x = 0.
+    bool forget() {
+        set_working_set({});
+        return refresh(unmonitored());
+    }
+
+    // Fit, objective and active blocks from x alone, and no momentum. False: stopped.
+    bool refresh(Monitor& monitor) {
+        if (!products_.product(x_.get(), fit_x_, monitor)) {
+            return false;
+        }
+        double penalty = 0.0;
+        for (std::size_t k = 0; k < working_set_.size(); ++k) {
+            penalty += weights_[k] * norm(block(k));
+        }
+        objective_ = data_.value(fit_x_) + problem_.beta * penalty;
+        restart();
+        return keep(true);
+    }
+
+    GroupLassoResult finish(Status status) {
+        // Whatever ended the solve: the objective is that of x, and not above that at zero.
+        refresh(unmonitored());
+        if (!(objective_ <= full_.objective_at_zero())) {
+            forget();
+        }
+        GroupLassoResult result = full_.finish(status, n_iter_);
+        result.active.assign(active_.begin(), active_.end());
+        result.values.reserve(active_.size() * d_);
+        for (std::size_t k = 0, a = 0; a < active_.size(); ++k) {
+            if (working_set_[k] == active_[a]) {
+                result.values.insert(result.values.end(), block(k).begin(), block(k).end());
+                ++a;
+            }
+        }
+        result.objective = objective_;
+        result.offset = data_.offset();
+        return result;
+    }
+
+    const GroupLasso& problem_;
+    const SolverSettings settings_;
+    std::size_t n_, d_, blocks_;
+    DataTerm<Loss> data_;
+    FullProgram<Loss> full_;
+    Deadline& deadline_;
+    WorkingProducts products_;
+    std::vector<std::size_t> working_set_, active_, order_;
+    std::vector<double> weights_;                     // of the working set
+    std::unique_ptr<double[]> x_, y_, z_, gradient_;  // d x |working set|
+    std::vector<double> fit_x_, fit_y_, fit_z_;       // of x, y, z
+    std::vector<double> v_y_, v_z_;                   // -loss gradient at y, and at z or x
+    double objective_;                                // of x
+    double t_ = 1.0;                                  // of the momentum, >= 1
+    double lipschitz_ = 0.0;                          // L; 0: not yet estimated
+    std::size_t n_iter_ = 0;
+};
+
+}  // namespace
+
+GroupLassoResult fista(const GroupLasso& problem, const SolverSettings& settings,
+                       const Start& start, Monitor& monitor) {
+    return with_loss(problem.loss, problem.loss_parameter, [&]<typename Loss>(const Loss& loss) {
+        return Fista<Loss>(problem, loss, settings, monitor).run(start);
+    });
+}
+
+}  // namespace convexnn
