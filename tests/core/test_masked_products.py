@@ -91,5 +91,7 @@ def test_results_do_not_depend_on_threads(dtype: Any, n: int, d: int, P: int, K:
         assert some.tobytes() == G[listed].tobytes()
         again = _core.masked_forward(X, packed, listed, U, threads=threads)
         assert again.tobytes() == f.tobytes()
-    expected = sum(masks[i][:, None] * (X.astype(float) @ u.T) for i, u in zip(listed, U))
+    expected = sum(
+        masks[i][:, None] * (X.astype(float) @ u.T) for i, u in zip(listed, U, strict=True)
+    )
     np.testing.assert_allclose(f, expected, atol=(1e-11 if dtype == np.float64 else 1e-2))

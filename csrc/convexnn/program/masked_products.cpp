@@ -118,34 +118,60 @@ CONVEXNN_INLINE void add_chosen(const T* rows, const Bits& bits, std::size_t beg
                                 T* tables, T* sums) {
     constexpr std::size_t kLanes = Width / sizeof(T);
     const std::size_t nibbles = ceil_divided(bits.rows, 4);
-    const std::size_t whole = nibbles / 16;
     build_tables<T, Width, Bytes>(rows, nibbles, tables);
     for (std::size_t i = begin; i < end; ++i) {
         const std::uint64_t* pattern = bits.at(i);
         __builtin_prefetch(bits.at(std::min(i + kAhead, end - 1)));
         T* to = sums + (i - begin) * kLanes;
-        Entry<T, Width, Bytes> even;
-        Entry<T, Width, Bytes> odd;
-        even.load(to);
-        odd.clear();
-        const T* table = tables;
-        for (std::size_t w = 0; w < whole; ++w, table += 256 * kLanes) {
-            const std::uint64_t word = pattern[w];
+        Entry<T, Width, Bytes> sum;
+        sum.load(to);
+        if (nibbles == kRows / 4) {
+            // Four chains of additions, where the registers suffice, hide each other's latency.
+            Entry<T, Width, Bytes> chain[kWords][2];
+            const std::uint64_t words[kWords] = {pattern[0], pattern[1]};
 #pragma GCC unroll 8
-            for (std::size_t b = 0; b < 16; b += 2) {
-                even.add(table + (16 * b + ((word >> (4 * b)) & 15U)) * kLanes);
-                odd.add(table + (16 * b + 16 + ((word >> (4 * b + 4)) & 15U)) * kLanes);
+            for (std::size_t pair = 0; pair < 8; ++pair) {
+#pragma GCC unroll 2
+                for (std::size_t w = 0; w < kWords; ++w) {
+                    const T* table = tables + (16 * w + 2 * pair) * 16 * kLanes;
+                    const std::uint64_t word = words[w] >> (8 * pair);
+                    if (pair == 0) {
+                        chain[w][0].load(table + (word & 15U) * kLanes);
+                        chain[w][1].load(table + (16 + ((word >> 4) & 15U)) * kLanes);
+                    } else {
+                        chain[w][0].add(table + (word & 15U) * kLanes);
+                        chain[w][1].add(table + (16 + ((word >> 4) & 15U)) * kLanes);
+                    }
+                }
             }
-        }
-        if (whole * 16 < nibbles) {
-            std::uint64_t word = pattern[whole];
-            for (std::size_t b = whole * 16; b < nibbles; ++b, word >>= 4) {
-                even.add(table + (word & 15U) * kLanes);
-                table += 16 * kLanes;
+            chain[0][0].add(chain[0][1]);
+            chain[1][0].add(chain[1][1]);
+            sum.add(chain[0][0]);
+            sum.add(chain[1][0]);
+        } else {
+            Entry<T, Width, Bytes> even;
+            Entry<T, Width, Bytes> odd;
+            even.clear();
+            odd.clear();
+            const T* table = tables;
+            std::size_t b = 0;
+            for (; b + 8 <= nibbles; b += 8, table += 128 * kLanes) {
+                const std::uint64_t half = pattern[b / 16] >> (4 * (b % 16));
+#pragma GCC unroll 4
+                for (std::size_t pair = 0; pair < 4; ++pair) {
+                    const std::uint64_t byte = half >> (8 * pair);
+                    even.add(table + (32 * pair + (byte & 15U)) * kLanes);
+                    odd.add(table + (32 * pair + 16 + ((byte >> 4) & 15U)) * kLanes);
+                }
             }
+            for (std::uint64_t rest = b < nibbles ? pattern[b / 16] >> (4 * (b % 16)) : 0;
+                 b < nibbles; ++b, rest >>= 4, table += 16 * kLanes) {
+                even.add(table + (rest & 15U) * kLanes);
+            }
+            even.add(odd);
+            sum.add(even);
         }
-        even.add(odd);
-        even.store(to);
+        sum.store(to);
     }
 }
 
