@@ -1,9 +1,11 @@
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 _Float = NDArray[np.float64]
+_Real = TypeVar("_Real", np.float64, np.float32)
 _Words = NDArray[np.uint64]
 _Indices = NDArray[np.int64]
 
@@ -62,9 +64,15 @@ class HalfCells:
 
 def cell_witnesses(rows: _Float, packed: _Words, *, threads: int = 1) -> _Float: ...
 def sign_patterns(X: _Float, G: _Float, *, threads: int = 1) -> _Words: ...
-def masked_adjoint(X: _Float, packed: _Words, v: _Float, *, threads: int = 1) -> _Float: ...
-def masked_adjoint_listed(X: _Float, packed: _Words, v: _Float, indices: _Indices) -> _Float: ...
-def masked_forward(X: _Float, packed: _Words, indices: _Indices, U: _Float) -> _Float: ...
+def masked_adjoint(
+    X: NDArray[_Real], packed: _Words, v: NDArray[_Real], *, threads: int = 1
+) -> NDArray[_Real]: ...
+def masked_adjoint_listed(
+    X: NDArray[_Real], packed: _Words, v: NDArray[_Real], indices: _Indices, *, threads: int = 1
+) -> NDArray[_Real]: ...
+def masked_forward(
+    X: NDArray[_Real], packed: _Words, indices: _Indices, U: NDArray[_Real], *, threads: int = 1
+) -> NDArray[_Real]: ...
 def group_norm_max(
     X: _Float, packed: _Words, v: _Float, weights: _Float, *, threads: int = 1
 ) -> float: ...

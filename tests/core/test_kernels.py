@@ -375,11 +375,13 @@ RIGHT = {
     "masked_adjoint": {
         "X": {"one column more", "one column less"},
         "packed": {"one row more", "one row less", "no rows"},
+        "v": {"one column more", "one column less"},  # n x 1
     },
     "masked_adjoint_listed": {
         "X": {"one column more", "one column less"},
         "packed": {"one row more", "one row less"},
         "indices": {"one row more", "one row less", "no rows"},
+        "v": {"one column more", "one column less"},
     },
     "masked_forward": {
         "X": {"one row more", "one row less"},
