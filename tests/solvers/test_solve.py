@@ -381,7 +381,7 @@ def raises_ours(progress: cx.Progress) -> None:
     raise OurError
 
 
-KNOWN = "auto, cd, newton, fista"
+KNOWN = "auto, cd, fista, newton"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,9 @@ constexpr double kInnerAccuracy = 0.1;  // of the gap that is left
 constexpr std::size_t kStalls = 5;      // checks without progress until giving up
 constexpr double kGrowth = 1.5;         // of L where a step of length 1 / L is too long
 constexpr double kDecay = 0.98;         // of L after every step taken
-constexpr double kSlack = 1e-14;        // rounding of an objective, relative
+// t when the working set changes, at most: with a long memory, new blocks overshoot.
+constexpr double kCarriedMomentum = 6.0;
+constexpr double kSlack = 1e-14;  // rounding of an objective, relative
 
 // --- products with the blocks of the working set ------------------------------------------------
 
@@ -471,6 +473,7 @@ private:
         }
         std::swap(x_, gradient_);
         std::swap(y_, z_);
+        t_ = std::min(t_, kCarriedMomentum);
         set_working_set(order_);
         return products_.product(y_.get(), fit_y_, deadline_);
     }
