@@ -39,7 +39,7 @@ public:
           trial_fit_(n_),
           past_blocks_(blocks_ * d_),
           past_fits_(n_),
-          newton_(problem, data_, descent_),
+          newton_(problem, data_, full_.products(), settings.threads, descent_),
           objective_(full_.objective_at_zero()) {
         active_.reserve(blocks_);
     }
@@ -266,7 +266,9 @@ private:
         find_active();
         gather(active_);
         const MatrixView<const double> U(compact_.get(), d_, active_.size());
-        if (!forward(problem_.A, active_, U, trial_fit_, forward_buffer_, monitor)) {
+        full_.products().set_active(active_);
+        if (!full_.products().active_forward(U, {trial_fit_.data(), n_, 1}, settings_.threads,
+                                             monitor)) {
             return false;
         }
         std::swap(trial_fit_, descent_.f);
@@ -314,7 +316,6 @@ private:
     std::vector<double> trial_fit_;
     Anderson past_blocks_, past_fits_;
     SubspaceNewton<Loss> newton_;
-    ForwardBuffer forward_buffer_;
     double objective_;  // of the iterate at the last refresh
     std::size_t n_iter_ = 0;
 };

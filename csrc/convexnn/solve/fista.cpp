@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <cstdint>
 #include <memory>
 #include <numeric>
 
@@ -22,130 +21,6 @@ constexpr double kDecay = 0.98;         // of L after every step taken
 // t when the working set changes, at most: with a long memory, new blocks overshoot.
 constexpr double kCarriedMomentum = 6.0;
 constexpr double kSlack = 1e-14;  // rounding of an objective, relative
-
-// --- products with the blocks of the working set ------------------------------------------------
-
-// Row r of a 64 x 64 bit matrix is a[r]; transposes it in place (Warren, Hacker's Delight, 7-3).
-void transpose_bits(std::uint64_t (&a)[kWordBits]) {
-    std::uint64_t mask = 0x00000000FFFFFFFFU;
-    for (std::size_t j = 32; j != 0; j >>= 1, mask ^= mask << j) {
-        for (std::size_t k = 0; k < kWordBits; k = (k + j + 1) & ~j) {
-            const std::uint64_t t = ((a[k] >> j) ^ a[k + j]) & mask;
-            a[k] ^= t << j;
-            a[k + j] ^= t;
-        }
-    }
-}
-
-// f_r = <rows of S, rows of X>, r < count; both row-major with d columns.
-CONVEXNN_MULTIVERSION
-void row_products(const double* S, const double* X, std::size_t d, std::size_t count, double* f) {
-    for (std::size_t r = 0; r < count; ++r) {
-        const double* s = S + r * d;
-        const double* x = X + r * d;
-        double sum = 0.0;
-#pragma omp simd reduction(+ : sum)
-        for (std::size_t j = 0; j < d; ++j) {
-            sum += s[j] * x[j];
-        }
-        f[r] = sum;
-    }
-}
-
-// A_W = [D_i X, i in W], with copies of the patterns of W in both orders, so that both products are
-// looked up in the tables of `adjoint`:  (A_W u)_r = <x_r, sum_{i in W} D_i(r) u_i>, and the sums
-// are a masked product of the transposed patterns with the rows u_i.
-class WorkingProducts {
-public:
-    WorkingProducts(const MaskedMatrix& A, std::size_t threads)
-        : A_(A),
-          threads_(threads),
-          tile_(threads > 1 ? A.rows() : std::min(A.rows(), kTile)),
-          words_(new std::uint64_t[words_for(A.rows()) * A.blocks()]),
-          transposed_(new std::uint64_t[words_for(A.blocks()) * A.rows()]),
-          rows_of_X_(new double[A.rows() * A.width()]),
-          rows_of_U_(new double[A.blocks() * A.width()]),
-          sums_(new double[tile_ * A.width()]),
-          ones_(A.blocks(), 1.0) {
-        for (std::size_t j = 0; j < A.width(); ++j) {
-            for (std::size_t r = 0; r < A.rows(); ++r) {
-                rows_of_X_[r * A.width() + j] = A.X(r, j);
-            }
-        }
-    }
-
-    // W = blocks, ascending.
-    void choose(std::span<const std::size_t> blocks) {
-        count_ = blocks.size();
-        const std::size_t words = words_for(A_.rows());
-        const std::size_t row_words = words_for(count_);
-        for (std::size_t k = 0; k < count_; ++k) {
-            std::ranges::copy(A_.patterns.column(blocks[k]), words_.get() + k * words);
-        }
-        std::uint64_t bits[kWordBits];
-        for (std::size_t k = 0; k < row_words; ++k) {
-            const std::size_t columns = std::min(kWordBits, count_ - k * kWordBits);
-            for (std::size_t w = 0; w < words; ++w) {
-                const std::size_t rows = std::min(kWordBits, A_.rows() - w * kWordBits);
-                for (std::size_t c = 0; c < kWordBits; ++c) {
-                    bits[c] = c < columns ? words_[(k * kWordBits + c) * words + w] : 0;
-                }
-                transpose_bits(bits);
-                for (std::size_t r = 0; r < rows; ++r) {
-                    transposed_[(w * kWordBits + r) * row_words + k] = bits[r];
-                }
-            }
-        }
-    }
-
-    // out (d x |W|) = A_W^T v. False: stopped.
-    bool transposed(std::span<const double> v, double* out, Monitor& monitor) const {
-        const MaskedMatrix A{A_.X, {words_.get(), A_.rows(), count_}};
-        return adjoint(A, v, {out, A_.width(), count_}, threads(A_.rows()), monitor);
-    }
-
-    // f = A_W U, U d x |W|. False: stopped.
-    bool product(const double* U, std::span<double> f, Monitor& monitor) const {
-        const std::size_t d = A_.width();
-        for (std::size_t k = 0; k < count_; ++k) {
-            for (std::size_t j = 0; j < d; ++j) {
-                rows_of_U_[j * count_ + k] = U[k * d + j];
-            }
-        }
-        const std::size_t row_words = words_for(count_);
-        for (std::size_t r = 0; r < f.size(); r += tile_) {
-            const std::size_t rows = std::min(tile_, f.size() - r);
-            const MaskedMatrix tile{{rows_of_U_.get(), count_, d},
-                                    {transposed_.get() + r * row_words, count_, rows}};
-            if (!adjoint(tile, {ones_.data(), count_}, {sums_.get(), d, rows}, threads(rows),
-                         monitor)) {
-                return false;
-            }
-            row_products(sums_.get(), rows_of_X_.get() + r * d, d, rows, f.data() + r);
-        }
-        return true;
-    }
-
-private:
-    // Rows whose sums are held at a time by one thread: few enough to stay in the cache.
-    static constexpr std::size_t kTile = 1024;
-
-    // Threads cost more than they save below about a millisecond of work.
-    std::size_t threads(std::size_t rows) const {
-        return rows * A_.width() * count_ >= (std::size_t{1} << 27) ? threads_ : 1;
-    }
-
-    const MaskedMatrix& A_;
-    std::size_t threads_;
-    std::size_t tile_;  // rows whose sums are held at a time: all where threads share the work
-    std::size_t count_ = 0;
-    std::unique_ptr<std::uint64_t[]> words_;       // n x |W| bits
-    std::unique_ptr<std::uint64_t[]> transposed_;  // |W| x n bits
-    std::unique_ptr<double[]> rows_of_X_;          // row-major
-    std::unique_ptr<double[]> rows_of_U_;          // U^T, column-major
-    std::unique_ptr<double[]> sums_;               // d x tile_
-    std::vector<double> ones_;
-};
 
 // --- the vector loops ---------------------------------------------------------------------------
 
@@ -222,7 +97,7 @@ public:
           data_(problem.samples, loss, problem.output_offset),
           full_(problem, data_, settings, monitor),
           deadline_(full_.deadline()),
-          products_(problem.A, settings.threads),
+          products_(full_.products()),
           weights_(blocks_),
           x_(new double[blocks_ * d_]),
           y_(new double[blocks_ * d_]),
@@ -315,7 +190,7 @@ private:
         for (std::size_t k = 1; k <= kStepsPerWorkingSet && n_iter_ < settings_.max_iter; ++k) {
             // 1. Descent direction of the loss at y: A_W^T v(y).
             data_.negative_gradient(fit_y_, v_y_);
-            if (!products_.transposed(v_y_, gradient_.get(), deadline_)) {
+            if (!transposed(v_y_, gradient_.get())) {
                 return keep(false);
             }
             if (lipschitz_ == 0.0 && !estimate_lipschitz()) {
@@ -335,7 +210,7 @@ private:
             for (;;) {
                 step = proximal_step(x_.get(), y_.get(), gradient_.get(), weights_.data(),
                                      problem_.beta, lipschitz_, d_, working_set_.size(), z_.get());
-                if (!products_.product(z_.get(), fit_z_, deadline_)) {
+                if (!product(z_.get(), fit_z_, deadline_)) {
                     return keep(false);
                 }
                 objective = data_.value(fit_z_) + problem_.beta * step.penalty;
@@ -371,6 +246,16 @@ private:
         return keep(true);
     }
 
+    // A_W^T v and A_W U for the blocks W of the working set. False: stopped.
+    bool transposed(std::span<const double> v, double* out) const {
+        return products_.active_adjoint({v.data(), n_, 1}, {out, d_, working_set_.size()},
+                                        settings_.threads, deadline_);
+    }
+    bool product(const double* U, std::span<double> f, Monitor& monitor) const {
+        return products_.active_forward({U, d_, working_set_.size()}, {f.data(), n_, 1},
+                                        settings_.threads, monitor);
+    }
+
     // No momentum: y = x.
     void restart() {
         std::copy_n(x_.get(), working_set_.size() * d_, y_.get());
@@ -402,7 +287,7 @@ private:
 
     // Curvature along the gradient: from below, raised where it fails. False: stopped.
     bool estimate_lipschitz() {
-        if (!products_.product(gradient_.get(), fit_z_, deadline_)) {
+        if (!product(gradient_.get(), fit_z_, deadline_)) {
             return false;
         }
         const double size = norm({gradient_.get(), working_set_.size() * d_});
@@ -475,7 +360,7 @@ private:
         std::swap(y_, z_);
         t_ = std::min(t_, kCarriedMomentum);
         set_working_set(order_);
-        return products_.product(y_.get(), fit_y_, deadline_);
+        return product(y_.get(), fit_y_, deadline_);
     }
 
     void set_working_set(std::span<const std::size_t> blocks) {
@@ -483,7 +368,7 @@ private:
         for (std::size_t k = 0; k < blocks.size(); ++k) {
             weights_[k] = problem_.weights[blocks[k]];
         }
-        products_.choose(blocks);
+        products_.set_active(blocks);
     }
 
     // Takes the start, unless its objective is not below that at zero (or overflows).
@@ -506,7 +391,7 @@ private:
 
     // Fit, objective and active blocks from x alone, and no momentum. False: stopped.
     bool refresh(Monitor& monitor) {
-        if (!products_.product(x_.get(), fit_x_, monitor)) {
+        if (!product(x_.get(), fit_x_, monitor)) {
             return false;
         }
         double penalty = 0.0;
@@ -544,7 +429,7 @@ private:
     DataTerm<Loss> data_;
     FullProgram<Loss> full_;
     Deadline& deadline_;
-    WorkingProducts products_;
+    MaskedProducts<double>& products_;  // the active blocks: the working set
     std::vector<std::size_t> working_set_, active_, order_;
     std::vector<double> weights_;                     // of the working set
     std::unique_ptr<double[]> x_, y_, z_, gradient_;  // d x |working set|

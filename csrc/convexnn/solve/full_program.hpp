@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "convexnn/program/masked_products.hpp"
 #include "convexnn/solve/deadline.hpp"
 #include "convexnn/solve/group_lasso.hpp"
 #include "convexnn/solve/group_prox.hpp"
@@ -24,6 +25,7 @@ public:
           data_(data),
           settings_(settings),
           deadline_(monitor, settings.time_limit),
+          products_(problem.A.X, problem.A.patterns),
           prices_(problem.A.blocks()),
           adjoints_(new double[problem.A.blocks() * problem.A.width()]),
           dual_(problem.A.rows(), 0.0) {
@@ -33,6 +35,7 @@ public:
     }
 
     Deadline& deadline() { return deadline_; }
+    MaskedProducts<double>& products() { return products_; }
     double objective_at_zero() const { return objective_at_zero_; }
     double dual_objective() const { return dual_objective_; }
     double gap(double objective) const { return objective - dual_objective_; }
@@ -48,7 +51,8 @@ public:
     // Prices every pattern at v = -loss gradient of some fit, and keeps the best feasible multiple
     // of any v met so far. False: stopped.
     bool price(std::span<const double> v) {
-        if (!adjoint(problem_.A, v, adjoints(), settings_.threads, deadline_)) {
+        const MatrixView<const double> V(v.data(), v.size(), 1);
+        if (!products_.adjoint(V, adjoints(), settings_.threads, deadline_)) {
             return false;
         }
         largest_ = 0.0;
@@ -120,6 +124,7 @@ private:
     DataTerm<Loss>& data_;
     const SolverSettings settings_;
     Deadline deadline_;
+    MaskedProducts<double> products_;
     std::vector<double> prices_;
     double largest_ = 0.0;
     std::unique_ptr<double[]> adjoints_;  // d x P

@@ -9,19 +9,18 @@ namespace convexnn {
 
 using dense::Outcome;
 
-KernelSystem::KernelSystem(const GroupLasso& problem, std::size_t threads)
-    : problem_(problem),
+KernelSystem::KernelSystem(const GroupLasso& problem, MaskedProducts<double>& products,
+                           std::size_t threads)
+    : masked_(products),
       threads_(threads),
       root_(problem.A.rows(), 1.0),
       scaled_(problem.A.rows()),
-      masked_(problem.A.rows()),
-      adjoints_(problem.A.blocks() * problem.A.width()) {
-    blocks_.reserve(problem.A.blocks());
+      adjoints_(new double[problem.A.blocks() * problem.A.width()]) {
     c_.reserve(problem.A.blocks());
 }
 
 void KernelSystem::set_blocks(std::span<const std::size_t> blocks, std::span<const double> c) {
-    blocks_.assign(blocks.begin(), blocks.end());
+    masked_.set_active(blocks);
     c_.assign(c.begin(), c.end());
 }
 
@@ -35,19 +34,19 @@ void KernelSystem::set_curvature(std::span<const double> h) {
 bool KernelSystem::multiply_kernel(std::span<const double> x, std::span<double> out,
                                    Monitor& monitor) {
     ++products_;
-    const std::size_t d = problem_.A.width();
-    for (std::size_t a = 0; a < blocks_.size(); ++a) {
-        if (monitor.stop_requested()) {
-            return false;
-        }
-        const std::span<double> u(adjoints_.data() + a * d, d);
-        adjoint_block(problem_.A, blocks_[a], x, masked_, u);
-        for (double& entry : u) {
+    const std::size_t d = masked_.width();
+    const MatrixView<double> U(adjoints_.get(), d, c_.size());
+    const MatrixView<const double> in(x.data(), x.size(), 1);
+    if (!masked_.active_adjoint(in, U, threads_, monitor)) {
+        return false;
+    }
+    for (std::size_t a = 0; a < c_.size(); ++a) {
+        for (double& entry : U.column(a)) {
             entry *= c_[a];
         }
     }
-    return forward(problem_.A, blocks_, {adjoints_.data(), d, blocks_.size()}, out, buffer_,
-                   monitor);
+    return masked_.active_forward({U.data, d, c_.size()}, {out.data(), out.size(), 1}, threads_,
+                                  monitor);
 }
 
 bool KernelSystem::multiply(std::span<const double> x, std::span<double> out, Monitor& monitor) {

@@ -15,6 +15,7 @@
 #include "convexnn/base/dense.hpp"
 #include "convexnn/base/monitor.hpp"
 #include "convexnn/base/views.hpp"
+#include "convexnn/program/masked_products.hpp"
 #include "convexnn/solve/group_lasso.hpp"
 
 namespace convexnn {
@@ -30,14 +31,14 @@ inline double inner_product(std::span<const double> a, std::span<const double> b
 // N as an operator: 4 n d operations a block, by tables a fraction of them.
 class KernelSystem {
 public:
-    KernelSystem(const GroupLasso& problem, std::size_t threads);
+    KernelSystem(const GroupLasso& problem, MaskedProducts<double>& products, std::size_t threads);
 
-    // The blocks of K and their weights c_a > 0.
+    // The blocks of K, which become the active ones of the products, and their weights c_a > 0.
     void set_blocks(std::span<const std::size_t> blocks, std::span<const double> c);
     // H; rows whose curvature is zero next to the largest get an H^1/2 of exactly zero.
     void set_curvature(std::span<const double> h);
 
-    std::span<const std::size_t> blocks() const { return blocks_; }
+    std::span<const std::size_t> blocks() const { return masked_.active(); }
     std::span<const double> weights() const { return c_; }
     std::span<const double> root() const { return root_; }  // the diagonal of H^1/2
 
@@ -48,12 +49,11 @@ public:
     std::size_t products() const { return products_; }  // with K or N, so far
 
 private:
-    const GroupLasso& problem_;
+    MaskedProducts<double>& masked_;
     std::size_t threads_;
     std::size_t products_ = 0;
-    std::vector<std::size_t> blocks_;
-    std::vector<double> c_, root_, scaled_, masked_, adjoints_;
-    ForwardBuffer buffer_;
+    std::vector<double> c_, root_, scaled_;
+    std::unique_ptr<double[]> adjoints_;  // d x P
 };
 
 // N~, which is N or near it.

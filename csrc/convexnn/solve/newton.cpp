@@ -56,7 +56,7 @@ public:
           data_(problem.samples, loss, problem.output_offset),
           full_(problem, data_, settings, monitor),
           deadline_(full_.deadline()),
-          system_(problem, settings.threads),
+          system_(problem, full_.products(), settings.threads),
           newton_step_(problem, settings.threads),
           eta_(blocks_, 0.0),
           old_eta_(blocks_),
@@ -320,8 +320,7 @@ private:
             kernel += c_[k] * square(price * w);
             norms += w * eta_[i];
         }
-        if (!forward(problem_.A, active_, {values_.data(), d_, active_.size()}, fit_.f, buffer_,
-                     deadline_)) {
+        if (!fit_of_active()) {
             return false;
         }
         const double loss = data_.value(fit_.f);
@@ -334,6 +333,12 @@ private:
         lower_ = data_.dual_value(fit_.a, 1.0) - 0.5 * kernel + 0.5 * beta_ * norms;
         upper_ = loss + 0.5 * kernel + 0.5 * beta_ * norms;
         return true;
+    }
+
+    bool fit_of_active() {
+        return full_.products().active_forward({values_.data(), d_, active_.size()},
+                                               {fit_.f.data(), n_, 1}, settings_.threads,
+                                               deadline_);
     }
 
     void keep_best(double objective) {
@@ -351,8 +356,8 @@ private:
     bool load(const Start& start) {
         active_.assign(start.blocks.begin(), start.blocks.end());
         std::ranges::copy(start.values, values_.begin());
-        if (!forward(problem_.A, active_, {values_.data(), d_, active_.size()}, fit_.f, buffer_,
-                     deadline_)) {
+        full_.products().set_active(active_);
+        if (!fit_of_active()) {
             return false;
         }
         double penalty = 0.0;
@@ -415,7 +420,6 @@ private:
 
     std::vector<double> old_a_, change_;  // n; change_: H^-1/2 times that of a
     KernelFit<Loss> fit_;
-    ForwardBuffer buffer_;
 };
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "convexnn/base/simd.hpp"
+#include "convexnn/program/masked_products.hpp"
 #include "convexnn/solve/block_descent.hpp"
 
 namespace convexnn {
@@ -25,9 +26,13 @@ namespace convexnn {
 template <typename Loss>
 class SubspaceNewton {
 public:
-    SubspaceNewton(const GroupLasso& problem, DataTerm<Loss>& data, BlockDescent<Loss>& descent)
+    SubspaceNewton(const GroupLasso& problem, DataTerm<Loss>& data,
+                   MaskedProducts<double>& products, std::size_t threads,
+                   BlockDescent<Loss>& descent)
         : problem_(problem),
           data_(data),
+          products_(products),
+          threads_(threads),
           descent_(descent),
           d_(problem.A.width()),
           n_(problem.A.rows()),
@@ -99,6 +104,12 @@ private:
         for (const double h : curvature_) {
             total_curvature_ += h;
         }
+        products_.set_active(active);
+        if (!products_.active_adjoint({descent_.v.data(), n_, 1},
+                                      {descent_direction_.get(), d_, active.size()}, threads_,
+                                      monitor)) {
+            return false;
+        }
         for (std::size_t a = 0; a < active.size(); ++a) {
             if (monitor.stop_requested()) {
                 return false;
@@ -107,7 +118,6 @@ private:
             const std::span<const double> u = descent_.block(i);
             const std::span<double> down = part(descent_direction_, a);
             const double tangent = bend(i, norm(u));
-            adjoint_block(problem_.A, i, descent_.v, masked_, down);
             simd::select(problem_.A.patterns.column(i).data(), curvature_.data(), masked_.data(),
                          n_);
             for (std::size_t j = 0; j < d_; ++j) {
@@ -173,7 +183,7 @@ private:
     // image_ = H direction_, for the blocks that stay.
     bool multiply(std::span<const std::size_t> active, Monitor& monitor) {
         const MatrixView<const double> P(direction_.get(), d_, active.size());
-        if (!forward(problem_.A, active, P, fit_direction_, buffer_, monitor)) {
+        if (!products_.active_forward(P, {fit_direction_.data(), n_, 1}, threads_, monitor)) {
             return false;
         }
         double mean = 0.0;  // what the best offset follows
@@ -185,10 +195,11 @@ private:
         for (std::size_t k = 0; k < n_; ++k) {
             trial_[k] = curvature_[k] * (fit_direction_[k] - mean);
         }
+        if (!products_.active_adjoint({trial_.data(), n_, 1}, {image_.get(), d_, active.size()},
+                                      threads_, monitor)) {
+            return false;
+        }
         for (std::size_t a = 0; a < active.size(); ++a) {
-            if (monitor.stop_requested()) {
-                return false;
-            }
             const std::size_t i = active[a];
             const std::span<const double> u = descent_.block(i);
             const std::span<double> p = part(direction_, a);
@@ -197,7 +208,6 @@ private:
                 std::ranges::fill(q, 0.0);
                 continue;
             }
-            adjoint_block(problem_.A, i, trial_, masked_, q);
             const double size = norm(u);
             const double along = inner(u.data(), p.data(), d_) / (size * size);
             for (std::size_t j = 0; j < d_; ++j) {
@@ -265,7 +275,7 @@ private:
 
     bool refresh_fit_step(std::span<const std::size_t> active, Monitor& monitor) {
         const MatrixView<const double> P(step_.get(), d_, active.size());
-        return forward(problem_.A, active, P, fit_step_, buffer_, monitor);
+        return products_.active_forward(P, {fit_step_.data(), n_, 1}, threads_, monitor);
     }
 
     // Halves the step until the objective falls; the iterate moves only if it does.
@@ -317,6 +327,8 @@ private:
 
     const GroupLasso& problem_;
     DataTerm<Loss>& data_;
+    MaskedProducts<double>& products_;
+    std::size_t threads_;
     BlockDescent<Loss>& descent_;
     std::size_t d_, n_;
     // d x P, compact: the blocks of `active` only
@@ -325,7 +337,6 @@ private:
     std::size_t limit_ = 0;
     double total_curvature_ = 0.0;
     std::vector<double> curvature_, fit_step_, fit_direction_, masked_, trial_;
-    ForwardBuffer buffer_;
 };
 
 }  // namespace convexnn
