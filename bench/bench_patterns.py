@@ -1,10 +1,12 @@
-"""Sign patterns of gates beside NumPy's product and packbits."""
+"""Sign patterns of gates beside NumPy's product and packbits; operations on pattern sets."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+import pyconvexnn as cx
 from pyconvexnn import _core
 
 
@@ -29,3 +31,23 @@ def test_signs_numpy(benchmark: BenchmarkFixture, size: tuple[int, int, int]) ->
     X, G = _data(size)
     bits = benchmark(_numpy_signs, X, G)
     assert np.array_equal(bits[0], np.packbits(X @ G[0] >= 0, bitorder="little"))
+
+
+@pytest.mark.parametrize("name", ["union", "restrict", "fingerprint", "contains", "complement"])
+def test_set_operations(benchmark: BenchmarkFixture, name: str) -> None:
+    """A million patterns of 200 rows, 32 MB packed."""
+    rng = np.random.default_rng(0)
+    words = rng.integers(0, 2**64, (1_000_000, 4), np.uint64)
+    words[:, -1] &= np.uint64(255)
+    ps = cx.PatternSet(words, 200)
+    other, rows = ps[::2] | ps[:1000].complement(), rng.permutation(200)
+    call = {
+        "union": lambda: len(ps | other) == 1_001_000,
+        "restrict": lambda: np.array_equal(
+            ps.restrict(rows)[-9:].to_dense(), ps[-9:].to_dense()[:, rows]
+        ),
+        "fingerprint": lambda: len(ps.fingerprint) == 64,
+        "contains": lambda: ps.packed[-1] in ps,
+        "complement": lambda: not (ps.complement().packed[0] & ps.packed[0]).any(),
+    }[name]
+    assert benchmark.pedantic(call, rounds=3)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from pyconvexnn import _core
-from pyconvexnn._bits import last_word, zero_rows_of
+from pyconvexnn._bits import opposite, zero_rows_of
 from pyconvexnn._gates import Whitened, unit_rows
 from pyconvexnn._typing import BitArray, FloatArray, IndexArray
 
@@ -26,7 +25,7 @@ class CellGates:
     __slots__ = ("X",)
 
     def __init__(self, X: FloatArray) -> None:
-        self.X = X
+        self.X = np.array(X, order="F")  # a read-only X may become writeable again
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and unpickle by any protocol."""
@@ -92,11 +91,10 @@ class CellGates:
 
     def _wrong(self, words: BitArray, gates: FloatArray, threads: int) -> IndexArray:
         """Numbers of the gates that do not have their patterns strictly."""
-        n_samples = len(self.X)
         signs = _core.sign_patterns(self.X, gates, threads=threads)
-        opposite = ~_core.sign_patterns(self.X, -gates, threads=threads) | zero_rows_of(self.X)
-        opposite[:, -1] &= last_word(n_samples)
-        return np.flatnonzero(((signs != words) | (opposite != words)).any(axis=1))
+        others = _core.sign_patterns(self.X, -gates, threads=threads)
+        others = opposite(others, len(self.X), zero_rows_of(self.X))
+        return np.flatnonzero(((signs != words) | (others != words)).any(axis=1))
 
 
 class LazyGates:
@@ -113,17 +111,5 @@ class LazyGates:
         return LazyGates, (self.finder, self.packed)
 
     def compute(self) -> FloatArray:
-        """Gates (n_patterns, n_features), read-only."""
-        gates = self.finder(self.packed)
-        gates.flags.writeable = False
-        return gates
-
-    def select(self, choose: Callable[[BitArray], BitArray]) -> LazyGates:
-        """Return the gates of some of the cells, those that `choose` takes from their words."""
-        return LazyGates(self.finder, np.ascontiguousarray(choose(self.packed)))
-
-    def opposite(self) -> LazyGates:
-        """Return the gates of the complements."""
-        packed = ~self.packed
-        packed[:, -1] &= last_word(len(self.finder.X))
-        return LazyGates(self.finder, packed | zero_rows_of(self.finder.X))
+        """Gates (n_patterns, n_features)."""
+        return self.finder(self.packed)

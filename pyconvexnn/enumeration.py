@@ -14,7 +14,7 @@ from pyconvexnn import _core
 from pyconvexnn._bits import n_words, zero_rows_of
 from pyconvexnn._cells import HalfCellList, available_bytes, bound, find_cells, reduced
 from pyconvexnn._exact_cells import MAX_WORK
-from pyconvexnn._typing import BitArray, FloatArray
+from pyconvexnn._typing import FloatArray
 from pyconvexnn._validation import (
     as_matrix,
     describe,
@@ -46,8 +46,7 @@ class PatternBlock(PatternSet):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and unpickle with the cursor."""
-        state = (self._packed, self._n_samples, self._lazy_gates, self._zero_rows, self.cursor)
-        return _rebuild_block, state
+        return *super().__reduce__(), (None, {"cursor": self.cursor})
 
 
 def count_patterns(
@@ -306,7 +305,10 @@ def _blocks(
     if cells is None:
         if first == 0:
             packed = zero_rows_of(X)[np.newaxis]
-            yield _rebuild_block(packed, len(X), LazyGates(CellGates(X), packed), packed[0], 1)
+            lazy = LazyGates(CellGates(X), packed)
+            block = PatternBlock.of_cells(packed, len(X), lazy, zero_rows=zero_rows_of(X))
+            block.cursor = 1
+            yield block
         return
     width = n_words(len(X))
     zero_rows = zero_rows_of(X)
@@ -345,7 +347,7 @@ def _wide_cells(
         kept = margins >= least
         packed += [words[:count][kept], words[count:][kept]]
         gates += [found[kept], -found[kept]]
-    return PatternSet(
+    return PatternSet.of_arrays(
         np.concatenate(packed),
         len(X),
         np.concatenate(gates),
@@ -360,14 +362,6 @@ def _only_cell(X: FloatArray) -> PatternSet:
     lazy = LazyGates(CellGates(X), packed)
     proof = "every row is zero: there is one cell"
     return PatternSet.of_cells(packed, len(X), lazy, zero_rows=zero_rows_of(X), proof=proof)
-
-
-def _rebuild_block(
-    packed: BitArray, n_samples: int, lazy: LazyGates, zero_rows: BitArray, cursor: int
-) -> PatternBlock:
-    block = PatternBlock.of_cells(packed, n_samples, lazy, zero_rows=zero_rows)
-    block.cursor = cursor
-    return block
 
 
 def _proof(rows: _core.ReducedRows, cells: HalfCellList) -> str:

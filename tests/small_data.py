@@ -11,6 +11,8 @@ import numpy as np
 import pyconvexnn as cx
 from pyconvexnn._typing import BoolArray, FloatArray
 
+LENGTHS = [1, 2, 63, 64, 65, 128, 130]  # numbers of rows: around the ends of words
+
 
 def gaussian(n: int, d: int, seed: int = 0) -> FloatArray:
     return np.random.default_rng(seed).standard_normal((n, d))
@@ -67,3 +69,47 @@ def designs() -> dict[str, FloatArray]:
         "hypercube": np.c_[binary, np.ones(8)],
         "small integers": np.random.default_rng(5).integers(-3, 4, (30, 3)).astype(float),
     }
+
+
+def as_set(patterns: cx.PatternSet | BoolArray) -> set[bytes]:
+    dense = patterns.to_dense() if isinstance(patterns, cx.PatternSet) else patterns
+    return {pattern.tobytes() for pattern in dense}
+
+
+def n_distinct(ps: cx.PatternSet) -> int:
+    return len(np.unique(ps.packed, axis=0))
+
+
+def check_gates(X: FloatArray, ps: cx.PatternSet) -> None:
+    """Gates of length 1, with the patterns bit for bit, strictly inside."""
+    gates = ps.gates
+    assert gates is not None
+    nonzero = X.any(axis=1)
+    dense = ps.to_dense()
+    np.testing.assert_array_equal(bits_of(X, gates), dense)
+    np.testing.assert_array_equal(bits_of(X, -gates)[:, nonzero], ~dense[:, nonzero])
+    np.testing.assert_allclose(np.linalg.norm(gates, axis=1), 1.0, rtol=1e-12)
+
+
+def pattern_sets() -> dict[str, cx.PatternSet]:
+    X = gaussian(70, 3)
+    X[1] = 0
+    ps = cx.PatternSet.from_gates(X, gaussian(5, 3, seed=1))
+    return {
+        "gates": ps,
+        "dense": cx.PatternSet.from_dense(ps.to_dense()),
+        "none": ps[[]],
+        "one bit": cx.PatternSet.from_dense([[1]]),
+        "ties": cx.PatternSet.from_gates(np.eye(2), np.eye(2)),
+    }
+
+
+def assert_same(a: cx.PatternSet, b: cx.PatternSet) -> None:
+    assert a == b
+    assert (a.gates is None) == (b.gates is None)
+    assert not b.packed.flags.writeable
+    if a.gates is not None and b.gates is not None:
+        np.testing.assert_array_equal(a.gates, b.gates, strict=True)
+        assert not b.gates.flags.writeable
+        assert (a.complement().gates is None) == (b.complement().gates is None)
+    assert a.complement() == b.complement()

@@ -1,4 +1,4 @@
-"""Exact enumeration against brute force, known counts, and its own witnesses."""
+"""Which cells are enumerated, and how many: against brute force and known counts."""
 
 from __future__ import annotations
 
@@ -13,31 +13,11 @@ from hypothesis import strategies as st
 import pyconvexnn as cx
 from pyconvexnn import _core
 from pyconvexnn._cells import ExactCells, GenericCells
-from pyconvexnn._typing import BoolArray, FloatArray
+from pyconvexnn._typing import FloatArray
 from tests import lp_tree
-from tests.small_data import bits_of, designs, gaussian
+from tests.small_data import as_set, check_gates, designs, gaussian, n_distinct
 from tests.test_exact_cells import resonance, threshold
 from tests.vertex_method import DATA, all_cells
-
-
-def as_set(patterns: cx.PatternSet | BoolArray) -> set[bytes]:
-    dense = patterns.to_dense() if isinstance(patterns, cx.PatternSet) else patterns
-    return {pattern.tobytes() for pattern in dense}
-
-
-def n_distinct(ps: cx.PatternSet) -> int:
-    return len(np.unique(ps.packed, axis=0))
-
-
-def check_gates(X: FloatArray, ps: cx.PatternSet) -> None:
-    """Gates of length 1, with the patterns bit for bit, strictly inside."""
-    gates = ps.gates
-    assert gates is not None
-    nonzero = X.any(axis=1)
-    dense = ps.to_dense()
-    np.testing.assert_array_equal(bits_of(X, gates), dense)
-    np.testing.assert_array_equal(bits_of(X, -gates)[:, nonzero], ~dense[:, nonzero])
-    np.testing.assert_allclose(np.linalg.norm(gates, axis=1), 1.0, rtol=1e-12)
 
 
 def decorate(X: FloatArray, rng: np.random.Generator) -> FloatArray:

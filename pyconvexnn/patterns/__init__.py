@@ -5,6 +5,8 @@ which rows a gated ReLU neuron lets through; the patterns that exist are the cel
 arrangement of hyperplanes ``x_k . u = 0``.
 """
 
+from __future__ import annotations
+
 from pyconvexnn.patterns.files import load_patterns
 from pyconvexnn.patterns.pattern_set import PatternSet
 

@@ -1,13 +1,16 @@
-"""Pattern sets read from files."""
+"""Pattern sets in files, which may come from anybody."""
 
 from __future__ import annotations
 
 import os
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from pyconvexnn.patterns.pattern_set import PatternSet, as_gates
+from pyconvexnn._validation import as_matrix, positive_int
+from pyconvexnn.patterns.packed import check_arrays
+from pyconvexnn.patterns.pattern_set import PatternSet
 
 
 def load_patterns(path: str | os.PathLike[str]) -> PatternSet:
@@ -23,7 +26,7 @@ def load_patterns(path: str | os.PathLike[str]) -> PatternSet:
     Returns
     -------
     PatternSet
-        Equal to the one saved, gates included.
+        Equal to the one saved, gates included; never ``is_complete``.
 
     Raises
     ------
@@ -48,16 +51,26 @@ def load_patterns(path: str | os.PathLike[str]) -> PatternSet:
     return _npz.read(path, "patterns", layout, {"gates": ("<f8", 2)}, _from_file)
 
 
+def write(ps: PatternSet, path: str | os.PathLike[str]) -> None:
+    """Write what :func:`load_patterns` reads."""
+    from pyconvexnn import _npz
+
+    arrays: dict[str, NDArray[Any]] = {"packed": ps._packed, "zero_rows": ps._zero_rows}
+    gates = ps.gates
+    if gates is not None:
+        arrays["gates"] = gates
+    meta = {"n_samples": ps.n_samples, "interior": ps._interior}
+    _npz.write(path, "patterns", meta, arrays)
+
+
 def _from_file(meta: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> PatternSet:
     if set(meta) != {"n_samples", "interior"} or not isinstance(meta["interior"], bool):
         raise ValueError("its JSON part must hold n_samples and interior")
-    gates = arrays.get("gates")
+    n_samples = positive_int(meta["n_samples"], "n_samples")
+    packed, zero_rows, gates = arrays["packed"], arrays["zero_rows"], arrays.get("gates")
+    check_arrays(packed, n_samples, gates, zero_rows)
     if gates is not None and len(gates):
-        gates = as_gates(gates, "gates")
-    return PatternSet(
-        arrays["packed"],
-        meta["n_samples"],
-        gates,
-        zero_rows=arrays["zero_rows"],
-        interior=meta["interior"],
+        gates = np.ascontiguousarray(as_matrix(gates, "gates"))
+    return PatternSet.of_arrays(
+        packed, n_samples, gates, zero_rows=zero_rows, interior=meta["interior"]
     )

@@ -1,44 +1,143 @@
-"""Patterns as packed bits alone: sizes, membership, equality, the dense view."""
+"""What a pattern set holds: arrays that nobody can change, and what they alone tell."""
 
 from __future__ import annotations
 
+import operator
 import zlib
-from typing import Any
+from types import EllipsisType
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from pyconvexnn._bits import as_keys, last_word, n_words, pack, unpack
-from pyconvexnn._typing import BitArray, BoolArray
+from pyconvexnn._bits import contains, distinct_sorted, last_word, n_words, pack, unpack
+from pyconvexnn._typing import BitArray, BoolArray, FloatArray
 from pyconvexnn._validation import as_bool_matrix, as_vector, describe, positive_int
+from pyconvexnn._witness import LazyGates
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Index: TypeAlias = (
+    SupportsIndex | slice | EllipsisType | range | NDArray[Any] | list[int] | list[bool]
+)
 
 
 class PackedPatterns:
-    """Patterns on n samples, 64 to a word; what needs no data and no gates.
+    """Patterns packed 64 to a word, with their gates or what computes them. Immutable.
 
-    Parameters
-    ----------
-    packed : (n_patterns, ceil(n_samples / 64)) uint64
-        Row k of the data is bit ``k % 64`` of word ``k // 64``; bits beyond the last row are 0.
-        An array that the caller could write to is copied.
-    n_samples : int
-        Number of rows of the data.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the array has the wrong dtype or shape, or a bit beyond the last row is set.
+    The arrays are the set's own: those given to the constructor are copied, and no view that is
+    handed out can be made writeable.
     """
 
-    __slots__ = ("_n_samples", "_packed")
+    __slots__ = (
+        "_gates",
+        "_interior",
+        "_lazy_gates",
+        "_n_samples",
+        "_packed",
+        "_proof",
+        "_zero_rows",
+    )
+    __array_ufunc__ = None  # operators with arrays are ours: no array arithmetic on patterns
 
     _packed: BitArray
     _n_samples: int
+    _gates: FloatArray | None
+    _zero_rows: BitArray
+    _interior: bool
+    _lazy_gates: LazyGates | None  # computes _gates when they are asked for
+    _proof: str | None
 
-    def __init__(self, packed: BitArray, n_samples: int) -> None:
-        self._n_samples = positive_int(n_samples, "n_samples")
-        shape = (None, n_words(self._n_samples))
-        self._packed = frozen_words(packed, "packed", shape, self._n_samples)
+    def __init__(
+        self,
+        packed: BitArray,
+        n_samples: int,
+        gates: FloatArray | None = None,
+        *,
+        zero_rows: BitArray | None = None,
+        interior: bool = False,
+    ) -> None:
+        n_samples = positive_int(n_samples, "n_samples")
+        if zero_rows is None:
+            zero_rows = np.zeros(n_words(n_samples), np.uint64)
+        check_arrays(packed, n_samples, gates, zero_rows)
+        self._take(
+            np.array(packed, order="C"),
+            n_samples,
+            None if gates is None else np.array(gates, order="C"),
+            zero_rows=np.array(zero_rows),
+            interior=interior,
+        )
+
+    @classmethod
+    def of_arrays(
+        cls,
+        packed: BitArray,
+        n_samples: int,
+        gates: FloatArray | None = None,
+        *,
+        zero_rows: BitArray,
+        interior: bool,
+        lazy_gates: LazyGates | None = None,
+        proof: str | None = None,
+    ) -> Self:
+        """Set whose arrays are taken over: not copied, not checked, read-only from now on."""
+        made = cls.__new__(cls)
+        made._take(
+            packed,
+            n_samples,
+            gates,
+            zero_rows=zero_rows,
+            interior=interior,
+            lazy_gates=lazy_gates,
+            proof=proof,
+        )
+        return made
+
+    @classmethod
+    def of_cells(
+        cls,
+        packed: BitArray,
+        n_samples: int,
+        lazy_gates: LazyGates,
+        *,
+        zero_rows: BitArray,
+        proof: str | None = None,
+    ) -> Self:
+        """Set of full-dimensional cells, its arrays taken over unchecked, its gates not computed.
+
+        `lazy_gates` gives them when they are asked for; `proof` says why no cell is missing.
+        """
+        return cls.of_arrays(
+            packed,
+            n_samples,
+            zero_rows=zero_rows,
+            interior=True,
+            lazy_gates=lazy_gates,
+            proof=proof,
+        )
+
+    def _take(
+        self,
+        packed: BitArray,
+        n_samples: int,
+        gates: FloatArray | None,
+        *,
+        zero_rows: BitArray,
+        interior: bool,
+        lazy_gates: LazyGates | None = None,
+        proof: str | None = None,
+    ) -> None:
+        self._packed = read_only(packed)
+        self._n_samples = n_samples
+        self._gates = None if gates is None else read_only(gates)
+        self._zero_rows = read_only(zero_rows)
+        if lazy_gates is not None and lazy_gates.packed is packed:
+            lazy_gates = LazyGates(lazy_gates.finder, self._packed)
+        self._lazy_gates = lazy_gates
+        self._interior = bool(interior) and (gates is not None or lazy_gates is not None)
+        self._proof = proof
 
     def __len__(self) -> int:
         """Return the number of patterns."""
@@ -58,6 +157,72 @@ class PackedPatterns:
         return self._packed
 
     @property
+    def gates(self) -> FloatArray | None:
+        """For each pattern a gate that has it, (n_patterns, n_features), read-only; or None.
+
+        Gates of enumerated patterns are found when they are first asked for, some microseconds
+        each: the unit vector u of the cell that maximises ``min_k |x_k . u| / |x_k|``. ValueError
+        if a cell is too thin for any float64 gate to have its pattern.
+        """
+        lazy = self._lazy_gates
+        if self._gates is None and lazy is not None:
+            self._gates = read_only(lazy.compute())
+            self._lazy_gates = None  # after _gates, so that another thread sees one of the two
+        return self._gates
+
+    def _held(self) -> tuple[FloatArray | None, LazyGates | None]:
+        """Gates, or else what computes them; whatever other threads do meanwhile."""
+        lazy = self._lazy_gates
+        gates = self._gates
+        return gates, None if gates is not None else lazy
+
+    def _n_features(self) -> int | None:
+        """Entries of a gate, if there are gates."""
+        gates, lazy = self._held()
+        if lazy is not None:
+            return int(lazy.finder.X.shape[1])
+        return None if gates is None else int(gates.shape[1])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the patterns, and of their gates where these are held.
+
+        Gates of enumerated patterns count once they were asked for. What a slice shares with the
+        set it was taken from counts in both.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import pyconvexnn as cx
+        >>> X = np.random.default_rng(0).standard_normal((100, 3))
+        >>> ps = cx.enumerate_patterns(X)
+        >>> len(ps), ps.nbytes  # two words each
+        (9902, 158432)
+        >>> ps.gates.nbytes, ps.nbytes
+        (237648, 396080)
+        """
+        held = self._packed.nbytes
+        gates, lazy = self._held()
+        if gates is not None:
+            held += gates.nbytes
+        elif lazy is not None and lazy.packed is not self._packed:
+            held += lazy.packed.nbytes  # the patterns on all rows, kept by `restrict`
+        return held
+
+    @property
+    def is_complete(self) -> bool:
+        """True if the set is proved to hold every cell of its data.
+
+        Not of samples, true subsets, blocks, and sets read from a file, whatever they hold.
+        """
+        return self._proof is not None
+
+    @property
+    def proof(self) -> str | None:
+        """The argument for :attr:`is_complete` in a sentence; None if the set is not proved."""
+        return self._proof
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 of the set in hexadecimal, whatever the order and the repeats of its patterns.
 
@@ -70,12 +235,14 @@ class PackedPatterns:
         """
         import hashlib  # loading it is not worth it for those who do not ask
 
-        # Sorted as big-endian bytes, so that the order is the same on every machine.
-        rows = np.unique(as_keys(self._packed.astype(">u8")))
-        return hashlib.sha256(b"%d:" % self._n_samples + rows.tobytes()).hexdigest()
+        digest = hashlib.sha256(b"%d:" % self._n_samples)
+        digest.update(distinct_sorted(self._packed).view(np.uint8).data)
+        return digest.hexdigest()
 
     def to_dense(self) -> BoolArray:
         """Return the patterns unpacked, (n_patterns, n_samples) bool, a new array.
+
+        ``np.asarray(ps)`` is the same.
 
         Raises
         ------
@@ -84,74 +251,163 @@ class PackedPatterns:
         """
         return unpack(self._packed, self._n_samples)
 
-    def __array__(
-        self, dtype: np.dtype[Any] | None = None, copy: bool | None = None
-    ) -> NDArray[Any]:
-        """NumPy's view of the set: the dense booleans, always a new array."""
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """Patterns unpacked, as :meth:`to_dense`; there is no view of them as an array."""
         if copy is False:
-            raise ValueError("`copy` must not be False: a pattern set is packed, got False")
+            raise ValueError(
+                "`copy` must not be False: patterns are packed, an array of them cannot be made "
+                "without a copy, got False"
+            )
         return self.to_dense().astype(np.bool_ if dtype is None else dtype, copy=False)
 
-    def __contains__(self, pattern_bits: ArrayLike) -> bool:
-        """Whether a pattern, (n_samples,) booleans or packed words, is in the set."""
+    def __contains__(self, pattern_bits: ArrayLike | PackedPatterns) -> bool:
+        """Whether a pattern is in the set.
+
+        The pattern is (n_samples,) booleans, packed words, or a set of one.
+        """
+        if isinstance(pattern_bits, PackedPatterns):
+            if len(pattern_bits) != 1 or pattern_bits._n_samples != self._n_samples:
+                raise ValueError(
+                    f"`pattern_bits` must be one pattern of {self._n_samples} samples, "
+                    f"got {pattern_bits!r}"
+                )
+            return contains(self._packed, pattern_bits._packed[0])
         words = pattern_bits
-        if getattr(words, "dtype", None) != np.uint64 or np.shape(words) != self._packed.shape[1:]:
+        if getattr(words, "dtype", None) != np.uint64 or np.shape(words) != self._zero_rows.shape:
             bits = as_vector(pattern_bits, "pattern_bits", length=self._n_samples)
             words = pack(as_bool_matrix(bits[np.newaxis], "pattern_bits"))[0]
-        return bool((self._packed == words).all(axis=1).any())
+        return contains(self._packed, np.asarray(words))
 
     def __eq__(self, other: object) -> bool:
         """Whether the same patterns stand in the same order."""
         if not isinstance(other, PackedPatterns):
             return NotImplemented
-        return self._n_samples == other._n_samples and np.array_equal(self._packed, other._packed)
+        return self._n_samples == other._n_samples and (
+            self._packed is other._packed or np.array_equal(self._packed, other._packed)
+        )
 
     def __hash__(self) -> int:
         """Hash that equal sets share."""
         return hash((self._n_samples, len(self), zlib.crc32(self._packed.data)))
 
+    def __repr__(self) -> str:
+        """Sizes, not contents."""
+        return (
+            f"PatternSet(n_patterns={len(self)}, n_samples={self._n_samples}, "
+            f"gates={self._gates is not None or self._lazy_gates is not None})"
+        )
 
-def select_rows(array: NDArray[Any], index: Any) -> NDArray[Any]:
-    """Rows of a matrix by NumPy's rules for one axis; a single row stays a matrix."""
-    try:
-        rows = None if isinstance(index, tuple) else np.asarray(array[index])
-    except OverflowError:
-        raise IndexError(f"index {index} is out of bounds for {len(array)} patterns") from None
-    if rows is not None and rows.ndim == 1:
-        rows = rows[np.newaxis]
-    if rows is None or rows.ndim != 2:
-        raise IndexError(f"a pattern set has one axis, got the index {describe(index)}")
-    return rows
-
-
-def frozen_words(array: Any, name: str, shape: tuple[int | None, ...], n_samples: int) -> BitArray:
-    """`frozen` for packed patterns, which have no bit beyond the last sample."""
-    words: BitArray = frozen(array, name, np.uint64, shape)
-    if (words[..., -1] & ~last_word(n_samples)).any():
-        raise ValueError(f"`{name}` must have no bit set beyond the last sample")
-    return words
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and unpickle through the door: the arrays are checked, and read-only again."""
+        arrays = (self._packed, self._n_samples, self._gates, self._zero_rows)
+        return _rebuild, (type(self), *arrays, self._interior, self._lazy_gates, self._proof)
 
 
-def frozen(
+def _rebuild(
+    cls: type[PackedPatterns],
+    packed: BitArray,
+    n_samples: int,
+    gates: FloatArray | None,
+    zero_rows: BitArray,
+    interior: bool,
+    lazy_gates: LazyGates | None,
+    proof: str | None,
+) -> PackedPatterns:
+    check_arrays(packed, n_samples, gates, zero_rows)
+    words = owned(packed)  # a pickle's buffers may be the caller's
+    if lazy_gates is not None and lazy_gates.packed is packed:
+        lazy_gates = LazyGates(lazy_gates.finder, words)
+    return cls.of_arrays(
+        words,
+        n_samples,
+        None if gates is None else owned(gates),
+        zero_rows=owned(zero_rows),
+        interior=interior,
+        lazy_gates=lazy_gates,
+        proof=proof,
+    )
+
+
+def check_arrays(packed: Any, n_samples: int, gates: Any, zero_rows: Any) -> None:
+    """TypeError or ValueError unless the arrays are those of a pattern set."""
+    words = n_words(n_samples)
+    _check_array(packed, "packed", np.uint64, (None, words))
+    _check_array(zero_rows, "zero_rows", np.uint64, (words,))
+    for name, last in (("packed", packed[:, -1]), ("zero_rows", zero_rows[-1:])):
+        if np.bitwise_or.reduce(last) & ~last_word(n_samples):
+            raise ValueError(f"`{name}` must have no bit set beyond the last sample")
+    if gates is not None:
+        _check_array(gates, "gates", np.float64, (len(packed), None))
+        if not np.isfinite(gates).all():
+            raise ValueError("`gates` must be finite, got NaN or infinity")
+
+
+def _check_array(
     array: Any, name: str, dtype: type[np.generic], shape: tuple[int | None, ...]
-) -> NDArray[Any]:
-    """Read-only C-ordered array, a copy if the caller could write to it."""
+) -> None:
     if not isinstance(array, np.ndarray) or array.dtype != dtype:
         raise TypeError(f"`{name}` must be a {dtype.__name__} array, got {describe(array)}")
     wrong = any(want not in (None, got) for want, got in zip(shape, array.shape, strict=False))
     if array.ndim != len(shape) or wrong:
         text = str(shape).replace("None", "any")
         raise ValueError(f"`{name}` must have shape {text}, got {array.shape}")
-    frozen = np.array(array, order="C", copy=True if _can_be_written(array) else None)
-    frozen.flags.writeable = False
-    return frozen
 
 
-def _can_be_written(array: NDArray[Any]) -> bool:
-    """Whether somebody holds a writeable array of the same memory."""
+def owned(array: NDArray[Any]) -> NDArray[Any]:
+    """Copy of an array that somebody else can write to by other means; otherwise the array.
+
+    That is a view of a writeable array, or of memory that is not NumPy's.
+    """
+    owner = array
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    foreign = owner.base is not None and not isinstance(owner.base, bytes)
+    shared = array.flags.writeable and owner is not array
+    return array.copy() if foreign or shared else array
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """C-ordered view of an array of ours that cannot be made writeable again.
+
+    NumPy allows that for an array that owns its memory, and for a view of a writeable one.
+    """
+    array = np.ascontiguousarray(array)
     owner: Any = array
     while isinstance(owner, np.ndarray):
-        if owner.flags.writeable:
-            return True
+        owner.flags.writeable = False
         owner = owner.base
-    return False
+    return array if array.base is not None else array.view()
+
+
+def select(array: NDArray[Any], index: Any) -> NDArray[Any]:
+    """Rows of a matrix by NumPy's rules for one axis; a single row stays a matrix."""
+    if isinstance(index, tuple):
+        raise _not_one_axis(index)
+    rows = np.asarray(array[within(index, len(array))])
+    if rows.ndim == 1:
+        rows = rows[np.newaxis]
+    if rows.ndim != 2:
+        raise _not_one_axis(index)
+    return rows
+
+
+def within(index: Any, length: int) -> Any:
+    """Return the index; IndexError for an integer out of bounds, however large."""
+    if hasattr(index, "__index__") and not isinstance(index, (bool, np.bool_, np.ndarray)):
+        i = operator.index(index)
+        if not -length <= i < length:
+            raise _out_of_bounds(i, length)
+    elif isinstance(index, (list, np.ndarray)):
+        indices = np.asarray(index)
+        # NumPy reads 2**64 - 1 as -1.
+        if indices.dtype.kind == "u" and indices.size and indices.max() >= length:
+            raise _out_of_bounds(indices.max(), length)
+    return index
+
+
+def _out_of_bounds(i: int, length: int) -> IndexError:
+    return IndexError(f"index {i} is out of bounds for axis 0 with size {length}")
+
+
+def _not_one_axis(index: Any) -> IndexError:
+    return IndexError(f"a pattern set has one axis, got the index {describe(index)}")

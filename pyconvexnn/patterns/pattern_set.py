@@ -1,28 +1,21 @@
-"""Pattern sets: packed patterns with the gates that have them."""
+"""The pattern set: made from data and gates, taken apart, joined, and given gates."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
+from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from pyconvexnn import _core
-from pyconvexnn._bits import as_keys, last_word, pack, restrict, unpack, zero_rows_of
-from pyconvexnn._gates import gate_finder, unit_rows
+from pyconvexnn._bits import n_words, opposite, pack, restrict, unseen, zero_rows_of
 from pyconvexnn._typing import BitArray, FloatArray
 from pyconvexnn._validation import as_bool_matrix, as_matrix
 from pyconvexnn._witness import LazyGates
-from pyconvexnn.patterns.packed import PackedPatterns, frozen, frozen_words, select_rows
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-Index: TypeAlias = SupportsIndex | slice | NDArray[Any] | list[int] | list[bool]
-
-_BLOCK_ENTRIES = 1 << 22  # entries of a temporary matrix of rows and gates
+from pyconvexnn.patterns.gates import find_gates, have_patterns, margins_of
+from pyconvexnn.patterns.packed import Index, PackedPatterns, owned, select, within
 
 
 class PatternSet(PackedPatterns):
@@ -39,7 +32,7 @@ class PatternSet(PackedPatterns):
     ----------
     packed : (n_patterns, ceil(n_samples / 64)) uint64
         Row k of the data is bit ``k % 64`` of word ``k // 64``; bits beyond the last row are 0.
-        A writeable array is copied.
+        Copied, like every array here: changing it later does not change the set.
     n_samples : int
         Number of rows of the data.
     gates : (n_patterns, n_features) float64, optional
@@ -57,11 +50,12 @@ class PatternSet(PackedPatterns):
     Notes
     -----
     ``ps[i]`` is the set of one pattern, ``ps[slice]``, ``ps[integers]`` and ``ps[mask]`` are
-    subsets; ``bits in ps`` takes one pattern as (n_samples,) booleans or as packed words.
+    subsets; ``bits in ps`` takes one pattern as (n_samples,) booleans, as packed words, or as a
+    set of one. ``np.asarray(ps)`` is :meth:`to_dense`; nothing else makes the dense matrix.
     ``a == b`` says that the same patterns stand in the same order (gates, which are witnesses,
     are not compared); compare :attr:`fingerprint` where the order is of no interest.
-    ``a | b`` is a followed by those patterns of b that are not there already; its gates are
-    kept where both sides have them.
+    ``a | b`` is a followed by those patterns of b that are not there already. It has gates if
+    both sides have, or if b brings nothing new and a has; it is complete if one of them is.
 
     Examples
     --------
@@ -81,35 +75,7 @@ class PatternSet(PackedPatterns):
     (True, 4)
     """
 
-    __slots__ = ("_gates", "_interior", "_lazy_gates", "_proof", "_zero_rows")
-
-    _gates: FloatArray | None
-    _zero_rows: BitArray
-    _interior: bool
-    _lazy_gates: LazyGates | None  # computes _gates when they are asked for
-    _proof: str | None
-
-    def __init__(
-        self,
-        packed: BitArray,
-        n_samples: int,
-        gates: FloatArray | None = None,
-        *,
-        zero_rows: BitArray | None = None,
-        interior: bool = False,
-    ) -> None:
-        super().__init__(packed, n_samples)
-        if zero_rows is None:
-            zero_rows = np.zeros(self._packed.shape[1], np.uint64)
-        self._zero_rows = frozen_words(zero_rows, "zero_rows", self._packed.shape[1:], n_samples)
-        self._gates = None
-        if gates is not None:
-            self._gates = frozen(gates, "gates", np.float64, (len(self._packed), None))
-            if not np.isfinite(self._gates).all():
-                raise ValueError("`gates` must be finite, got NaN or infinity")
-        self._interior = bool(interior) and gates is not None
-        self._lazy_gates = None
-        self._proof = None
+    __slots__ = ()
 
     @classmethod
     def from_dense(cls, patterns: ArrayLike) -> PatternSet:
@@ -140,7 +106,9 @@ class PatternSet(PackedPatterns):
         dense = as_bool_matrix(patterns, "patterns")
         if dense.shape[1] == 0:
             raise ValueError(f"`patterns` must have at least one column, got shape {dense.shape}")
-        return cls(pack(dense), dense.shape[1])
+        n_samples = dense.shape[1]
+        zero_rows = np.zeros(n_words(n_samples), np.uint64)
+        return cls.of_arrays(pack(dense), n_samples, zero_rows=zero_rows, interior=False)
 
     @classmethod
     def from_gates(cls, X: ArrayLike, G: ArrayLike) -> PatternSet:
@@ -174,64 +142,22 @@ class PatternSet(PackedPatterns):
                [ True,  True]])
         """
         X = as_matrix(X)
-        gates = as_gates(G, "G", X.shape[1])
+        gates = np.array(as_matrix(G, "G", columns=X.shape[1]), order="C")
         packed = _core.sign_patterns(X, gates)
         return cls.of_gates(X, packed, gates)
 
     @classmethod
     def of_gates(cls, X: FloatArray, packed: BitArray, gates: FloatArray) -> PatternSet:
-        """Set of the patterns that the gates have on X; notes what complements will need."""
+        """Set of the patterns that the gates have on X; notes what complements will need.
+
+        The arrays are taken over, but for views of writeable arrays, which are copied.
+        """
         zero_rows = zero_rows_of(X)
         opposite = _core.sign_patterns(X, -gates)
         interior = bool(((packed & opposite) == zero_rows).all())
-        return cls(packed, len(X), gates, zero_rows=zero_rows, interior=interior)
-
-    @classmethod
-    def of_cells(
-        cls,
-        packed: BitArray,
-        n_samples: int,
-        lazy_gates: LazyGates,
-        *,
-        zero_rows: BitArray,
-        proof: str | None = None,
-    ) -> Self:
-        """Set of full-dimensional cells, its arrays taken over unchecked, its gates not computed.
-
-        `lazy_gates` gives them when they are asked for; `proof` says why no cell is missing.
-        """
-        made = cls.__new__(cls)
-        packed = np.ascontiguousarray(packed)
-        packed.flags.writeable = zero_rows.flags.writeable = False
-        made._packed, made._n_samples, made._zero_rows = packed, n_samples, zero_rows
-        made._gates, made._interior = None, True
-        made._lazy_gates, made._proof = lazy_gates, proof
-        return made
-
-    @property
-    def gates(self) -> FloatArray | None:
-        """For each pattern a gate that has it, (n_patterns, n_features), read-only; or None.
-
-        Gates of enumerated patterns are found when they are first asked for, some microseconds
-        each: the unit vector u of the cell that maximises ``min_k |x_k . u| / |x_k|``. ValueError
-        if a cell is too thin for any float64 gate to have its pattern.
-        """
-        if self._gates is None and self._lazy_gates is not None:
-            self._gates = self._lazy_gates.compute()
-        return self._gates
-
-    @property
-    def is_complete(self) -> bool:
-        """True if the set is proved to hold every cell of its data.
-
-        Not of samples, subsets, blocks, and sets read from a file, whatever they hold.
-        """
-        return self._proof is not None
-
-    @property
-    def proof(self) -> str | None:
-        """The argument for :attr:`is_complete` in a sentence; None if the set is not proved."""
-        return self._proof
+        return cls.of_arrays(
+            owned(packed), len(X), owned(gates), zero_rows=zero_rows, interior=interior
+        )
 
     def margins(self, X: ArrayLike) -> FloatArray:
         """``min_k |x_k . u| / (|x_k| |u|)`` of each pattern's gate u, over the rows not zero.
@@ -268,14 +194,7 @@ class PatternSet(PackedPatterns):
             raise ValueError("the pattern set must have gates, got none (ps.realise(X) finds them)")
         if not self.gates_fit(X):
             raise ValueError("`X` must be the data of the patterns: its gates have others on it")
-        rows = unit_rows(X[X.any(axis=1)])
-        gates = unit_rows(gates)
-        margins = np.ones(len(self))
-        step = max(1, _BLOCK_ENTRIES // len(X))
-        for start in range(0, len(self) if len(rows) else 0, step):
-            part = slice(start, start + step)
-            margins[part] = np.minimum(np.abs(rows @ gates[part].T).min(axis=0), 1.0)
-        return margins
+        return margins_of(gates, X)
 
     def realise(self, X: ArrayLike) -> PatternSet:
         """Return the same patterns with a gate for each, found by linear programming.
@@ -317,16 +236,7 @@ class PatternSet(PackedPatterns):
         X = self._check_data(X)
         if self.gates_fit(X):
             return self
-        gates = np.empty((len(self), X.shape[1]))
-        find = gate_finder(X)
-        for i, words in enumerate(self._packed):
-            gate = find(unpack(words[np.newaxis], self._n_samples)[0])
-            if gate is None or not np.array_equal(_core.sign_patterns(X, gate)[0], words):
-                raise ValueError(
-                    f"pattern {i}: found no gate with every non-zero row of X strictly on its side"
-                )
-            gates[i] = gate[0]
-        return self.of_gates(X, self._packed, gates)
+        return PatternSet.of_gates(X, self._packed, find_gates(self._packed, X))
 
     def complement(self) -> PatternSet:
         """Return the set of the opposite patterns ``1 - D_i``, in the same order.
@@ -342,20 +252,20 @@ class PatternSet(PackedPatterns):
         >>> ps.to_dense(), ps.complement().to_dense()
         (array([[ True,  True]]), array([[False,  True]]))
         """
-        packed = ~self._packed
-        packed[:, -1] &= last_word(self._n_samples)
-        packed |= self._zero_rows
-        if self._gates is None and self._lazy_gates is not None:
-            opposite = self._lazy_gates.opposite()
-            return PatternSet.of_cells(
-                packed, self._n_samples, opposite, zero_rows=self._zero_rows, proof=self._proof
-            )
-        gates = -self._gates if self._gates is not None and self._interior else None
-        made = PatternSet(
-            packed, self._n_samples, gates, zero_rows=self._zero_rows, interior=self._interior
+        packed = opposite(self._packed, self._n_samples, self._zero_rows)
+        gates, lazy = self._held()
+        if lazy is not None:
+            X = lazy.finder.X
+            lazy = self._follow(lazy, packed, lambda old: opposite(old, len(X), zero_rows_of(X)))
+        return PatternSet.of_arrays(
+            packed,
+            self._n_samples,
+            -gates if gates is not None and self._interior else None,
+            zero_rows=self._zero_rows,
+            interior=self._interior,
+            lazy_gates=lazy,
+            proof=self._proof,
         )
-        made._proof = self._proof
-        return made
 
     def restrict(self, rows: Index) -> PatternSet:
         """Return the patterns on some rows of the data, in the order given; repeats are kept.
@@ -380,21 +290,21 @@ class PatternSet(PackedPatterns):
         >>> cx.PatternSet.from_dense([[1, 0, 1, 1]]).restrict([3, 1]).to_dense()
         array([[ True, False]])
         """
-        kept = np.atleast_1d(np.arange(self._n_samples)[rows])
+        kept = np.atleast_1d(np.arange(self._n_samples)[within(rows, self._n_samples)])
         if kept.ndim != 1:
             raise IndexError("`rows` must select rows along one axis")
         if kept.size == 0:
             raise ValueError("`rows` must select at least one row, got none")
-        packed = restrict(self._packed, self._n_samples, kept)
-        zero_rows = restrict(self._zero_rows[np.newaxis], self._n_samples, kept)[0]
-        if self._gates is None and self._lazy_gates is not None:
-            made = PatternSet.of_cells(packed, kept.size, self._lazy_gates, zero_rows=zero_rows)
-        else:
-            made = PatternSet(
-                packed, kept.size, self._gates, zero_rows=zero_rows, interior=self._interior
-            )
-        made._proof = self._proof  # every cell of fewer hyperplanes holds one of all of them
-        return made
+        gates, lazy = self._held()
+        return PatternSet.of_arrays(
+            restrict(self._packed, self._n_samples, kept),
+            kept.size,
+            gates,
+            zero_rows=restrict(self._zero_rows[np.newaxis], self._n_samples, kept)[0],
+            interior=self._interior,
+            lazy_gates=lazy,  # of the patterns on all rows
+            proof=self._proof,  # every cell of fewer hyperplanes holds one of all of them
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the set to exactly this path, as an uncompressed ``.npz`` without pickle.
@@ -406,29 +316,59 @@ class PatternSet(PackedPatterns):
         ------
         OSError
             If the file cannot be written.
+        ValueError
+            If a cell is too thin for any float64 gate (:attr:`gates`).
 
         See Also
         --------
         pyconvexnn.load_patterns : reads it.
         """
-        from pyconvexnn import _npz  # its imports (zipfile, json) are needed by files only
+        from pyconvexnn.patterns.files import write  # which imports this module
 
-        arrays: dict[str, NDArray[Any]] = {"packed": self._packed, "zero_rows": self._zero_rows}
-        gates = self.gates
-        if gates is not None:
-            arrays["gates"] = gates
-        meta = {"n_samples": self._n_samples, "interior": self._interior}
-        _npz.write(path, "patterns", meta, arrays)
+        write(self, path)
+
+    @property
+    def thin(self) -> NoReturn:
+        """Cells whose margin is below 1e-12; not available yet.
+
+        Raises
+        ------
+        NotImplementedError
+            Always; compare :meth:`margins` with the margin wanted.
+        """
+        raise NotImplementedError(
+            "`PatternSet.thin` is not available yet; use ps.margins(X) < 1e-12"
+        )
+
+    def neighbours(self, i: int) -> NoReturn:
+        """Indices of the cells across one hyperplane from a cell; not available yet.
+
+        Parameters
+        ----------
+        i : int
+            The cell.
+
+        Raises
+        ------
+        NotImplementedError
+            Always.
+        """
+        raise NotImplementedError("`PatternSet.neighbours` is not available yet")
 
     def __getitem__(self, index: Index) -> PatternSet:
         """Subset, or the set of one pattern, by NumPy's rules for one axis."""
-        packed = select_rows(self._packed, index)
-        if self._gates is None and self._lazy_gates is not None:
-            lazy = self._lazy_gates.select(lambda packed: select_rows(packed, index))
-            return PatternSet.of_cells(packed, self._n_samples, lazy, zero_rows=self._zero_rows)
-        gates = None if self._gates is None else select_rows(self._gates, index)
-        return PatternSet(
-            packed, self._n_samples, gates, zero_rows=self._zero_rows, interior=self._interior
+        packed = select(self._packed, index)
+        gates, lazy = self._held()
+        if lazy is not None:
+            lazy = self._follow(lazy, packed, lambda old: select(old, index))
+        return PatternSet.of_arrays(
+            packed,
+            self._n_samples,
+            None if gates is None else select(gates, index),
+            zero_rows=self._zero_rows,
+            interior=self._interior,
+            lazy_gates=lazy,
+            proof=self._proof if self._proof and self._is_whole(index, len(packed)) else None,
         )
 
     def __iter__(self) -> Iterator[PatternSet]:
@@ -444,42 +384,33 @@ class PatternSet(PackedPatterns):
                 "pattern sets must have the same number of samples, "
                 f"got {self._n_samples} and {other._n_samples}"
             )
-        both = np.concatenate([self._packed, other._packed])
-        first = np.zeros(len(both), np.bool_)
-        first[np.unique(as_keys(both), return_index=True)[1]] = True
-        new = first[len(self) :]
-        gates = None
-        mine, theirs = (self.gates, other.gates) if new.any() else (self._gates, other._gates)
-        if mine is not None and theirs is not None:
-            if mine.shape[1] != theirs.shape[1]:
-                raise ValueError(
-                    "the gates of both pattern sets must have the same number of features, "
-                    f"got {mine.shape[1]} and {theirs.shape[1]}"
-                )
-            gates = np.concatenate([mine, theirs[new]])
-        made = PatternSet(
-            np.concatenate([self._packed, other._packed[new]]),
+        columns = {n for n in (self._n_features(), other._n_features()) if n is not None}
+        if len(columns) > 1:
+            raise ValueError(
+                "the gates of both pattern sets must have the same number of features, "
+                f"got {self._n_features()} and {other._n_features()}"
+            )
+        new = unseen(other._packed, self._packed)
+        packed, interior = self._packed, self._interior
+        gates, lazy = self._held()
+        if new.any():
+            theirs = other if new.all() else other[new]
+            packed = np.concatenate([packed, theirs._packed])
+            interior = interior and other._interior
+            gates, lazy = self._gates_with(theirs, packed)
+        return PatternSet.of_arrays(
+            packed,
             self._n_samples,
             gates,
             zero_rows=self._zero_rows | other._zero_rows,
-            interior=self._interior and other._interior,
-        )
-        if gates is None and not new.any() and self._lazy_gates is not None:
-            made._lazy_gates, made._interior = self._lazy_gates, True
-        made._proof = self._proof or other._proof
-        return made
-
-    def __repr__(self) -> str:
-        """Sizes, not contents."""
-        return (
-            f"PatternSet(n_patterns={len(self)}, n_samples={self._n_samples}, "
-            f"gates={self._gates is not None or self._lazy_gates is not None})"
+            interior=interior,
+            lazy_gates=lazy,
+            proof=self._proof or other._proof,
         )
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and unpickle through the constructor: its arrays are read-only again."""
-        state = (self._packed, self._n_samples, self._gates, self._zero_rows, self._interior)
-        return _rebuild, (*state, self._lazy_gates, self._proof)
+    def gates_fit(self, X: FloatArray) -> bool:
+        """Whether the gates have these patterns on X, a matrix as `as_matrix` returns it."""
+        return have_patterns(self.gates, X, self._packed)
 
     def _check_data(self, X: ArrayLike) -> FloatArray:
         X = as_matrix(X)
@@ -487,38 +418,31 @@ class PatternSet(PackedPatterns):
             raise ValueError(f"`X` must have {self._n_samples} rows, got shape {X.shape}")
         return X
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes held: the packed patterns, and the gates as far as they have been computed."""
-        return self._packed.nbytes + (0 if self._gates is None else self._gates.nbytes)
+    def _is_whole(self, index: Index, count: int) -> bool:
+        """Whether an index that selects so many patterns leaves none out."""
+        if count < len(self):
+            return False
+        chosen = np.zeros(len(self), np.bool_)
+        chosen[index] = True
+        return bool(chosen.all())
 
-    def gates_fit(self, X: FloatArray) -> bool:
-        """Whether the gates have these patterns on X, a matrix as `as_matrix` returns it."""
-        gates = self.gates
-        return (
-            gates is not None
-            and gates.shape[1] == X.shape[1]
-            and np.array_equal(_core.sign_patterns(X, gates), self._packed)
-        )
+    def _follow(
+        self, lazy: LazyGates, packed: BitArray, change: Callable[[BitArray], BitArray]
+    ) -> LazyGates:
+        """Gates not computed yet, of patterns that are these ones changed to `packed`."""
+        own = lazy.packed is self._packed
+        return LazyGates(lazy.finder, packed if own else change(lazy.packed))
 
-
-def _rebuild(
-    packed: BitArray,
-    n_samples: int,
-    gates: FloatArray | None,
-    zero_rows: BitArray,
-    interior: bool,
-    lazy_gates: LazyGates | None = None,
-    proof: str | None = None,
-) -> PatternSet:
-    made = PatternSet(packed, n_samples, gates, zero_rows=zero_rows, interior=interior)
-    made._interior = interior
-    made._lazy_gates, made._proof = lazy_gates, proof
-    return made
-
-
-def as_gates(G: ArrayLike, name: str, columns: int | None = None) -> FloatArray:
-    """Gates as a C-ordered matrix, read-only."""
-    gates = np.array(as_matrix(G, name, columns=columns), order="C")
-    gates.flags.writeable = False
-    return gates
+    def _gates_with(
+        self, other: PatternSet, packed: BitArray
+    ) -> tuple[FloatArray | None, LazyGates | None]:
+        """Gates of these patterns and then the other ones, together `packed`."""
+        _, mine = self._held()
+        _, theirs = other._held()
+        if mine is not None and theirs is not None and mine.finder is theirs.finder:
+            if mine.packed is not self._packed or theirs.packed is not other._packed:
+                packed = np.concatenate([mine.packed, theirs.packed])
+            return None, LazyGates(mine.finder, packed)
+        if self._n_features() is None or other._n_features() is None:
+            return None, None
+        return np.concatenate([self.gates, other.gates]), None

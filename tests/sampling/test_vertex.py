@@ -79,5 +79,5 @@ def test_repeated_rows_do_not_change_the_draws() -> None:
     X = gaussian(20, 3)
     ps = cx.sample_patterns(X, 100, method="vertex")
     many = cx.sample_patterns(np.vstack([X, X[3:9], -3 * X[:4]]), 100, method="vertex")
-    assert many.restrict(range(20)) == ps  # type: ignore[arg-type]
+    assert many.restrict(range(20)) == ps
     assert (many.to_dense()[:, 26:] != ps.to_dense()[:, :4]).all()

@@ -1,4 +1,4 @@
-"""Enumeration as it is used: streams, gates, completeness, options and limits."""
+"""What is had of an enumeration: streams, gates, proofs of completeness, limits."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ import pyconvexnn as cx
 from pyconvexnn import _cells, enumeration
 from pyconvexnn._typing import BitArray, FloatArray
 from pyconvexnn._witness import CellGates
-from tests.small_data import bits_of, designs, gaussian
-from tests.test_enumeration import as_set, check_gates, n_distinct
+from tests.small_data import as_set, bits_of, check_gates, designs, gaussian, n_distinct
 from tests.test_exact_cells import threshold
 from tests.test_interrupt import seconds_to_stop
 from tests.vertex_method import DATA
@@ -162,6 +161,33 @@ def test_gates_are_computed_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> N
     check_gates(X, some.complement())
 
 
+def test_a_union_of_parts_of_one_enumeration_computes_no_gates() -> None:
+    X = gaussian(70, 3)
+    ps = cx.enumerate_patterns(X)
+    blocks = list(cx.iter_patterns(X, block_size=1000))
+    unions = [ps[:50] | ps[40:90], blocks[0] | blocks[1], ps.complement()[:9] | ps[:9]]
+    part = ps.restrict(range(60))
+    few = part[:40] | part[100:140]
+    for union in unions:
+        assert union.nbytes == union.packed.nbytes
+        check_gates(X, union)
+    check_gates(X[:60], few)
+    thin = np.vstack([np.eye(3), [1.0, 1.0, 1e-17]])
+    ps = cx.enumerate_patterns(thin, snap=False)
+    assert (ps[:-1] | ps[1:]).fingerprint == ps.fingerprint
+
+
+def test_a_block_loses_its_cursor_with_its_gates() -> None:
+    X = gaussian(20, 3)
+    block = next(cx.iter_patterns(X, block_size=60))
+    turned = X * [1.0, 1.0, -1.0]
+    realised = block.realise(turned)
+    assert type(realised) is cx.PatternSet
+    assert realised == block
+    check_sides = bits_of(turned, realised.gates)
+    np.testing.assert_array_equal(check_sides, block.to_dense())
+
+
 def test_gates_of_rows_far_apart_in_size_raise_no_underflow() -> None:
     X = np.array([[1e50, 1e-35, 1], [1e40, -1e-40, 3], [1, 1, -1]])
     with np.errstate(all="raise"):
@@ -214,7 +240,16 @@ def test_completeness_follows_what_is_done_with_a_set() -> None:
     few = ps.restrict([0, 3, 4, 5])
     assert few.is_complete
     assert as_set(few) == as_set(cx.enumerate_patterns(X[[0, 3, 4, 5]]))
-    for part in (sample, ps[:-1], ps[[0, 1]], next(iter(cx.iter_patterns(X)))):
+    for index in (..., slice(None, None, -1), np.r_[5, 0 : len(ps)], np.ones(len(ps), bool)):
+        assert ps[index].is_complete  # no true subset
+    for part in (
+        sample,
+        ps[:-1],
+        ps[[0, 1]],
+        ps[[0] * len(ps)],
+        ps[ps.to_dense()[:, 0]],
+        next(iter(cx.iter_patterns(X))),
+    ):
         assert not part.is_complete
         assert part.proof is None
 
