@@ -5,6 +5,8 @@
 //   curvature(f, y)  d2l/df2 (from one side where it jumps)
 //   dual(p, y)       -l*(-p); only asked for p = -slope scaled by a factor >= 0 that `reach` allows
 //   reach()          the largest |p| of the dual's domain; infinite where there is none
+//   settled(y, odds) the c for which sum_k s_k l(f_k + b, y_k) rises in b once all f_k + b >= c_k,
+//                    and falls while all f_k + b <= c_k; odds = log(sum_{y > 0} s / sum_{y < 0} s)
 //   kCurvature       an upper bound of d2l/df2
 //   kLinearSlope     whether dl/df = f - y, so that v = -s (f - y) follows f by s times its change
 //   kQuadraticDual   whether dual(p, y) = p y - p^2 / 2 on its domain
@@ -29,6 +31,7 @@ struct SquaredLoss {
     static double curvature(double /*f*/, double /*y*/) { return 1.0; }
     static double dual(double p, double y) { return p * y - 0.5 * p * p; }
     static double reach() { return std::numeric_limits<double>::infinity(); }
+    static double settled(double y, double /*odds*/) { return y; }
 };
 
 // y in {-1, +1}
@@ -57,6 +60,7 @@ struct LogisticLoss {
         return -((q > 0.0 ? q * std::log(q) : 0.0) + rest);
     }
     static double reach() { return 1.0; }
+    static double settled(double /*y*/, double odds) { return odds; }
 };
 
 // r^2 / 2 for |r| <= delta, else delta |r| - delta^2 / 2, r = f - y
@@ -77,6 +81,7 @@ struct HuberLoss {
     double curvature(double f, double y) const { return std::abs(f - y) <= delta ? 1.0 : 0.0; }
     double dual(double p, double y) const { return p * y - 0.5 * p * p; }
     double reach() const { return delta; }
+    static double settled(double y, double /*odds*/) { return y; }
 };
 
 // (1 - y f)_+^2 / 2, y in {-1, +1}
@@ -95,6 +100,7 @@ struct SquaredHingeLoss {
     static double curvature(double f, double y) { return y * f < 1.0 ? 1.0 : 0.0; }
     static double dual(double p, double y) { return p * y - 0.5 * p * p; }  // where p y >= 0
     static double reach() { return std::numeric_limits<double>::infinity(); }
+    static double settled(double y, double /*odds*/) { return y; }
 };
 
 // body(loss) for the loss of that kind; `parameter` is Huber's delta.
