@@ -36,9 +36,12 @@ def verify(prob: GatedReLUProblem, sol: Solution) -> Verification:
     Returns
     -------
     Verification
-        ``objective`` of the coefficients; ``dual_objective`` D(v), a lower bound of the optimum
-        when ``infeasibility = max(0, max_i ||X^T D_i v|| / (beta w_i) - 1)`` is zero (to rounding,
-        1e-12); their difference `gap`; `relative_gap` as `tol` means it.
+        ``objective`` of the coefficients, at their best offset where the problem has one;
+        ``dual_objective`` D(v), a lower bound of the optimum when
+        ``infeasibility = max(0, max_i ||X^T D_i v|| / (beta w_i) - 1)`` is zero (to rounding,
+        1e-12); their difference `gap`; `relative_gap` as `tol` means it. With an output offset v
+        must also sum to zero: where ``|sum v| > 1e-12 sum |v|`` that quotient is an infeasibility,
+        and ``dual_objective`` is -inf.
 
     Raises
     ------

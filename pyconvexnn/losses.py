@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pyconvexnn._typing import FloatArray
-from pyconvexnn._validation import choice, describe
+from pyconvexnn._validation import LARGEST_SCALE, SMALLEST_SCALE, choice, describe, positive
 
 _ROUNDING = 4 * np.finfo(float).eps  # what y v / s may exceed its domain by when v was s y p
-LATER_LOSSES = ("huber", "squared_hinge", "hinge", "poisson", "cross_entropy")
+LATER_LOSSES = ("hinge", "poisson", "cross_entropy")
 
 
 class Loss(ABC):
@@ -46,6 +46,32 @@ class Loss(ABC):
     def check_targets(self, y: FloatArray, name: str = "y") -> None:
         """Raise ValueError when y is no target of this loss."""
 
+    def check_offset(self, y: FloatArray, s: FloatArray) -> None:
+        """Raise ValueError when no offset b is best: ``value(f + b, y, s)`` falls for ever."""
+        return  # of most losses there is always one
+
+    def best_offset(self, f: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        """A minimiser b of ``value(f + b, y, s)``: where the slope in b changes sign, by halving.
+
+        Where the minimisers are an interval, it is any of them.
+        """
+        counted = s > 0
+        f, y, s = f[counted], y[counted], s[counted]
+        low, high = self._around_best_offset(f, y, s)
+        for _ in range(400):
+            b = 0.5 * low + 0.5 * high
+            slope = float(np.sum(self.gradient(f + b, y, s)))
+            if slope == 0.0 or not low < b < high:
+                break
+            low, high = (low, b) if slope > 0 else (b, high)
+        return b
+
+    def _around_best_offset(
+        self, f: FloatArray, y: FloatArray, s: FloatArray
+    ) -> tuple[float, float]:
+        """Bounds of a best offset. Between those here a fit f + b is on both sides of y."""
+        return float(np.min(y - f)), float(np.max(y - f))
+
 
 @dataclass(frozen=True)
 class Squared(Loss):
@@ -64,6 +90,62 @@ class Squared(Loss):
 
     def dual_objective(self, v: FloatArray, y: FloatArray, s: FloatArray) -> float:
         """``sum v y - v^2 / (2 s)``."""
+        return float(np.sum(v * y - v**2 / (2 * s)))
+
+    def check_targets(self, y: FloatArray, name: str = "y") -> None:
+        """Any real targets will do."""
+
+
+@dataclass(frozen=True)
+class Huber(Loss):
+    """``l(f, y) = r^2 / 2`` for ``|r| <= delta``, else ``delta |r| - delta^2 / 2``; r = f - y.
+
+    The dual objective is that of the squared loss, for ``|v_k| <= delta s_k``.
+
+    Parameters
+    ----------
+    delta : float
+        Where the loss becomes linear, between 1e-60 and 1e60.
+
+    Examples
+    --------
+    >>> import pyconvexnn as cx
+    >>> cx.losses.Huber(2.0)
+    Huber(delta=2.0)
+    """
+
+    name: ClassVar[str] = "huber"
+    code: ClassVar[int] = 2
+    delta: float = 1.35
+
+    def __post_init__(self) -> None:
+        """Check delta."""
+        delta = positive(self.delta, "delta")
+        if not SMALLEST_SCALE <= delta <= LARGEST_SCALE:
+            raise ValueError(
+                f"`delta` must be between {SMALLEST_SCALE:g} and {LARGEST_SCALE:g}, got {delta!r}"
+            )
+        object.__setattr__(self, "delta", delta)
+
+    @property
+    def parameter(self) -> float:
+        """Delta."""
+        return self.delta
+
+    def value(self, f: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        """``sum s (m^2 / 2 + delta (|r| - m))``, m = min(|r|, delta)."""
+        r = np.abs(f - y)
+        m = np.minimum(r, self.delta)
+        return float(np.sum(s * (0.5 * m**2 + self.delta * (r - m))))
+
+    def gradient(self, f: FloatArray, y: FloatArray, s: FloatArray) -> FloatArray:
+        """``s r`` with r cut off at -delta and delta."""
+        return s * np.clip(f - y, -self.delta, self.delta)
+
+    def dual_objective(self, v: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        """``sum v y - v^2 / (2 s)``; -inf unless all ``|v| <= delta s``."""
+        if np.any(np.abs(v) > self.delta * s * (1.0 + _ROUNDING)):
+            return -np.inf
         return float(np.sum(v * y - v**2 / (2 * s)))
 
     def check_targets(self, y: FloatArray, name: str = "y") -> None:
@@ -102,16 +184,67 @@ class Logistic(Loss):
 
     def check_targets(self, y: FloatArray, name: str = "y") -> None:
         """Labels are -1 and +1."""
-        bad = y[(y != -1.0) & (y != 1.0)]
-        if bad.size:
-            raise ValueError(f"`{name}` must hold only -1 and +1 for loss 'logistic', got {bad[0]}")
+        _check_labels(y, name, self.name)
+
+    def check_offset(self, y: FloatArray, s: FloatArray) -> None:
+        """Both labels are needed: with one the loss falls to zero as b grows, and never is."""
+        labels = np.unique(y[s > 0])
+        if len(labels) < 2:
+            raise ValueError(
+                "`y` must hold both -1 and +1 among the rows of positive weight for loss "
+                f"'logistic' with `output_offset` = True, got only {labels[0]}"
+            )
+
+    def _around_best_offset(
+        self, f: FloatArray, y: FloatArray, s: FloatArray
+    ) -> tuple[float, float]:
+        # At f + b = log(sum of the weights of +1 / that of -1) in every row the slope is zero.
+        odds = float(np.log(np.sum(s[y > 0])) - np.log(np.sum(s[y < 0])))
+        return odds - float(np.max(f)), odds - float(np.min(f))
 
 
-_LOSSES: dict[str, Loss] = {loss.name: loss for loss in (Squared(), Logistic())}
+@dataclass(frozen=True)
+class SquaredHinge(Loss):
+    """``l(f, y) = (1 - y f)_+^2 / 2``, y in {-1, +1}.
+
+    The dual objective is that of the squared loss, for ``y_k v_k >= 0``.
+    """
+
+    name: ClassVar[str] = "squared_hinge"
+    code: ClassVar[int] = 3
+
+    def value(self, f: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        """``sum s (1 - y f)_+^2 / 2``."""
+        return float(0.5 * np.sum(s * np.maximum(1.0 - y * f, 0.0) ** 2))
+
+    def gradient(self, f: FloatArray, y: FloatArray, s: FloatArray) -> FloatArray:
+        """``-s y (1 - y f)_+``."""
+        return -s * y * np.maximum(1.0 - y * f, 0.0)
+
+    def dual_objective(self, v: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        """``sum v y - v^2 / (2 s)``; -inf unless all ``y v >= 0``."""
+        if np.any(y * v < 0):
+            return -np.inf
+        return float(np.sum(v * y - v**2 / (2 * s)))
+
+    def check_targets(self, y: FloatArray, name: str = "y") -> None:
+        """Labels are -1 and +1."""
+        _check_labels(y, name, self.name)
+
+
+def _check_labels(y: FloatArray, name: str, loss: str) -> None:
+    bad = y[(y != -1.0) & (y != 1.0)]
+    if bad.size:
+        raise ValueError(f"`{name}` must hold only -1 and +1 for loss {loss!r}, got {bad[0]}")
+
+
+_LOSSES: dict[str, Loss] = {
+    loss.name: loss for loss in (Squared(), Logistic(), Huber(), SquaredHinge())
+}
 
 
 def get_loss(loss: Any) -> Loss:
-    """Loss of a name, or the loss itself.
+    """Loss of a name ("huber" is ``Huber()``), or the loss itself.
 
     Raises
     ------
@@ -127,7 +260,8 @@ def get_loss(loss: Any) -> Loss:
     'squared'
     """
     if isinstance(loss, Loss):
-        if loss not in _LOSSES.values():
+        # By type: what inherits from one has its code, but perhaps another formula.
+        if type(loss) not in map(type, _LOSSES.values()):
             raise NotImplementedError(
                 f"`loss` = {describe(loss)} is not one that the solvers know: {', '.join(_LOSSES)}"
             )

@@ -157,7 +157,8 @@ class GatedNetwork:
             + \frac\beta2 \sum_j p_j (\|w_j\|^2 + b_{1j}^2 + \|a_j\|_1^2)
             + \frac\rho2 \sum_j (\|w_j\|^2 + b_{1j}^2) \|a_j\|^2
 
-        (for one output ``|a_j|_1^2`` is ``a_j^2``; for several the losses of the outputs add up).
+        (for one output ``|a_j|_1^2`` is ``a_j^2``; for several the losses of the outputs add up;
+        b_2 enters f and is not penalised).
         A balanced network with one neuron for each block ``w_j a_j`` of a convex problem has the
         convex objective, p and rho being that problem's pattern weights and ridge.
 
@@ -170,7 +171,7 @@ class GatedNetwork:
         beta : float
             Penalty, >= 0.
         loss : str or Loss
-            ``"squared"`` or ``"logistic"``.
+            ``"squared"``, ``"huber"``, ``"logistic"``, ``"squared_hinge"``, or a loss object.
         sample_weight : (n_samples,) array, optional
             Weights s >= 0; 1 by default.
         ridge : float

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pyconvexnn._validation import SMALLEST_SCALE
 from pyconvexnn.networks import GatedNetwork
 from pyconvexnn.problems import GatedReLUProblem
 from pyconvexnn.solvers import Solution
@@ -14,7 +15,8 @@ def recover(prob: GatedReLUProblem, sol: Solution) -> GatedNetwork:
 
     Block u_i of the solution becomes the neuron with gate g_i (of pattern i), weights
     ``u_i / sqrt(||u_i||)`` and output weight ``sqrt(||u_i||)``: first and second layer balanced,
-    so that ``(||w||^2 + a^2) / 2 = ||u_i||``.
+    so that ``(||w||^2 + a^2) / 2 = ||u_i||``. With an output offset the solution's b becomes the
+    network's b2, which is not decayed.
 
     Parameters
     ----------
@@ -67,4 +69,7 @@ def recover(prob: GatedReLUProblem, sol: Solution) -> GatedNetwork:
             "other data (was X changed after the patterns were drawn?)"
         )
     size = np.sqrt(np.linalg.norm(sol.coef.values, axis=1, keepdims=True))
-    return GatedNetwork.from_arrays(sol.coef.values / size, size, gates[sol.coef.indices])
+    b2 = None
+    if prob.output_offset:  # next to data that a network may be of, what is tinier is zero
+        b2 = [sol.offset if abs(sol.offset) >= SMALLEST_SCALE else 0.0]
+    return GatedNetwork.from_arrays(sol.coef.values / size, size, gates[sol.coef.indices], b2=b2)

@@ -15,7 +15,7 @@ import pyconvexnn as cx
 from pyconvexnn._typing import FloatArray
 from tests.vertex_method import DATA, every_pattern
 
-LOSSES = ["squared", "logistic"]
+LOSSES = ["squared", "logistic"]  # the others, and offsets: tests/solvers/test_offset.py
 
 
 def random_problem(

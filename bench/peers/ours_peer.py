@@ -14,7 +14,7 @@ METHODS = (
         "pyconvexnn",
         None,
         frozenset({"gated"}),
-        frozenset({"squared", "logistic"}),
+        frozenset({"squared", "huber", "logistic", "squared_hinge"}),
         (1e-3, 1e-4, 1e-6, 1e-8, 1e-9),
     ),
 )

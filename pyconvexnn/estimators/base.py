@@ -15,6 +15,7 @@ from pyconvexnn._gates import Whitened
 from pyconvexnn._typing import FloatArray
 from pyconvexnn._validation import as_matrix, choice, describe, positive, positive_int
 from pyconvexnn.certificates import Certificate, verify
+from pyconvexnn.losses import Loss
 from pyconvexnn.networks import GatedNetwork
 from pyconvexnn.patterns import PatternSet
 from pyconvexnn.problems import GatedReLUProblem
@@ -103,7 +104,7 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         intercept_scaling: float = 1.0,
         output_offset: bool = False,
         scale: str | None = None,
-        loss: str = "squared",
+        loss: str | Loss = "squared",
         tol: float = 1e-4,
         max_iter: int | None = None,
         certify: bool | str = True,
@@ -146,9 +147,8 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
                 raise TypeError(
                     f"`{name}` must be True or False, got {describe(getattr(self, name))}"
                 )
-        for name in ("output_offset", "warm_start"):
-            if getattr(self, name):
-                raise NotImplementedError(f"`{name}` = True is not available yet; use False")
+        if self.warm_start:
+            raise NotImplementedError("`warm_start` = True is not available yet; use False")
         if self.certify not in (True, False) and self.certify != "full":
             raise ValueError(f"`certify` must be True, False or 'full', got {self.certify!r}")
         positive(self.beta, "beta")
@@ -223,7 +223,13 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         patterns = self._draw_patterns(data, sample_weight)
         problems = [
             GatedReLUProblem(
-                data, column, patterns, self.beta, loss=self.loss, sample_weight=sample_weight
+                data,
+                column,
+                patterns,
+                self.beta,
+                loss=self.loss,
+                sample_weight=sample_weight,
+                output_offset=bool(self.output_offset),
             )
             for column in Y.T
         ]
@@ -280,10 +286,10 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
 
     def _set_mlp_attributes(self, n_features: int) -> None:
         """Weights in the layout of scikit-learn's MLP estimators."""
-        W1, W2 = self.network_.W1, self.network_.W2
+        W1, W2, b2 = self.network_.W1, self.network_.W2, self.network_.b2
         bias = W1[:, n_features:].sum(axis=1) * self.intercept_scaling
         self.coefs_ = [W1[:, :n_features].T.copy(), W2.copy()]
-        self.intercepts_ = [bias, np.zeros(W2.shape[1])]
+        self.intercepts_ = [bias, np.zeros(W2.shape[1]) if b2 is None else b2.copy()]
         self.n_layers_ = 3
         self.n_outputs_ = W2.shape[1]
 
@@ -309,10 +315,14 @@ def _seed(random_state: Any) -> int | np.random.Generator | None:
 def _side_by_side(networks: Sequence[GatedNetwork]) -> GatedNetwork:
     """One network with the neurons of all; neuron j feeds only the output it came from."""
     W2 = np.zeros((sum(net.n_neurons for net in networks), len(networks)))
+    offsets = [net.b2 for net in networks if net.b2 is not None]  # of all networks, or of none
     start = 0
     for output, net in enumerate(networks):
         W2[start : start + net.n_neurons, output] = net.W2[:, 0]
         start += net.n_neurons
     return GatedNetwork.from_arrays(
-        np.vstack([net.W1 for net in networks]), W2, np.vstack([net.gates for net in networks])
+        np.vstack([net.W1 for net in networks]),
+        W2,
+        np.vstack([net.gates for net in networks]),
+        b2=None if not offsets else np.concatenate(offsets),
     )

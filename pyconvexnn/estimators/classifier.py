@@ -54,7 +54,7 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
     intercept_scaling : float, default=1.0
         Value of that column; the larger, the less the bias is penalised.
     output_offset : bool, default=False
-        Unpenalised offset of the output; True is not available yet.
+        Whether the output has an offset of its own, which is not penalised.
     scale : None, default=None
         None leaves X as it is, so that ``beta`` keeps its meaning; other values are not
         available yet.
@@ -96,7 +96,7 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
         network: neuron j is on where ``network_.gates[j]`` says, not where its own input is
         positive.
     intercepts_ : list of two arrays, (m,) and (1 or K,)
-        Hidden biases and the output's, which are zero.
+        Hidden biases and the output's, which are zero without ``output_offset``.
     certificate_ : Certificate or None
         Objective of ``network_`` and a lower bound on that of every network with these gates
         (``method="patterns"``), each summed over the outputs; None for ``certify=False``.

@@ -48,12 +48,12 @@ class ConvexMLPRegressor(RegressorMixin, BaseConvexMLP):  # type: ignore[misc]
     intercept_scaling : float, default=1.0
         Value of that column; the larger, the less the bias is penalised.
     output_offset : bool, default=False
-        Unpenalised offset of the output; True is not available yet.
+        Whether the output has an offset of its own, which is not penalised.
     scale : None, default=None
         None leaves X as it is, so that ``beta`` keeps its meaning; other values are not
         available yet.
-    loss : {"squared"}, default="squared"
-        Loss, summed over the samples.
+    loss : {"squared", "huber"} or Loss, default="squared"
+        Loss, summed over the samples; ``cx.losses.Huber(delta)`` for another delta than 1.35.
     tol : float, default=1e-4
         Relative duality gap at which the solver stops.
     max_iter : int, default=None
@@ -83,7 +83,7 @@ class ConvexMLPRegressor(RegressorMixin, BaseConvexMLP):  # type: ignore[misc]
         network: neuron j is on where ``network_.gates[j]`` says, not where its own input is
         positive.
     intercepts_ : list of two arrays, (m,) and (K,)
-        Hidden biases and the output's, which are zero.
+        Hidden biases and the output's, which are zero without ``output_offset``.
     certificate_ : Certificate or None
         Objective of ``network_`` and a lower bound on that of every network with these gates
         (``method="patterns"``), each summed over the outputs; None for ``certify=False``.
@@ -114,8 +114,8 @@ class ConvexMLPRegressor(RegressorMixin, BaseConvexMLP):  # type: ignore[misc]
     True
     """
 
-    _losses: ClassVar[tuple[str, ...]] = ("squared",)
-    _later_losses: ClassVar[tuple[str, ...]] = ("huber", "poisson")
+    _losses: ClassVar[tuple[str, ...]] = ("squared", "huber")
+    _later_losses: ClassVar[tuple[str, ...]] = ("poisson",)
 
     def __sklearn_tags__(self) -> Any:
         """Tags of scikit-learn: several outputs are accepted."""

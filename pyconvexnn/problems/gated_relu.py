@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 SMALLEST_BETA = 1e-120
 # Prices are products of X, y and s, and are squared.
 LARGEST_WEIGHT = 1e20
+# With an offset sum_k v_k is zero: |sum v| / sum |v| is at most that, in any order of summation.
+BALANCED = 1e-12
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -37,31 +39,39 @@ class GatedReLUProblem:
 
     .. math::
 
-        \min_{u_1 \ldots u_P \in R^d} \; \sum_k s_k\, \ell\big((\sum_i D_i X u_i)_k,\, y_k\big)
+        \min_{u_1 \ldots u_P \in R^d,\, b} \;
+        \sum_k s_k\, \ell\big((\sum_i D_i X u_i)_k + b,\, y_k\big)
         \;+\; \beta \sum_i w_i \|u_i\|_2, \qquad D_i = \mathrm{diag}(\text{pattern } i).
 
     Its optimum is that of the non-convex weight-decay problem
     ``sum loss + beta/2 sum_j w_j (||u_j||^2 + alpha_j^2)`` over gated networks
     ``sum_j D_j X u_j alpha_j`` with these gates, of any width >= the number of active blocks
-    (Mishkin, Sahiner, Pilanci, ICML 2022). No factor 1/n anywhere.
+    (Mishkin, Sahiner, Pilanci, ICML 2022). No factor 1/n anywhere. Without `output_offset`
+    b = 0; with it b is free and not penalised, and every method that takes coefficients u means
+    them with their best offset, :meth:`best_offset`.
 
     Parameters
     ----------
     X : (n_samples, n_features) array
         Data; float64 inside. Its largest entry is between 1e-60 and 1e60 in size.
     y : (n_samples,) array
-        Targets; -1 and +1 for the logistic loss.
+        Targets; -1 and +1 for the losses of labels.
     patterns : PatternSet
         P activation patterns of the n_samples rows.
     beta : float
         Penalty, >= 1e-120.
     loss : str or Loss
-        "squared": ``(f - y)^2 / 2``; "logistic": ``log(1 + exp(-y f))``.
+        "squared": ``(f - y)^2 / 2``; "huber": the same up to ``|f - y| = 1.35``, linear beyond, or
+        ``cx.losses.Huber(delta)``; for labels "logistic": ``log(1 + exp(-y f))``, and
+        "squared_hinge": ``(1 - y f)_+^2 / 2``.
     sample_weight : (n_samples,) array, optional
         s_k >= 0, 1 by default; a row of weight 0 does not count.
     pattern_weight : (P,) array, optional
         w_i > 0, 1 by default.
-    ridge, output_offset, skip
+    output_offset : bool
+        Whether b is free. The logistic loss then needs both labels among the rows of positive
+        weight.
+    ridge, skip
         Not available yet: anything but the default raises NotImplementedError.
 
     Raises
@@ -80,6 +90,9 @@ class GatedReLUProblem:
     >>> sol = cx.solve(prob, tol=1e-9)
     >>> sol.coef.to_dense().round(6).tolist()
     [[2.0, 0.0]]
+    >>> prob = cx.GatedReLUProblem(X, y, ps, beta=1.0, output_offset=True)
+    >>> cx.solve(prob, tol=1e-9).coef.to_dense().round(6).tolist()   # and b = 0.5
+    [[1.0, 0.0]]
     """
 
     X: FloatArray
@@ -136,11 +149,14 @@ class GatedReLUProblem:
         ridge = nonnegative(ridge, "ridge")
         for name, given, available in (
             ("ridge", ridge, 0.0),
-            ("output_offset", output_offset, False),
             ("skip", skip, None),
         ):
             if not (given is available or (np.isscalar(given) and given == available)):
                 raise NotImplementedError(f"`{name}` = {describe(given)} is not available yet")
+        if not isinstance(output_offset, (bool, np.bool_)):
+            raise TypeError(f"`output_offset` must be True or False, got {describe(output_offset)}")
+        if output_offset:
+            loss.check_offset(y, sample_weight)
         for name, value in (
             ("X", X),
             ("y", y),
@@ -150,7 +166,7 @@ class GatedReLUProblem:
             ("sample_weight", sample_weight),
             ("pattern_weight", pattern_weight),
             ("ridge", ridge),
-            ("output_offset", False),
+            ("output_offset", bool(output_offset)),
             ("skip", None),
         ):
             object.__setattr__(self, name, value)
@@ -209,34 +225,49 @@ class GatedReLUProblem:
 
     @functools.cached_property
     def beta_max(self) -> float:
-        """Smallest beta whose optimum is zero: ``max_i ||X^T D_i v0|| / w_i``, v0 = -loss'(0)."""
-        v0 = -self.loss.gradient(np.zeros(self.n_samples), self.y, self.sample_weight)
+        """Smallest beta whose optimum is zero: ``max_i ||X^T D_i v0|| / w_i``, v0 = -loss'(b).
+
+        b is the best offset of zero coefficients, 0 in a problem without one.
+        """
+        v0 = -self.loss.gradient(self._fit_of_zero, self.y, self.sample_weight)
         return _core.group_norm_max(self.X, self.patterns.packed, v0, self.pattern_weight)
 
     @functools.cached_property
     def objective_at_zero(self) -> float:
         """Objective of all-zero coefficients."""
-        return self.loss.value(np.zeros(self.n_samples), self.y, self.sample_weight)
+        return self.loss.value(self._fit_of_zero, self.y, self.sample_weight)
 
     # --- independent NumPy references: slow and obvious --------------------------------------
 
     def fit_values(self, coef: Any) -> FloatArray:
-        """``sum_i D_i X u_i`` of coefficients (SparseBlocks or (P, d) array), shape (n,)."""
-        return self._fit_values(self._blocks(coef))
+        """``sum_i D_i X u_i + b`` of coefficients (SparseBlocks or (P, d) array), shape (n,).
+
+        b is their best offset, 0 in a problem without one.
+        """
+        return self._with_offset(self._fit_values(self._blocks(coef)))
+
+    def best_offset(self, coef: Any) -> float:
+        """The b of least objective for these coefficients; 0 in a problem without an offset.
+
+        Where several are best, as may be with the Huber loss and the squared hinge, it is any of
+        them, and ``sol.offset`` may be another.
+        """
+        return self._best_offset(self._fit_values(self._blocks(coef)))
 
     def objective(self, coef: Any) -> float:
-        """Objective of coefficients (SparseBlocks or (P, d) array)."""
+        """Objective of coefficients (SparseBlocks or (P, d) array) at their best offset."""
         blocks = self._blocks(coef)
         with np.errstate(over="ignore"):
             norms = np.linalg.norm(blocks.values, axis=1)
             penalty = self.beta * float(np.sum(self.pattern_weight[blocks.indices] * norms))
-            fit = self.loss.value(self._fit_values(blocks), self.y, self.sample_weight)
+            f = self._with_offset(self._fit_values(blocks))
+            fit = self.loss.value(f, self.y, self.sample_weight)
         if not np.isfinite(fit + penalty):
             raise ValueError("`coef` must be small enough that the objective does not overflow")
         return fit + penalty
 
     def gradient(self, coef: Any) -> FloatArray:
-        """Gradient of the loss part, rows ``X^T D_i s l'(f)``, shape (P, d)."""
+        """Gradient of the loss part, rows ``X^T D_i s l'(f)``, shape (P, d); f = fit_values."""
         return self._adjoint(self.loss.gradient(self.fit_values(coef), self.y, self.sample_weight))
 
     def adjoint(self, v: Any) -> FloatArray:
@@ -247,22 +278,32 @@ class GatedReLUProblem:
         """``D(v) = -sum_k s_k l*(-v_k / s_k)``; a lower bound of the optimum if v is feasible.
 
         Feasible means ``max_i ||X^T D_i v|| / w_i <= beta``; it is not checked here
-        (:func:`pyconvexnn.verify` does). Rows of weight zero must carry v = 0, or D = -inf.
+        (:func:`pyconvexnn.verify` does). Rows of weight zero must carry v = 0, or D = -inf. With an
+        offset v must sum to zero, ``|sum v| <= 1e-12 sum |v|``, or D = -inf.
         """
         v = self._dual_point(v)
         weight = self.sample_weight
         counted = weight > 0
-        if np.any(v[~counted] != 0):
+        if np.any(v[~counted] != 0) or self._imbalance(v) > BALANCED:
             return -np.inf
         return self.loss.dual_objective(v[counted], self.y[counted], weight[counted])
 
     def dual_infeasibility(self, v: Any) -> float:
-        """``max(0, max_i ||X^T D_i v|| / (w_i beta) - 1)``."""
-        norms = np.linalg.norm(self.adjoint(v), axis=1) / self.pattern_weight
-        return max(0.0, float(norms.max()) / self.beta - 1.0)
+        """``max(0, max_i ||X^T D_i v|| / (w_i beta) - 1)``.
+
+        With an offset at least ``|sum v| / sum |v|``, where that is above its rounding, 1e-12.
+        """
+        v = self._dual_point(v)
+        norms = np.linalg.norm(self._adjoint(v), axis=1) / self.pattern_weight
+        imbalance = self._imbalance(v)
+        return max(
+            0.0, float(norms.max()) / self.beta - 1.0, imbalance if imbalance > BALANCED else 0.0
+        )
 
     def to_cvxpy(self) -> cvxpy.Problem:
-        """Return the same problem as a ``cvxpy.Problem``; its one variable "U" has shape (P, d).
+        """Return the same problem as a ``cvxpy.Problem``.
+
+        Its variable "U" has shape (P, d); with an output offset there is a second one, "b".
 
         Raises
         ------
@@ -276,18 +317,42 @@ class GatedReLUProblem:
         masks = self.patterns.to_dense().T.astype(float)
         U = cp.Variable((len(self.patterns), self.n_features), name="U")
         f = cp.sum(cp.multiply(masks, self.X @ U.T), axis=1)
-        if self.loss.name == "squared":
-            fit = 0.5 * cp.sum(cp.multiply(self.sample_weight, cp.square(f - self.y)))
-        else:
-            fit = cp.sum(cp.multiply(self.sample_weight, cp.logistic(-cp.multiply(self.y, f))))
+        if self.output_offset:
+            f = f + cp.Variable(name="b")
+        match self.loss.name:
+            case "squared":
+                losses = cp.square(f - self.y) / 2
+            case "huber":
+                losses = cp.huber(f - self.y, self.loss.parameter) / 2
+            case "squared_hinge":
+                losses = cp.square(cp.pos(1 - cp.multiply(self.y, f))) / 2
+            case _:
+                losses = cp.logistic(-cp.multiply(self.y, f))
+        fit = cp.sum(cp.multiply(self.sample_weight, losses))
         penalty = cp.sum(cp.multiply(self.pattern_weight, cp.norm2(U, axis=1)))
         return cp.Problem(cp.Minimize(fit + self.beta * penalty))
 
     def __repr__(self) -> str:
         return (
             f"GatedReLUProblem(n={self.n_samples}, d={self.n_features}, P={len(self.patterns)}, "
-            f"beta={self.beta:g}, loss={self.loss.name!r})"
+            f"beta={self.beta:g}, loss={self.loss.name!r}"
+            f"{', output_offset=True' if self.output_offset else ''})"
         )
+
+    @property
+    def _fit_of_zero(self) -> FloatArray:
+        return self._with_offset(np.zeros(self.n_samples))
+
+    def _best_offset(self, f: FloatArray) -> float:
+        return self.loss.best_offset(f, self.y, self.sample_weight) if self.output_offset else 0.0
+
+    def _with_offset(self, f: FloatArray) -> FloatArray:
+        return f + self._best_offset(f) if self.output_offset else f
+
+    def _imbalance(self, v: FloatArray) -> float:
+        """``|sum v| / sum |v|`` in a problem with an offset."""
+        total = float(np.sum(np.abs(v)))
+        return abs(float(np.sum(v))) / total if self.output_offset and total > 0 else 0.0
 
     def _blocks(self, coef: Any) -> SparseBlocks:
         return as_blocks(coef, len(self.patterns), self.n_features)

@@ -315,10 +315,15 @@ def test_losses(loss: str, f: float, y: float, value: float) -> None:
 
 
 def plain_objective(problem: Problem, f: FloatArray, penalty: float) -> float:
-    """Half the squares, or the logistic losses, and a penalty."""
-    if problem.loss == "squared":
-        return float(0.5 * np.sum((f - problem.y) ** 2) + penalty)
-    return float(np.sum(np.log1p(np.exp(-problem.y * f))) + penalty)
+    """The losses by their formulas, and a penalty."""
+    y, r = problem.y, np.abs(f - problem.y)
+    terms = {
+        "squared": 0.5 * r**2,
+        "huber": np.where(r <= 1.35, 0.5 * r**2, 1.35 * r - 0.5 * 1.35**2),
+        "logistic": np.log1p(np.exp(-y * f)),
+        "squared_hinge": 0.5 * np.maximum(1 - y * f, 0) ** 2,
+    }
+    return float(np.sum(terms[problem.loss]) + penalty)
 
 
 @pytest.mark.parametrize("loss", ["squared", "logistic"])
@@ -343,7 +348,7 @@ def test_mlp_needs_a_column_of_ones() -> None:
         mlp_peer.prepare("sklearn-mlp", problem)
 
 
-@pytest.mark.parametrize("loss", ["squared", "logistic"])
+@pytest.mark.parametrize("loss", sorted(ours_peer.METHODS[0].losses))
 def test_ours_claims_its_objective_along_a_path(loss: str) -> None:
     problem = make_problem("gated", loss)
     session = ours_peer.prepare("pyconvexnn", problem)

@@ -1,6 +1,8 @@
 #include <cmath>
+#include <vector>
 
 #include "check.hpp"
+#include "convexnn/program/gap.hpp"
 #include "convexnn/program/loss.hpp"
 
 using namespace convexnn;
@@ -23,7 +25,54 @@ void check_duality(const Loss& loss, double y) {
     }
 }
 
+// The offset is best, -gradient sums to zero, from whatever offset the search starts.
+template <typename Loss>
+void check_offset(const Loss& loss, bool labels, double size) {
+    const std::vector<double> s = {1.0, 0.3, 2.0, 0.0, 1e-3, 5.0};
+    std::vector<double> y = {1.0, -1.0, 2.5, -300.0, -40.0, 0.3};
+    std::vector<double> f = {0.2, 1.0, -3.0, 1e9, 0.0, 0.7};
+    for (std::size_t k = 0; k < y.size(); ++k) {
+        y[k] = labels ? (y[k] > 0.0 ? 1.0 : -1.0) : size * y[k];
+        f[k] *= size;
+    }
+    DataTerm<Loss> data({y, s}, loss, true);
+    std::vector<double> v(y.size());
+    for (const double shift : {0.0, 1e6 * size, -3.0 * size}) {
+        for (double& x : f) {
+            x += shift;
+        }
+        const double least = data.value(f);
+        const double b = data.offset();
+        for (const double away : {-0.1, 0.1}) {
+            double other = 0.0;
+            for (std::size_t k = 0; k < y.size(); ++k) {
+                other += s[k] * loss.value(f[k] + b + away * (1.0 + size), y[k]);
+            }
+            CHECK(other >= least * (1.0 - 1e-9));
+        }
+        data.negative_gradient(f, v);
+        double sum = 0.0;
+        double total = 0.0;
+        for (const double x : v) {
+            sum += x;
+            total += std::abs(x);
+        }
+        CHECK(std::abs(sum) <= 1e-14 * total);
+        CHECK(std::isfinite(total));
+    }
+}
+
 }  // namespace
+
+TEST(the_offset_is_the_best_one) {
+    for (const double size : {1.0, 1e-30, 1e30}) {
+        check_offset(SquaredLoss{}, false, size);
+        check_offset(HuberLoss{1.35}, false, size);
+        check_offset(HuberLoss{1e-3 * size}, false, size);
+        check_offset(LogisticLoss{}, true, std::min(size, 1.0));
+        check_offset(SquaredHingeLoss{}, true, std::min(size, 1.0));
+    }
+}
 
 TEST(losses_are_dual_to_their_conjugates) {
     check_duality(SquaredLoss{}, 0.7);

@@ -143,7 +143,7 @@ def test_layouts_and_dtypes_agree(estimator: type) -> None:
         ({"activation": "tanh"}, ValueError, "`activation` must be one of gated_relu, relu,"),
         ({"scale": "standard"}, NotImplementedError, "`scale` = 'standard' is not available yet"),
         ({"scale": "minmax"}, ValueError, "`scale` must be one of standard; got 'minmax'"),
-        ({"output_offset": True}, NotImplementedError, "`output_offset` = True is not available"),
+        ({"output_offset": 1}, TypeError, "`output_offset` must be True or False, got 1"),
         ({"warm_start": True}, NotImplementedError, "`warm_start` = True is not available yet"),
         ({"certify": "half"}, ValueError, "`certify` must be True, False or 'full', got 'half'"),
         ({"loss": "absolute"}, ValueError, "`loss` must be one of "),
@@ -160,7 +160,7 @@ def test_wrong_settings(
 @pytest.mark.parametrize(
     ("estimator", "later", "foreign"),
     [
-        (cx.ConvexMLPRegressor, "huber", "logistic"),
+        (cx.ConvexMLPRegressor, "poisson", "logistic"),
         (cx.ConvexMLPClassifier, "cross_entropy", "squared"),
     ],
 )

@@ -21,7 +21,9 @@ import pyconvexnn as cx
 from pyconvexnn._typing import BoolArray, FloatArray
 from tests.vertex_method import DATA, every_pattern
 
-LOSSES = ["squared", "logistic"]
+LOSSES = ["squared", "logistic", "huber", "squared_hinge"]
+LABELS = ("logistic", "squared_hinge")
+HUBER = 1.35
 
 
 @dataclasses.dataclass
@@ -51,7 +53,7 @@ def random_data(loss: str, seed: int = 0, n: int = 9, d: int = 3, P: int = 5) ->
     y = rng.standard_normal(n)
     return Data(
         X=rng.standard_normal((n, d)),
-        y=np.sign(y) if loss == "logistic" else y,
+        y=np.sign(y) if loss in LABELS else y,
         masks=rng.random((P, n)) < 0.6,
         s=rng.uniform(0.1, 3, n),
         w=rng.uniform(0.1, 3, P),
@@ -61,7 +63,24 @@ def random_data(loss: str, seed: int = 0, n: int = 9, d: int = 3, P: int = 5) ->
 
 
 def loss_of(loss: str, f: FloatArray, y: FloatArray) -> FloatArray:
-    return 0.5 * (f - y) ** 2 if loss == "squared" else np.log1p(np.exp(-y * f))
+    if loss == "squared":
+        return 0.5 * (f - y) ** 2
+    if loss == "huber":
+        r = np.abs(f - y)
+        return np.asarray(np.where(r <= HUBER, 0.5 * r**2, HUBER * (r - 0.5 * HUBER)))
+    if loss == "squared_hinge":
+        return np.asarray(0.5 * np.maximum(1 - y * f, 0) ** 2)
+    return np.log1p(np.exp(-y * f))
+
+
+def slope_of(loss: str, f: FloatArray, y: FloatArray) -> FloatArray:
+    if loss == "squared":
+        return f - y
+    if loss == "huber":
+        return np.clip(f - y, -HUBER, HUBER)
+    if loss == "squared_hinge":
+        return -y * np.maximum(1 - y * f, 0)
+    return np.asarray(-y / (1 + np.exp(y * f)))
 
 
 def gaussian_blocks(P: int, d: int, seed: int = 5) -> FloatArray:
@@ -85,7 +104,7 @@ def test_objective_fit_and_gradient_are_those_of_the_features(
     fit = data.features @ U.ravel()
     penalty = sum(w * math.sqrt(u @ u) for w, u in zip(data.w, U, strict=True))
     expected = data.s @ loss_of(loss, fit, data.y) + data.beta * penalty
-    slope = fit - data.y if loss == "squared" else -data.y / (1 + np.exp(data.y * fit))
+    slope = slope_of(loss, fit, data.y)
     for coef in (U, cx.SparseBlocks.from_dense(U), U.tolist()):
         np.testing.assert_allclose(prob.fit_values(coef), fit, rtol=1e-12, atol=1e-12)
         assert prob.objective(coef) == pytest.approx(expected, rel=1e-13)
@@ -127,7 +146,7 @@ def test_adjoint_beta_max_and_infeasibility(loss: str, shape: tuple[int, int, in
     assert prob.dual_infeasibility(v * data.beta / largest * 0.999) == 0.0
     assert prob.dual_infeasibility(v * data.beta / largest * 1.001) == pytest.approx(1e-3)
 
-    v0 = data.s * data.y * (1.0 if loss == "squared" else 0.5)
+    v0 = -data.s * slope_of(loss, np.zeros(n), data.y)
     prices = np.linalg.norm((data.features.T @ v0).reshape(P, d), axis=1) / data.w
     assert prob.beta_max == pytest.approx(prices.max(), rel=1e-13)
 
@@ -166,7 +185,9 @@ def test_dual_objective_formulas() -> None:
 def test_weak_duality(seed: int, loss: str, scale: float) -> None:
     data = random_data(loss, seed)
     prob, rng = data.problem(), np.random.default_rng(seed + 1)
-    v = data.s * data.y * rng.random(9)  # inside both domains, and so is every multiple below it
+    v = data.s * data.y * rng.random(9)  # inside the domains, and so is every multiple below it
+    if loss == "huber":
+        v = np.clip(v, -HUBER * data.s, HUBER * data.s)
     v *= scale * min(1.0, 1 / (1 + prob.dual_infeasibility(v)))
     U = rng.standard_normal((5, 3)) * 10 ** rng.uniform(-3, 1)
     assert prob.dual_objective(v) <= prob.objective(U) * (1 + 1e-12)
@@ -193,16 +214,85 @@ def test_to_cvxpy_without_cvxpy(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(error.value) == 'to_cvxpy needs cvxpy: pip install "pyconvexnn[reference]"'
 
 
+# --- output offset -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("seed", range(3))
+def test_an_offset_is_the_best(loss: str, seed: int) -> None:
+    data = random_data(loss, seed)
+    prob, U = data.problem(output_offset=True), gaussian_blocks(5, 3, seed) / 2
+    b, alone = prob.best_offset(U), data.features @ U.ravel()
+    np.testing.assert_allclose(prob.fit_values(U), alone + b, atol=1e-13)
+    penalty = data.beta * float(data.w @ np.linalg.norm(U, axis=1))
+    values = [data.s @ loss_of(loss, alone + b + t, data.y) for t in (0, -1e-4, 1e-4, -1.0, 1.0)]
+    assert prob.objective(U) == pytest.approx(values[0] + penalty, rel=1e-13)
+    assert min(values[1:]) >= values[0] * (1 - 1e-14)
+    expected = data.features.T @ (data.s * slope_of(loss, alone + b, data.y))
+    np.testing.assert_allclose(prob.gradient(U).ravel(), expected, atol=1e-11)
+    assert data.problem().best_offset(U) == 0.0
+
+    v0 = -data.s * slope_of(loss, np.full(9, prob.best_offset(0 * U)), data.y)
+    prices = np.linalg.norm((data.features.T @ v0).reshape(5, 3), axis=1) / data.w
+    assert prob.beta_max == pytest.approx(prices.max(), rel=1e-12)
+    assert prob.objective_at_zero == prob.objective(0 * U)
+    program = prob.to_cvxpy()
+    assert program.is_dcp()
+    variables = {v.name(): v for v in program.variables()}
+    variables["U"].value, variables["b"].value = U, b
+    assert program.objective.value == pytest.approx(prob.objective(U), rel=1e-12)
+
+
+@given(st.integers(0, 10**6), st.sampled_from(LOSSES), st.floats(0, 1))
+@settings(max_examples=40, deadline=None)
+def test_weak_duality_with_an_offset(seed: int, loss: str, scale: float) -> None:
+    data = random_data(loss, seed)
+    data.y[:2] = (1.0, -1.0)
+    prob, rng = data.problem(output_offset=True), np.random.default_rng(seed + 1)
+    # -gradient at some point sums to zero, and is inside the domain with all smaller multiples.
+    V = rng.standard_normal((5, 3)) * 10 ** rng.uniform(-3, 1)
+    v = -data.s * slope_of(loss, prob.fit_values(V), data.y)
+    v *= scale * min(1.0, 1 / (1 + prob.dual_infeasibility(v)))
+    if abs(v.sum()) > 1e-13 * np.abs(v).sum():  # next to no dual point at all
+        return
+    U = rng.standard_normal((5, 3)) * 10 ** rng.uniform(-3, 1)
+    assert prob.dual_objective(v) <= prob.objective(U) * (1 + 1e-12)
+
+
+def test_a_dual_point_that_does_not_sum_to_zero_is_infeasible() -> None:
+    data = random_data("squared")
+    v = np.zeros(9)
+    v[:2] = 1e-3, -1e-3 * (1 + 1e-9)
+    assert data.problem().dual_infeasibility(v) == 0.0
+    prob = data.problem(output_offset=True)
+    assert prob.dual_infeasibility(v) == pytest.approx(5e-10, rel=1e-6)
+    assert prob.dual_objective(v) == -math.inf
+    v[1] = -1e-3
+    assert prob.dual_infeasibility(v) == 0.0
+    assert prob.dual_objective(v) == pytest.approx(data.problem().dual_objective(v))
+    assert prob.dual_objective(np.zeros(9)) == 0.0
+
+
+def test_one_class_is_bounded_for_the_squared_hinge() -> None:
+    data = random_data("squared_hinge")
+    data.y[:] = -1.0
+    prob = data.problem(output_offset=True)
+    assert prob.objective_at_zero == 0.0
+    assert prob.beta_max == 0.0
+    assert prob.best_offset(np.zeros((5, 3))) <= -1.0
+
+
 # --- weights ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_integer_sample_weights_are_repeated_rows(loss: str) -> None:
+@pytest.mark.parametrize("offset", [False, True])
+def test_integer_sample_weights_are_repeated_rows(loss: str, offset: bool) -> None:
     data = random_data(loss)
     counts = np.array([1, 2, 0, 3, 1, 0, 1, 5, 1])
     rows = np.repeat(np.arange(9), counts)
     patterns = cx.PatternSet.from_dense(data.masks)
-    weighted = data.problem(sample_weight=counts)
+    weighted = data.problem(sample_weight=counts, output_offset=offset)
     repeated = cx.GatedReLUProblem(
         data.X[rows],
         data.y[rows],
@@ -210,6 +300,7 @@ def test_integer_sample_weights_are_repeated_rows(loss: str) -> None:
         data.beta,
         loss=loss,
         pattern_weight=data.w,
+        output_offset=offset,
     )
     U = gaussian_blocks(5, 3)
     assert weighted.objective(U) == pytest.approx(repeated.objective(U), rel=1e-13)
@@ -217,6 +308,8 @@ def test_integer_sample_weights_are_repeated_rows(loss: str) -> None:
     assert weighted.beta_max == pytest.approx(repeated.beta_max, rel=1e-13)
     # The dual point of a weighted row is shared out among its copies.
     share = 0.3 * data.y
+    if offset:  # then it must sum to zero
+        share = -slope_of(loss, weighted.fit_values(U), data.y)
     assert weighted.dual_objective(counts * share) == pytest.approx(
         repeated.dual_objective(share[rows]), rel=1e-12
     )
@@ -253,6 +346,9 @@ def test_sizes_and_text() -> None:
     assert (prob.n_samples, prob.n_features, len(prob.patterns)) == (9, 3, 5)
     assert prob.loss.name == "logistic"
     assert repr(prob) == "GatedReLUProblem(n=9, d=3, P=5, beta=0.7, loss='logistic')"
+    assert repr(random_data("squared").problem(output_offset=True)).endswith(
+        "loss='squared', output_offset=True)"
+    )
     assert (prob.ridge, prob.output_offset, prob.skip) == (0.0, False, None)
 
 
@@ -291,14 +387,15 @@ def test_methods_do_not_change_their_arguments() -> None:
     "again", [copy.copy, copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))]
 )
 def test_copies_and_pickles_are_the_same_problem(again: Any) -> None:
-    prob = random_data("logistic").problem()
+    prob = random_data("huber").problem(output_offset=True, loss=cx.losses.Huber(0.3))
     prob.beta_max  # noqa: B018  # cached, and still right in the copy
     other = again(prob)
     U = gaussian_blocks(5, 3)
     assert other.objective(U) == prob.objective(U)
     assert other.beta_max == prob.beta_max
     assert other.patterns == prob.patterns
-    assert other.loss == prob.loss
+    assert other.loss == prob.loss == cx.losses.Huber(0.3)
+    assert other.output_offset
     assert other.X.flags.f_contiguous
     for name in ("X", "y", "sample_weight", "pattern_weight"):
         assert not getattr(other, name).flags.writeable, name
@@ -419,7 +516,8 @@ NAN = float("nan")
         (
             {"loss": "hinge"},
             NotImplementedError,
-            "`loss` = 'hinge' is not available yet; available: squared, logistic",
+            "`loss` = 'hinge' is not available yet; available: "
+            "squared, logistic, huber, squared_hinge",
         ),
         (
             {"loss": "l2"},
@@ -446,7 +544,13 @@ NAN = float("nan")
         ({"ridge": -0.5}, ValueError, "`ridge` must be >= 0, got -0.5"),
         ({"ridge": "a"}, TypeError, "`ridge` must be a real number, got 'a'"),
         ({"ridge": 0.5}, NotImplementedError, "`ridge` = 0.5" + LATER),
-        ({"output_offset": True}, NotImplementedError, "`output_offset` = True" + LATER),
+        ({"output_offset": 1}, TypeError, "`output_offset` must be True or False, got 1"),
+        (
+            {"output_offset": True, "loss": "logistic", "sample_weight": [1.0, 0.0, 2.0]},
+            ValueError,
+            "`y` must hold both -1 and +1 among the rows of positive weight for loss 'logistic' "
+            "with `output_offset` = True, got only 1.0",
+        ),
         ({"skip": 0.1}, NotImplementedError, "`skip` = 0.1" + LATER),
         (
             {"skip": X_GOOD},

@@ -32,9 +32,12 @@ class DataTerm {
 public:
     DataTerm(const Samples& samples, const Loss& loss, bool has_offset)
         : samples_(samples), loss_(loss), has_offset_(has_offset) {
-        for (const double s : samples.s) {
-            total_weight_ += s;
+        double above = 0.0;
+        for (std::size_t k = 0; k < samples.s.size(); ++k) {
+            total_weight_ += samples.s[k];
+            above += samples.y[k] > 0.0 ? samples.s[k] : 0.0;
         }
+        log_odds_ = std::log(above / (total_weight_ - above));
     }
 
     const Loss& loss() const { return loss_; }
@@ -138,8 +141,8 @@ public:
                 largest = std::max(largest, std::abs(v[k]) / s);
             }
         }
-        if (quadratic == 0.0) {
-            return 1.0;
+        if (quadratic == 0.0) {  // v = 0, or its squares vanish
+            return std::min(1.0, limit);
         }
         limit = std::min(limit, loss_.reach() / largest);
         return std::clamp(linear / quadratic, -limit, limit);
@@ -147,43 +150,58 @@ public:
 
 private:
     // Newton's method in b from the last offset, kept between points where the slope changes sign.
+    // Ends where the slope is zero to the rounding of its own sum or of f + b.
     void find_offset(std::span<const double> f) {
         if (!has_offset_) {
             return;
         }
-        constexpr int kRounds = 200;
-        double low = -std::numeric_limits<double>::infinity();
+        constexpr int kRounds = 300;
+        constexpr double kRounding = std::numeric_limits<double>::epsilon();
+        double low = std::numeric_limits<double>::infinity();
         double high = -low;
-        double reach = 1.0;
+        for (std::size_t k = 0; k < f.size(); ++k) {
+            if (samples_.s[k] > 0.0) {
+                const double b = loss_.settled(samples_.y[k], log_odds_) - f[k];
+                low = std::min(low, b);
+                high = std::max(high, b);
+            }
+        }
+        if (!std::isfinite(low) || !std::isfinite(high)) {
+            return;
+        }
+        offset_ = std::clamp(offset_, low, high);
         double last_slope = std::numeric_limits<double>::infinity();
         for (int round = 0; round < kRounds; ++round) {
             double slope = 0.0;
             double size = 0.0;
             double curvature = 0.0;
+            double largest = 0.0;
             for (std::size_t k = 0; k < f.size(); ++k) {
-                const double part = samples_.s[k] * loss_.slope(f[k] + offset_, samples_.y[k]);
+                const double at = f[k] + offset_;
+                const double part = samples_.s[k] * loss_.slope(at, samples_.y[k]);
                 slope += part;
                 size += std::abs(part);
-                curvature += samples_.s[k] * loss_.curvature(f[k] + offset_, samples_.y[k]);
+                curvature += samples_.s[k] * loss_.curvature(at, samples_.y[k]);
+                largest = std::max(largest, std::abs(at));
             }
-            if (!(std::abs(slope) > 1e-15 * size)) {
+            if (!(std::abs(slope) > 4.0 * kRounding * size)) {
                 return;
             }
             (slope > 0.0 ? high : low) = offset_;
-            double next = curvature > 0.0 ? offset_ - slope / curvature : high;
-            const bool slow = std::abs(slope) > 0.5 * last_slope;
-            last_slope = std::abs(slope);
-            if (!(next > low && next < high) || slow) {
-                if (std::isfinite(low) && std::isfinite(high)) {
-                    next = 0.5 * (low + high);
-                } else if (!(next > low && next < high)) {
-                    next = offset_ + (slope > 0.0 ? -reach : reach);
-                    reach *= 2.0;
-                }
-            }
-            if (next == offset_ || !std::isfinite(next)) {
+            const double newton = curvature > 0.0 ? offset_ - slope / curvature : high;
+            // Where the slope hardly fell, Newton's steps overshoot.
+            const bool trusted =
+                newton > low && newton < high && std::abs(slope) <= 0.5 * last_slope;
+            const bool small = std::abs(newton - offset_) <= kRounding * largest;
+            if (curvature > 0.0 && small) {
+                offset_ = std::clamp(newton, low, high);
                 return;
             }
+            const double next = trusted ? newton : 0.5 * low + 0.5 * high;
+            if (next == offset_) {
+                return;
+            }
+            last_slope = std::abs(slope);
             offset_ = next;
         }
     }
@@ -192,6 +210,7 @@ private:
     Loss loss_;
     bool has_offset_;
     double total_weight_ = 0.0;
+    double log_odds_ = 0.0;
     double offset_ = 0.0;
 };
 

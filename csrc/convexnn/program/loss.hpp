@@ -7,6 +7,8 @@
 //   dual(p, y)       -l*(-p); only asked for p = -slope scaled by a factor >= 0 that `reach` allows
 //   clip(p, y)       the p of the dual's domain next to p
 //   reach()          the largest |p| of the dual's domain; infinite where there is none
+//   settled(y, odds) the c for which sum_k s_k l(f_k + b, y_k) rises in b once all f_k + b >= c_k,
+//                    and falls while all f_k + b <= c_k; odds = log(sum_{y > 0} s / sum_{y < 0} s)
 //   kCurvature       an upper bound of d2l/df2
 //   kLinearSlope     whether dl/df = f - y, so that v = -s (f - y) follows f by s times its change
 //   kQuadraticDual   whether dual(p, y) = p y - p^2 / 2 on its domain
@@ -34,6 +36,7 @@ struct SquaredLoss {
     static double dual(double p, double y) { return p * y - 0.5 * p * p; }
     static double clip(double p, double /*y*/) { return p; }
     static double reach() { return std::numeric_limits<double>::infinity(); }
+    static double settled(double y, double /*odds*/) { return y; }
 };
 
 // y in {-1, +1}
@@ -68,6 +71,7 @@ struct LogisticLoss {
     }
     static double clip(double p, double y) { return y * std::clamp(y * p, 0.0, 1.0); }
     static double reach() { return 1.0; }
+    static double settled(double /*y*/, double odds) { return odds; }
 };
 
 // r^2 / 2 for |r| <= delta, else delta |r| - delta^2 / 2, r = f - y
@@ -90,6 +94,7 @@ struct HuberLoss {
     double dual(double p, double y) const { return p * y - 0.5 * p * p; }
     double clip(double p, double /*y*/) const { return std::clamp(p, -delta, delta); }
     double reach() const { return delta; }
+    static double settled(double y, double /*odds*/) { return y; }
 };
 
 // (1 - y f)_+^2 / 2, y in {-1, +1}
@@ -110,6 +115,7 @@ struct SquaredHingeLoss {
     static double dual(double p, double y) { return p * y - 0.5 * p * p; }  // where p y >= 0
     static double clip(double p, double y) { return y * p > 0.0 ? p : 0.0; }
     static double reach() { return std::numeric_limits<double>::infinity(); }
+    static double settled(double y, double /*odds*/) { return y; }
 };
 
 // body(loss) for the loss of that kind; `parameter` is Huber's delta.
