@@ -65,6 +65,7 @@ public:
           best_objective_(full_.objective_at_zero()),
           old_a_(n_),
           change_(n_),
+          curvature_(n_),
           fit_(n_, data_, system_) {
         for (std::vector<std::size_t>* list : {&active_, &best_active_, &free_}) {
             list->reserve(blocks_);
@@ -192,6 +193,14 @@ private:
         old_eta_ = eta_;
         old_a_ = fit_.a;
         choose_free_blocks();
+        // Where steps fail, or no sample has curvature left, a parabola above the loss has some.
+        if ((cautious_ || std::ranges::max(system_.root()) == 0.0) && !Loss::kLinearSlope) {
+            data_.majorant(fit_.f, curvature_);
+            system_.set_curvature(curvature_);
+            if (preconditioner_->build(system_, deadline_) != Outcome::done) {
+                return false;
+            }
+        }
         if (newton_step_.prepare(free_, full_.adjoints_view(), beta_, system_, *preconditioner_,
                                  deadline_) != Outcome::done) {
             return false;
@@ -208,9 +217,14 @@ private:
         // Both bounds of g, as its value is only known to the accuracy of a.
         if (lower_ <= before + noise) {
             ridge_ = std::max(kSmallestRidge, ridge_ / 10.0);
+            cautious_ = false;
             return true;
         }
-        ridge_ = std::max(100.0 * ridge_, 1e-6);
+        // The parabola first; then, or where it is the loss itself, a shorter step in the norms.
+        if (cautious_ || Loss::kLinearSlope) {
+            ridge_ = std::max(100.0 * ridge_, 1e-6);
+        }
+        cautious_ = true;
         move(0.3);
         if (!evaluate()) {
             return false;
@@ -406,6 +420,7 @@ private:
     double beta_ = 0.0;  // of this stage
     double price_at_zero_ = 0.0;
     double ridge_ = kSmallestRidge;
+    bool cautious_ = false;  // whether the last step was refused
     std::size_t n_iter_ = 0;
     std::vector<double> eta_, old_eta_;  // P
 
@@ -418,7 +433,7 @@ private:
     double stage_gap_ = 1.0, inner_gap_ = 1.0;
     double lower_ = 0.0, upper_ = 0.0;  // bounds of g at eta_
 
-    std::vector<double> old_a_, change_;  // n; change_: H^-1/2 times that of a
+    std::vector<double> old_a_, change_, curvature_;  // n; change_: H^-1/2 times that of a
     KernelFit<Loss> fit_;
 };
 
