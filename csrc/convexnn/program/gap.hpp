@@ -72,6 +72,14 @@ public:
         }
     }
 
+    // h_k >= the curvature with which a quadratic of value and slope of the loss lies above it
+    void majoriser(std::span<const double> f, std::span<double> h) {
+        find_offset(f);
+        for (std::size_t k = 0; k < f.size(); ++k) {
+            h[k] = samples_.s[k] * loss_.majoriser(f[k] + offset_, samples_.y[k]);
+        }
+    }
+
     // With an offset: makes sum_k v_k zero to rounding, which the dual asks for, by shrinking the
     // positive or the negative entries; entries shrunk stay in the dual's domain. Else nothing.
     void balance(std::span<double> v) const {

@@ -3,11 +3,13 @@
 //   value(f, y)      l
 //   slope(f, y)      dl/df
 //   curvature(f, y)  d2l/df2 (from one side where it jumps)
+//   majoriser(f, y)  an h with l(g) <= l(f) + l'(f) (g - f) + h (g - f)^2 / 2 for every g
 //   dual(p, y)       -l*(-p); only asked for p = -slope scaled by a factor >= 0 that `reach` allows
 //   reach()          the largest |p| of the dual's domain; infinite where there is none
 //   settled(y, odds) the c for which sum_k s_k l(f_k + b, y_k) rises in b once all f_k + b >= c_k,
 //                    and falls while all f_k + b <= c_k; odds = log(sum_{y > 0} s / sum_{y < 0} s)
 //   kCurvature       an upper bound of d2l/df2
+//   kLinearTails     whether l is linear, its curvature zero, where the fit is far from y
 //   kLinearSlope     whether dl/df = f - y, so that v = -s (f - y) follows f by s times its change
 //   kQuadraticDual   whether dual(p, y) = p y - p^2 / 2 on its domain
 //
@@ -24,11 +26,13 @@ inline constexpr int kLossKinds = 4;
 
 struct SquaredLoss {
     static constexpr double kCurvature = 1.0;
+    static constexpr bool kLinearTails = false;
     static constexpr bool kLinearSlope = true;
     static constexpr bool kQuadraticDual = true;
     static double value(double f, double y) { return 0.5 * (f - y) * (f - y); }
     static double slope(double f, double y) { return f - y; }
     static double curvature(double /*f*/, double /*y*/) { return 1.0; }
+    static double majoriser(double /*f*/, double /*y*/) { return 1.0; }
     static double dual(double p, double y) { return p * y - 0.5 * p * p; }
     static double reach() { return std::numeric_limits<double>::infinity(); }
     static double settled(double y, double /*odds*/) { return y; }
@@ -37,6 +41,7 @@ struct SquaredLoss {
 // y in {-1, +1}
 struct LogisticLoss {
     static constexpr double kCurvature = 0.25;
+    static constexpr bool kLinearTails = false;
     static constexpr bool kLinearSlope = false;
     static constexpr bool kQuadraticDual = false;
     static double value(double f, double y) {
@@ -53,6 +58,7 @@ struct LogisticLoss {
         const double small = std::exp(-std::abs(f));
         return small / ((1.0 + small) * (1.0 + small));
     }
+    static double majoriser(double /*f*/, double /*y*/) { return 0.25; }
     static double dual(double p, double y) {
         const double q = y * p < 1.0 ? y * p : 1.0;
         // log1p: 1 - q is not exact where q is tiny, and D is a sum of such terms there.
@@ -66,6 +72,7 @@ struct LogisticLoss {
 // r^2 / 2 for |r| <= delta, else delta |r| - delta^2 / 2, r = f - y
 struct HuberLoss {
     static constexpr double kCurvature = 1.0;
+    static constexpr bool kLinearTails = true;
     static constexpr bool kLinearSlope = false;
     static constexpr bool kQuadraticDual = true;
     double delta;
@@ -79,6 +86,10 @@ struct HuberLoss {
         return r > delta ? delta : (r < -delta ? -delta : r);
     }
     double curvature(double f, double y) const { return std::abs(f - y) <= delta ? 1.0 : 0.0; }
+    double majoriser(double f, double y) const {
+        const double r = std::abs(f - y);
+        return r <= delta ? 1.0 : delta / r;
+    }
     double dual(double p, double y) const { return p * y - 0.5 * p * p; }
     double reach() const { return delta; }
     static double settled(double y, double /*odds*/) { return y; }
@@ -87,6 +98,7 @@ struct HuberLoss {
 // (1 - y f)_+^2 / 2, y in {-1, +1}
 struct SquaredHingeLoss {
     static constexpr double kCurvature = 1.0;
+    static constexpr bool kLinearTails = false;
     static constexpr bool kLinearSlope = false;
     static constexpr bool kQuadraticDual = true;
     static double value(double f, double y) {
@@ -98,6 +110,7 @@ struct SquaredHingeLoss {
         return short_of > 0.0 ? -y * short_of : 0.0;
     }
     static double curvature(double f, double y) { return y * f < 1.0 ? 1.0 : 0.0; }
+    static double majoriser(double /*f*/, double /*y*/) { return 1.0; }
     static double dual(double p, double y) { return p * y - 0.5 * p * p; }  // where p y >= 0
     static double reach() { return std::numeric_limits<double>::infinity(); }
     static double settled(double y, double /*odds*/) { return y; }
