@@ -24,6 +24,7 @@ class Loss(ABC):
 
     name: ClassVar[str]
     code: ClassVar[int]  # the compiled enum LossKind
+    shifts: ClassVar[bool] = False  # whether l(f + c, y + c) = l(f, y)
 
     @property
     def parameter(self) -> float:
@@ -79,6 +80,7 @@ class Squared(Loss):
 
     name: ClassVar[str] = "squared"
     code: ClassVar[int] = 0
+    shifts: ClassVar[bool] = True
 
     def value(self, f: FloatArray, y: FloatArray, s: FloatArray) -> float:
         """``sum s (f - y)^2 / 2``."""
@@ -116,6 +118,7 @@ class Huber(Loss):
 
     name: ClassVar[str] = "huber"
     code: ClassVar[int] = 2
+    shifts: ClassVar[bool] = True
     delta: float = 1.35
 
     def __post_init__(self) -> None:

@@ -286,7 +286,11 @@ class GatedReLUProblem:
         counted = weight > 0
         if np.any(v[~counted] != 0) or self._imbalance(v) > BALANCED:
             return -np.inf
-        return self.loss.dual_objective(v[counted], self.y[counted], weight[counted])
+        y = self.y[counted]
+        if self.output_offset and self.loss.shifts:
+            # sum v = 0: any constant may go from y, and far from zero its rounding is all there is.
+            y = y - np.mean(y)
+        return self.loss.dual_objective(v[counted], y, weight[counted])
 
     def dual_infeasibility(self, v: Any) -> float:
         """``max(0, max_i ||X^T D_i v|| / (w_i beta) - 1)``.

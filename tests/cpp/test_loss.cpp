@@ -22,6 +22,12 @@ void check_duality(const Loss& loss, double y) {
         const double bend = (loss.slope(f + h, y) - loss.slope(f - h, y)) / (2 * h);
         CHECK(std::abs(bend - loss.curvature(f, y)) < 1e-8);
         CHECK(loss.curvature(f, y) <= Loss::kCurvature);
+        for (double g = -5.0; g <= 5.0; g += 0.61) {
+            const double step = g - f;
+            const double above =
+                loss.value(f, y) - p * step + 0.5 * loss.majorant(f, y) * step * step;
+            CHECK(loss.value(g, y) <= above + 1e-12);
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 //   settled(y, odds) the c for which sum_k s_k l(f_k + b, y_k) rises in b once all f_k + b >= c_k,
 //                    and falls while all f_k + b <= c_k; odds = log(sum_{y > 0} s / sum_{y < 0} s)
 //   kCurvature       an upper bound of d2l/df2
+//   kLinearTails     whether l is linear, its curvature zero, where the fit is far from y
 //   kLinearSlope     whether dl/df = f - y, so that v = -s (f - y) follows f by s times its change
 //   kQuadraticDual   whether dual(p, y) = p y - p^2 / 2 on its domain
 //
@@ -27,6 +28,7 @@ inline constexpr int kLossKinds = 4;
 
 struct SquaredLoss {
     static constexpr double kCurvature = 1.0;
+    static constexpr bool kLinearTails = false;
     static constexpr bool kLinearSlope = true;
     static constexpr bool kQuadraticDual = true;
     static double value(double f, double y) { return 0.5 * (f - y) * (f - y); }
@@ -42,6 +44,7 @@ struct SquaredLoss {
 // y in {-1, +1}
 struct LogisticLoss {
     static constexpr double kCurvature = 0.25;
+    static constexpr bool kLinearTails = false;
     static constexpr bool kLinearSlope = false;
     static constexpr bool kQuadraticDual = false;
     static double value(double f, double y) {
@@ -77,6 +80,7 @@ struct LogisticLoss {
 // r^2 / 2 for |r| <= delta, else delta |r| - delta^2 / 2, r = f - y
 struct HuberLoss {
     static constexpr double kCurvature = 1.0;
+    static constexpr bool kLinearTails = true;
     static constexpr bool kLinearSlope = false;
     static constexpr bool kQuadraticDual = true;
     double delta;
@@ -100,6 +104,7 @@ struct HuberLoss {
 // (1 - y f)_+^2 / 2, y in {-1, +1}
 struct SquaredHingeLoss {
     static constexpr double kCurvature = 1.0;
+    static constexpr bool kLinearTails = false;
     static constexpr bool kLinearSlope = false;
     static constexpr bool kQuadraticDual = true;
     static double value(double f, double y) {

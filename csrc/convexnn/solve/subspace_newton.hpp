@@ -23,6 +23,11 @@ namespace convexnn {
 // where blocks that p would carry through zero are sent to zero, and halves the step until the
 // objective falls. Matrix-free: an iteration costs one product and one transposed product with the
 // active blocks. Work space is allocated by the constructor.
+//
+// Where the loss is linear, l'' = 0 tells nothing of how far to go. For losses with such tails
+// every other step has in place of l'' the curvature of the quadratic that touches the loss from
+// above (iteratively reweighted least squares): slow at the end, where Newton is fast, but never
+// lost.
 template <typename Loss>
 class SubspaceNewton {
 public:
@@ -55,6 +60,7 @@ public:
     bool step(std::span<const std::size_t> active, std::size_t limit, std::size_t last,
               std::size_t& count, Monitor& monitor) {
         limit_ = limit;
+        majorised_ = !majorised_;
         if (active.empty() || !prepare(active, monitor) ||
             !solve_with_removals(active, last, count, monitor)) {
             return false;
@@ -99,7 +105,11 @@ private:
 
     // Curvatures, -gradient, preconditioner; p = 0.
     bool prepare(std::span<const std::size_t> active, Monitor& monitor) {
-        data_.curvature(descent_.f, curvature_);
+        if (Loss::kLinearTails && majorised_) {
+            data_.majorant(descent_.f, curvature_);
+        } else {
+            data_.curvature(descent_.f, curvature_);
+        }
         total_curvature_ = 0.0;
         for (const double h : curvature_) {
             total_curvature_ += h;
@@ -335,6 +345,7 @@ private:
     std::unique_ptr<double[]> descent_direction_, step_, residual_, direction_, image_, diagonal_;
     std::vector<char> leaving_;  // whether p takes the block to zero
     std::size_t limit_ = 0;
+    bool majorised_ = false;
     double total_curvature_ = 0.0;
     std::vector<double> curvature_, fit_step_, fit_direction_, masked_, trial_;
 };
