@@ -131,7 +131,7 @@ public:
     }
 
 private:
-    static constexpr int kSteps = 30;
+    static constexpr int kSteps = 60;
     static constexpr int kIterations = 1000;
     static constexpr double kForcing = 0.03;  // of the residual, in a Newton step of many
     static constexpr double kCutShort = 0.3;  // of a Newton step: a parabola is safer

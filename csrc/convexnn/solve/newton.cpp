@@ -125,7 +125,11 @@ private:
             bool done = waited <= kPatience * (preconditioner_->exact() ? 2 : 1);
             if (done && beta_ > problem_.beta &&
                 (stage_gap_ < kStageGap || full_.largest_price() < kStagePrice * beta_)) {
+                const double last = beta_;
                 beta_ = std::max(problem_.beta, kContinuation * beta_);
+                for (double& x : fit_.a) {
+                    x *= beta_ / last;  // K grows by as much: the fit stays
+                }
                 inner_gap_ = 1.0;
                 done = evaluate();
             } else if (done) {
