@@ -1,5 +1,6 @@
 """How problems are solved."""
 
+from pyconvexnn.solvers.auto import Auto
 from pyconvexnn.solvers.base import Progress, Solution, Solver, Status
 from pyconvexnn.solvers.coordinate import CoordinateDescent
 from pyconvexnn.solvers.fista import Fista
@@ -8,6 +9,7 @@ from pyconvexnn.solvers.path import Path, solve_path
 from pyconvexnn.solvers.solve import solve
 
 __all__ = [
+    "Auto",
     "CoordinateDescent",
     "Fista",
     "Newton",
