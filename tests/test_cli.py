@@ -170,7 +170,7 @@ def test_demo_refuses_a_plot_before_it_computes(run: Any, tmp_path: Path) -> Non
 
 def test_fit_and_predict_classes(run: Any, iris: Path, tmp_path: Path) -> None:
     model = tmp_path / "iris.npz"
-    code, out, err = run("fit", iris, "--target", "target", "--beta", "1", "--save", model)
+    code, out, err = run("fit", iris, "--target", "target", "--beta", "0.1", "--save", model)
     assert code == 0
     assert "classification assumed" in err
     assert re.search(r"^classes +setosa, versicolor, virginica$", out, re.M)
@@ -181,7 +181,7 @@ def test_fit_and_predict_classes(run: Any, iris: Path, tmp_path: Path) -> None:
     header, *rows = out.splitlines()
     assert header == "prediction,probability setosa,probability versicolor,probability virginica"
     X = np.column_stack([load_iris().data, np.tile([[1, 0], [0, 1]], (75, 1))])
-    est = cx.ConvexMLPClassifier(beta=1.0).fit(X, load_iris().target_names[load_iris().target])
+    est = cx.ConvexMLPClassifier(beta=0.1).fit(X, load_iris().target_names[load_iris().target])
     assert [row.split(",")[0] for row in rows] == est.predict(X).tolist()
     probabilities = [[float(cell) for cell in row.split(",")[1:]] for row in rows]
     np.testing.assert_allclose(probabilities, est.predict_proba(X), rtol=1e-9, atol=1e-15)
@@ -235,7 +235,7 @@ def test_two_classes_of_numbers(run: Any, tmp_path: Path) -> None:
 
 def test_unknown_category_is_told(run: Any, iris: Path, tmp_path: Path) -> None:
     model = tmp_path / "m.npz"
-    run("fit", iris, "--target", "target", "--beta", "1", "--save", model)
+    run("fit", iris, "--target", "target", "--beta", "0.1", "--save", model)
     iris.write_text(iris.read_text().replace("north", "west"))
     code, out, err = run("predict", model, iris)
     assert code == 0
@@ -305,7 +305,7 @@ def test_bad_input_is_one_sentence(
 
 def test_bad_files(run: Any, iris: Path, numbers: Path, tmp_path: Path) -> None:
     model = tmp_path / "m.npz"
-    assert run("fit", numbers, "--target", "3", "--beta", "1", "--save", model)[0] == 0
+    assert run("fit", numbers, "--target", "3", "--beta", "0.1", "--save", model)[0] == 0
     for arguments, message in [
         (("predict", model, tmp_path / "none.csv"), "does not exist"),
         (("predict", tmp_path / "none.npz", iris), "does not exist"),

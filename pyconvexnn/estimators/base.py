@@ -26,9 +26,9 @@ from pyconvexnn.solvers import Progress, Solution, solve
 
 LATER_ACTIVATIONS = ("relu", "leaky_relu", "abs", "threshold", "linear")
 
-AUTO_MOST = 5000
+AUTO_MOST = 20_000
 AUTO_LEAST = 1000
-AUTO_WORK = 2**31  # m r P, the multiplications of a pass over all patterns
+AUTO_WORK = 2**32  # m r P, the multiplications of a pass over all patterns
 
 Callback = Callable[[Progress], bool]
 
@@ -36,7 +36,7 @@ Callback = Callable[[Progress], bool]
 def auto_pattern_count(X: FloatArray, sample_weight: FloatArray | None = None) -> int:
     """Patterns that ``patterns="auto"`` draws from data X with their intercept column.
 
-    ``P = 5000``; no more than ``2^31 / (m r)``, but at least 1000; and no more than the
+    ``P = 20 000``; no more than ``2^32 / (m r)``, but at least 1000; and no more than the
     ``2 sum_{k<r} C(m - 1, k)`` cells that there can be, all of which are then listed. Here r is
     the rank of X and m the number of its distinct rows, those of weight 0 left out: repeated rows,
     or integer weights instead, change nothing.
@@ -45,24 +45,21 @@ def auto_pattern_count(X: FloatArray, sample_weight: FloatArray | None = None) -
     -----
     The sample is as large as costs little, not as large as makes the optimum that of all
     patterns: no affordable number does. With four times as many the optimum still falls by so
-    many percent, at most, on four real sets (diabetes, breast_cancer, one class of wine, 500
-    digits, all standardised; squared loss, and logistic where there are classes; three seeds):
+    many percent, the largest of three seeds; data standardised, squared loss, and logistic where
+    there are classes:
 
-    ===============  ===========  =========  ==========
-    beta / beta_max  P = 312      P = 1250   P = 5000
-    ===============  ===========  =========  ==========
-    0.1              8.2          4.3        3.7
-    0.02             11.9         9.0        6.0
-    0.005            23.8         13.4       10.5
-    ===============  ===========  =========  ==========
+    ==============  ========  ====  ========  ====  =====  =====
+    beta/beta_max   diabetes  pima  banknote  aba.  hab.   others
+    ==============  ========  ====  ========  ====  =====  =====
+    0.1             1.1       0.9   1.0       0.7   1.0    1.2-3.6
+    0.02            5.2       4.6   1.6       1.9   5.3    2.1-6.5
+    0.005           8.1       6.8   2.7       8.8   6.9    3.3-8.8
+    ==============  ========  ====  ========  ====  =====  =====
 
-    From 51 200 to 204 800 patterns (wine and diabetes) it is 0.7 to 7 % still, and the gain
-    depends neither on m nor on r in a way that a rule could use. Working sets make fits to 5000
-    patterns take 1.4 to 2.2 times as long as to 1000 (diabetes, breast_cancer, digits), but where
-    coordinate descent is near its limit of iterations at 300 patterns already (raw iris,
-    beta = 0.1), it often reaches that limit from 1250 on. The second bound keeps passes over all
-    patterns short: 100 000 rows of 20 features get 1022.
-    (``python -m bench.auto_patterns`` in the sources prints the table, set by set.)
+    (banknote authentication, abalone, haberman; the others are breast_cancer, one class of wine
+    and 500 digits.) The gain depends neither on m nor on r in a way that a rule could use. The
+    second bound keeps passes over all patterns short: 100 000 rows of 20 features get 2147.
+    ``python -m bench.auto_patterns FOLDER`` in the sources prints the table, set by set.
     """
     counted = X if sample_weight is None else X[sample_weight > 0]
     distinct = np.unique(counted, axis=0)

@@ -42,7 +42,7 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
         Of the leaky ReLU; not used by ``activation="gated_relu"``.
     patterns : "auto", int or PatternSet, default="auto"
         Gates to choose from. An integer draws that many distinct patterns from Gaussian gates.
-        ``"auto"`` draws 5000 of them, fewer where the data are large or have fewer; the rule,
+        ``"auto"`` draws 20 000 of them, fewer where the data are large or have fewer; the rule,
         and what more of them would bring, are those of
         :func:`~pyconvexnn.estimators.base.auto_pattern_count`. A :class:`~pyconvexnn.PatternSet`
         of the rows of X is used as it is; gates are found by
@@ -172,6 +172,15 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
             verbose=verbose,
         )
         self.class_weight = class_weight
+
+    def __sklearn_tags__(self) -> Any:
+        """Tags of scikit-learn."""
+        tags = super().__sklearn_tags__()
+        # One check wants a class 1e7 times heavier than the others, in overlapping raw data, to be
+        # predicted in 87 % of held-out points. Without an output offset the optimum over all cells
+        # is negative where that class has no sample: 74 %. (The tests keep the check of training.)
+        tags.classifier_tags.poor_score = True
+        return tags
 
     def fit(self, X: Any, y: Any) -> ConvexMLPClassifier:
         """Train the network.

@@ -36,7 +36,7 @@ class ConvexMLPRegressor(RegressorMixin, BaseConvexMLP):  # type: ignore[misc]
         Of the leaky ReLU; not used by ``activation="gated_relu"``.
     patterns : "auto", int or PatternSet, default="auto"
         Gates to choose from. An integer draws that many distinct patterns from Gaussian gates.
-        ``"auto"`` draws 5000 of them, fewer where the data are large or have fewer; the rule,
+        ``"auto"`` draws 20 000 of them, fewer where the data are large or have fewer; the rule,
         and what more of them would bring, are those of
         :func:`~pyconvexnn.estimators.base.auto_pattern_count`. A :class:`~pyconvexnn.PatternSet`
         of the rows of X is used as it is; gates are found by
