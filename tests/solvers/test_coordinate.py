@@ -467,7 +467,7 @@ def test_small_integer_problems_are_solved(
 def test_settings_are_frozen_and_are_those_of_solve() -> None:
     prob = random_problem()
     solver = CoordinateDescent(tol=1e-9, max_iter=5000, time_limit=60.0, threads=2)
-    sol, same = solver.solve(prob), cx.solve(prob, tol=1e-9)
+    sol, same = solver.solve(prob), cx.solve(prob, tol=1e-9, solver="cd")
     np.testing.assert_array_equal(sol.coef.to_dense(), same.coef.to_dense())
     assert CoordinateDescent() == CoordinateDescent(1e-6, 100_000, None, 1)
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -480,7 +480,7 @@ def test_too_little_memory_is_said_in_bytes(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(_core, "solve_group_lasso", none_left)
     with pytest.raises(MemoryError, match="more than can be had") as error:
-        cx.solve(random_problem())
+        cx.solve(random_problem(), solver="cd")
     assert str(error.value).startswith(
         "coordinate descent on 30 patterns of 4 features needs about "
     )

@@ -117,12 +117,12 @@ def test_max_iter(max_iter: int) -> None:
     assert_true_numbers(prob, sol)
 
 
-@pytest.mark.parametrize("time_limit", [1e-9, 0.05])
-def test_time_limit(time_limit: float) -> None:
+@pytest.mark.parametrize(("solver", "time_limit"), [("newton", 1e-9), ("cd", 1e-9), ("cd", 0.05)])
+def test_time_limit(solver: str, time_limit: float) -> None:
     prob = hard_problem()
     start = time.perf_counter()
     with pytest.warns(ConvergenceWarning, match="status TIME_LIMIT"):
-        sol = cx.solve(prob, tol=1e-12, time_limit=time_limit)
+        sol = cx.solve(prob, tol=1e-12, time_limit=time_limit, solver=solver)
     assert time.perf_counter() - start < time_limit + 1.0
     assert sol.status is cx.Status.TIME_LIMIT
     assert_true_numbers(prob, sol)
@@ -300,12 +300,6 @@ def test_two_runs_and_any_number_of_threads_give_the_same_bits(loss: str) -> Non
     assert same(first, cx.solve(pickle.loads(pickle.dumps(prob)), tol=1e-7))
 
 
-def test_auto_is_coordinate_descent() -> None:
-    prob = problem()
-    assert same(cx.solve(prob), cx.solve(prob, solver="auto"))
-    assert same(cx.solve(prob), cx.solve(prob, solver="cd"))
-
-
 KINDS: dict[str, Any] = {
     "float32": lambda a: a.astype(np.float32),
     "int": lambda a: a.astype(int),
@@ -381,7 +375,7 @@ def raises_ours(progress: cx.Progress) -> None:
     raise OurError
 
 
-KNOWN = "auto, cd, fista, newton"
+KNOWN = "auto, cd, newton, fista"
 
 
 @pytest.mark.parametrize(
@@ -390,11 +384,6 @@ KNOWN = "auto, cd, fista, newton"
         ({"prob": None}, TypeError, "`prob` must be a GatedReLUProblem, got NoneType"),
         ({"solver": "lbfgs"}, ValueError, f"`solver` must be one of {KNOWN}; got 'lbfgs'"),
         ({"solver": None}, ValueError, f"`solver` must be one of {KNOWN}; got None"),
-        (
-            {"solver": "newton"},
-            NotImplementedError,
-            "`solver` = 'newton' is not available yet; available: auto, cd, fista",
-        ),
         ({"tol": 0}, ValueError, "`tol` must be > 0, got 0.0"),
         ({"tol": -1e-3}, ValueError, "`tol` must be > 0, got -0.001"),
         ({"tol": float("nan")}, ValueError, "`tol` must be finite, got nan"),
@@ -501,10 +490,12 @@ def test_the_logistic_bound_is_right_where_the_loss_vanishes(ratio: float) -> No
     assert -1e-12 <= checked.relative_gap <= 1e-6
 
 
-def test_what_is_returned_is_never_worse_than_zero_and_has_its_own_objective() -> None:
+@pytest.mark.filterwarnings("ignore:solve stopped with status")
+@pytest.mark.parametrize("solver", ["auto", "cd", "newton", "fista"])
+def test_what_is_returned_is_never_worse_than_zero_and_has_its_own_objective(solver: str) -> None:
     patterns = cx.PatternSet.from_dense([[1, 1, 1], [1, 1, 0], [1, 0, 0], [1, 0, 0]])
     prob = cx.GatedReLUProblem([[4e9], [-0.2], [-0.0002]], [-0.1, 0.4, 0.9], patterns, 1e-3)
-    with pytest.warns(ConvergenceWarning):
-        sol = cx.solve(prob, max_iter=500, tol=1e-12)
+    sol = cx.solve(prob, max_iter=500, tol=1e-12, solver=solver)
     assert sol.objective <= sol.objective_at_zero
-    assert cx.verify(prob, sol).objective == pytest.approx(sol.objective, rel=1e-9)
+    # A fit of 8e9 that cancels: its rounding is 1e-6.
+    assert cx.verify(prob, sol).objective == pytest.approx(sol.objective, rel=1e-7)

@@ -83,6 +83,7 @@ private:
         // Zero is optimal iff no block's price at zero exceeds beta; whatever the start, the answer
         // is then exactly zero.
         data_.negative_gradient(fit_.f, fit_.a);
+        best_offset_ = data_.offset();
         if (!full_.price(fit_.a)) {
             return deadline_.reason();
         }
@@ -95,12 +96,10 @@ private:
             return full_.proved(best_objective_) ? Status::solved : Status::numerical_error;
         }
         begin();
-        if (!start.blocks.empty() && !load(start)) {
+        if (!start.blocks.empty() && !(load(start) && full_.price(fit_.a))) {
             return deadline_.reason();
         }
-        if (!evaluate()) {
-            return why();
-        }
+        bool begun = false;
 
         double best_gap = HUGE_VAL;
         std::size_t waited = 0;
@@ -120,11 +119,16 @@ private:
             waited = gap < 0.9 * best_gap ? 0 : waited + 1;
             best_gap = std::min(gap, best_gap);
 
-            // 2. A cold start goes through larger penalties: the next one, where this has served;
-            //    else Newton's step in eta.
+            // 2. The value of g where we start; then, as a cold start goes through larger
+            // penalties,
+            //    the next of them where this one has served; else Newton's step in eta.
+            ++n_iter_;
             bool done = waited <= kPatience * (preconditioner_->exact() ? 2 : 1);
-            if (done && beta_ > problem_.beta &&
-                (stage_gap_ < kStageGap || full_.largest_price() < kStagePrice * beta_)) {
+            if (!begun) {
+                begun = true;
+                done = evaluate();
+            } else if (done && beta_ > problem_.beta &&
+                       (stage_gap_ < kStageGap || full_.largest_price() < kStagePrice * beta_)) {
                 const double last = beta_;
                 beta_ = std::max(problem_.beta, kContinuation * beta_);
                 for (double& x : fit_.a) {
@@ -133,7 +137,6 @@ private:
                 inner_gap_ = 1.0;
                 done = evaluate();
             } else if (done) {
-                ++n_iter_;
                 const std::size_t products = system_.products();
                 done = step();
                 if (done && factors_are_cheaper(products)) {
