@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cstring>
 #include <new>
 #include <thread>
@@ -13,12 +14,12 @@
 namespace convexnn {
 namespace {
 
-constexpr std::size_t kChunk = 64;                 // bytes of the wide row in one table entry
-constexpr std::size_t kWords = 2;                  // words of rows that share a set of tables
-constexpr std::size_t kRows = kWords * kWordBits;  // their rows
-constexpr std::size_t kTables = kRows / 4 * 16;    // their table entries: 32 KB at full width
-constexpr std::size_t kTile = 1024;                // most sums that share a set of tables
-constexpr std::size_t kSmallTile = 256;            // fewest, if there are more
+constexpr std::size_t kChunk = 64;                     // bytes of the wide row in one table entry
+constexpr std::size_t kWords = 2;                      // words of rows that share a set of tables
+constexpr std::size_t kRows = kWords * kWordBits;      // their rows
+constexpr std::size_t kTableEntries = kRows / 4 * 16;  // of their tables: 32 KB at full width
+constexpr std::size_t kTile = 1024;                    // most sums that share a set of tables
+constexpr std::size_t kSmallTile = 256;                // fewest, if there are more
 constexpr std::size_t kThreadLookups = std::size_t{1} << 18;  // pay for the start of a thread
 constexpr std::size_t kAhead = 12;                            // sums whose bits are prefetched
 
@@ -28,16 +29,12 @@ constexpr std::size_t ceil_divided(std::size_t n, std::size_t unit) {
 
 // ---- Look-ups: one body, vectors as wide as the instruction set has them -----------------------
 
-// The part of the bits that one set of tables meets.
+// The part of the bits that one set of tables meets: sum i reads from columns[i] + first on.
+// `columns` ends with kAhead more entries.
 struct Bits {
-    const std::uint64_t* words;  // of row 0 of the tables
-    std::size_t stride;          // words from one sum to the next
-    const std::size_t* listed;   // sum i reads at listed[i] stride, or at i stride if null
-    std::size_t rows;            // of the tables, <= kRows
-
-    const std::uint64_t* at(std::size_t i) const {
-        return words + (listed != nullptr ? listed[i] : i) * stride;
-    }
+    const std::uint64_t* const* columns;
+    std::size_t first;
+    std::size_t rows;  // of the tables, <= kRows
 };
 
 template <typename T, std::size_t Bytes>
@@ -112,17 +109,34 @@ CONVEXNN_INLINE void build_tables(const T* rows, std::size_t nibbles, T* tables)
     }
 }
 
-// sums[i] += what the bits of sum i choose in the tables of `rows`, begin <= i < end.
+// The `count` bits of `word` from `first` on, times the `Width` bytes of a table entry. A rotation
+// needs no copy of `word` where there is rorx.
+template <std::size_t Width>
+CONVEXNN_INLINE std::size_t offset(std::uint64_t word, std::size_t first, std::size_t count) {
+    constexpr int kShift = std::countr_zero(Width);
+    return std::rotr(word, static_cast<int>(first) - kShift) &
+           (((std::size_t{1} << count) - 1) << kShift);
+}
+
+template <typename T>
+CONVEXNN_INLINE const T* at_offset(const T* table, std::size_t bytes) {
+    return reinterpret_cast<const T*>(reinterpret_cast<const char*>(table) + bytes);
+}
+
+// sums[i] += what the bits of sum i choose in the tables of `rows`, i < count.
 template <typename T, std::size_t Width, std::size_t Bytes>
-CONVEXNN_INLINE void add_chosen(const T* rows, const Bits& bits, std::size_t begin, std::size_t end,
-                                T* tables, T* sums) {
+CONVEXNN_INLINE void add_chosen(const T* rows, const Bits& bits, std::size_t count, T* tables,
+                                T* sums) {
     constexpr std::size_t kLanes = Width / sizeof(T);
-    const std::size_t nibbles = ceil_divided(bits.rows, 4);
+    constexpr std::size_t kTable = 16 * kLanes;
+    const std::size_t nibbles = ceil_divided(bits.rows, 16) * 4;
     build_tables<T, Width, Bytes>(rows, nibbles, tables);
-    for (std::size_t i = begin; i < end; ++i) {
-        const std::uint64_t* pattern = bits.at(i);
-        __builtin_prefetch(bits.at(std::min(i + kAhead, end - 1)));
-        T* to = sums + (i - begin) * kLanes;
+    const std::uint64_t* const* column = bits.columns;
+    const std::size_t first = bits.first;
+    const T* const end = sums + count * kLanes;
+    for (T* to = sums; to != end; to += kLanes, ++column) {
+        const std::uint64_t* pattern = *column + first;
+        __builtin_prefetch(column[kAhead] + first);
         Entry<T, Width, Bytes> sum;
         sum.load(to);
         if (nibbles == kRows / 4) {
@@ -130,17 +144,18 @@ CONVEXNN_INLINE void add_chosen(const T* rows, const Bits& bits, std::size_t beg
             Entry<T, Width, Bytes> chain[kWords][2];
             const std::uint64_t words[kWords] = {pattern[0], pattern[1]};
 #pragma GCC unroll 8
-            for (std::size_t pair = 0; pair < 8; ++pair) {
+            for (std::size_t b = 0; b < 16; b += 2) {
 #pragma GCC unroll 2
                 for (std::size_t w = 0; w < kWords; ++w) {
-                    const T* table = tables + (16 * w + 2 * pair) * 16 * kLanes;
-                    const std::uint64_t word = words[w] >> (8 * pair);
-                    if (pair == 0) {
-                        chain[w][0].load(table + (word & 15U) * kLanes);
-                        chain[w][1].load(table + (16 + ((word >> 4) & 15U)) * kLanes);
+                    const T* table = tables + (16 * w + b) * kTable;
+                    const T* even = at_offset(table, offset<Width>(words[w], 4 * b, 4));
+                    const T* odd = at_offset(table + kTable, offset<Width>(words[w], 4 * b + 4, 4));
+                    if (b == 0) {
+                        chain[w][0].load(even);
+                        chain[w][1].load(odd);
                     } else {
-                        chain[w][0].add(table + (word & 15U) * kLanes);
-                        chain[w][1].add(table + (16 + ((word >> 4) & 15U)) * kLanes);
+                        chain[w][0].add(even);
+                        chain[w][1].add(odd);
                     }
                 }
             }
@@ -149,29 +164,145 @@ CONVEXNN_INLINE void add_chosen(const T* rows, const Bits& bits, std::size_t beg
             sum.add(chain[0][0]);
             sum.add(chain[1][0]);
         } else {
-            Entry<T, Width, Bytes> even;
-            Entry<T, Width, Bytes> odd;
-            even.clear();
-            odd.clear();
+            Entry<T, Width, Bytes> chain[2];
+            chain[0].clear();
+            chain[1].clear();
             const T* table = tables;
-            std::size_t b = 0;
-            for (; b + 8 <= nibbles; b += 8, table += 128 * kLanes) {
-                const std::uint64_t half = pattern[b / 16] >> (4 * (b % 16));
+            for (std::size_t b = 0; b < nibbles; b += 4, table += 4 * kTable) {
+                const std::uint64_t four = pattern[b / 16] >> (4 * (b % 16));
 #pragma GCC unroll 4
-                for (std::size_t pair = 0; pair < 4; ++pair) {
-                    const std::uint64_t byte = half >> (8 * pair);
-                    even.add(table + (32 * pair + (byte & 15U)) * kLanes);
-                    odd.add(table + (32 * pair + 16 + ((byte >> 4) & 15U)) * kLanes);
+                for (std::size_t m = 0; m < 4; ++m) {
+                    chain[m % 2].add(at_offset(table + m * kTable, offset<Width>(four, 4 * m, 4)));
                 }
             }
-            for (std::uint64_t rest = b < nibbles ? pattern[b / 16] >> (4 * (b % 16)) : 0;
-                 b < nibbles; ++b, rest >>= 4, table += 16 * kLanes) {
-                even.add(table + (rest & 15U) * kLanes);
-            }
-            even.add(odd);
-            sum.add(even);
+            chain[0].add(chain[1]);
+            sum.add(chain[0]);
         }
         sum.store(to);
+    }
+}
+
+// ---- Look-ups of narrow entries ----------------------------------------------------------------
+
+// A look-up of half a vector costs as much as one of a whole, but narrow entries leave room for
+// longer tables: of 8 rows at 16 bytes, of 6 rows (the last one of 4) at 32 bytes.
+template <std::size_t Width>
+struct Narrow {
+    static constexpr std::size_t kHalf = Width == 16 ? 4 : 3;  // rows of half a table
+    static constexpr std::size_t kTables = ceil_divided(kWordBits, 2 * kHalf);
+    static constexpr std::size_t kEntries = std::size_t{1} << (2 * kHalf);
+    static constexpr std::size_t kHalfEntries = std::size_t{1} << kHalf;
+    static_assert(kTables * kEntries * Width <= kTableEntries * kChunk);
+
+    static constexpr std::size_t high_rows(std::size_t table) {
+        return std::min(kHalf, kWordBits - 2 * kHalf * table - kHalf);
+    }
+};
+constexpr std::size_t kFewSums = 48;  // do not pay for tables of more than four rows
+
+// half[m] becomes the sum of those of `count` rows, `stride` apart, that m has.
+template <std::size_t Row = 0, typename Entry, typename T, std::size_t Size>
+CONVEXNN_INLINE void build_half(const T* rows, std::size_t stride, std::size_t count,
+                                Entry (&half)[Size]) {
+    constexpr std::size_t kFirst = std::size_t{1} << Row;
+    if constexpr (Row == 0) {
+        half[0].clear();
+    }
+    if constexpr (kFirst < Size) {
+#pragma GCC unroll 8
+        for (std::size_t m = 0; m < kFirst; ++m) {
+            half[kFirst + m] = half[m];
+            if (Row < count) {
+                half[kFirst + m].add(rows + Row * stride);
+            }
+        }
+        build_half<Row + 1>(rows, stride, count, half);
+    }
+}
+
+// As add_chosen. An entry is the sum of those of two halves of its rows; where the sums are few it
+// is not tabulated but formed for each look-up, to the same result.
+template <typename T, std::size_t Width, std::size_t Bytes>
+CONVEXNN_INLINE void add_chosen_narrow(const T* rows, const Bits& bits, std::size_t count,
+                                       T* tables, T* sums) {
+    using N = Narrow<Width>;
+    using Slim = Entry<T, Width, std::min(Width, Bytes)>;
+    using Wide = Entry<T, kChunk, Bytes>;  // of several entries
+    constexpr std::size_t kLanes = Width / sizeof(T);
+    constexpr std::size_t kWide = kChunk / sizeof(T);
+    constexpr std::size_t kParts = N::kHalfEntries * Width / kChunk;
+    alignas(kChunk) T halves[2][N::kTables][N::kHalfEntries * kLanes];
+    alignas(kChunk) T repeated[N::kTables][N::kHalf * kWide];
+    const bool few = count < kFewSums;
+    for (std::size_t w = 0; w * kWordBits < bits.rows; ++w) {
+        for (std::size_t b = 0; b < N::kTables; ++b) {
+            const T* row = rows + (w * kWordBits + 2 * N::kHalf * b) * kLanes;
+            Slim half[N::kHalfEntries];
+            build_half(row, kLanes, N::kHalf, half);
+#pragma GCC unroll 16
+            for (std::size_t m = 0; m < N::kHalfEntries; ++m) {
+                half[m].store(halves[0][b] + m * kLanes);
+            }
+            row += N::kHalf * kLanes;
+            const std::size_t high = N::high_rows(b);
+            if (few) {
+                build_half(row, kLanes, high, half);
+#pragma GCC unroll 16
+                for (std::size_t m = 0; m < N::kHalfEntries; ++m) {
+                    half[m].store(halves[1][b] + m * kLanes);
+                }
+            } else {
+                for (std::size_t k = 0; k < high; ++k) {
+                    Slim entry;
+                    entry.load(row + k * kLanes);
+#pragma GCC unroll 4
+                    for (std::size_t copy = 0; copy < kChunk / Width; ++copy) {
+                        entry.store(repeated[b] + k * kWide + copy * kLanes);
+                    }
+                }
+            }
+        }
+        // Apart from the loop above: what it wrote narrow cannot be read wide at once.
+        for (std::size_t b = 0; b < N::kTables && !few; ++b) {
+            Wide high[N::kHalfEntries];
+            build_half(repeated[b], kWide, N::high_rows(b), high);
+            T* to = tables + b * N::kEntries * kLanes;
+            for (std::size_t h = 0; h < std::size_t{1} << N::high_rows(b); ++h) {
+#pragma GCC unroll 4
+                for (std::size_t part = 0; part < kParts; ++part, to += kWide) {
+                    Wide sum;
+                    sum.load(halves[0][b] + part * kWide);
+                    sum.add(high[h]);
+                    sum.store(to);
+                }
+            }
+        }
+        const std::uint64_t* const* column = bits.columns;
+        const std::size_t first_word = bits.first + w;
+        const T* const end = sums + count * kLanes;
+        for (T* to = sums; to != end; to += kLanes, ++column) {
+            const std::uint64_t word = (*column)[first_word];
+            __builtin_prefetch(column[kAhead] + first_word);
+            Slim chain[2];
+            chain[0].load(to);
+            chain[1].clear();
+#pragma GCC unroll 11
+            for (std::size_t b = 0; b < N::kTables; ++b) {
+                const std::size_t first = 2 * N::kHalf * b;
+                const std::size_t high = N::high_rows(b);
+                if (few) {
+                    Slim sum;
+                    sum.load(at_offset(halves[0][b], offset<Width>(word, first, N::kHalf)));
+                    sum.add(at_offset(halves[1][b], offset<Width>(word, first + N::kHalf, high)));
+                    chain[b % 2].add(sum);
+                } else {
+                    chain[b % 2].add(at_offset(tables + b * N::kEntries * kLanes,
+                                               offset<Width>(word, first, N::kHalf + high)));
+                }
+            }
+            chain[0].add(chain[1]);
+            chain[0].store(to);
+        }
     }
 }
 
@@ -204,8 +335,7 @@ CONVEXNN_INLINE void add_products(const T* X, std::size_t stride, const T* sums,
 
 template <typename T>
 struct Kernels {
-    void (*add_chosen)(const T* rows, const Bits& bits, std::size_t begin, std::size_t end,
-                       T* tables, T* sums);
+    void (*add_chosen)(const T* rows, const Bits& bits, std::size_t count, T* tables, T* sums);
     void (*scale_rows)(const T* X, std::size_t stride, const T* factors, std::size_t count,
                        T* scaled);
     void (*add_products)(const T* X, std::size_t stride, const T* sums, std::size_t count,
@@ -213,11 +343,11 @@ struct Kernels {
 };
 
 // target_clones takes plain functions only, one for each width of entry and of vector.
-#define CONVEXNN_ADD_CHOSEN(T, WIDTH, BYTES)                                              \
+#define CONVEXNN_ADD_CHOSEN(T, BODY, WIDTH, BYTES)                                        \
     CONVEXNN_MULTIVERSION                                                                 \
-    void T##_chosen_##WIDTH##_##BYTES(const T* rows, const Bits& bits, std::size_t begin, \
-                                      std::size_t end, T* tables, T* sums) {              \
-        add_chosen<T, WIDTH, BYTES>(rows, bits, begin, end, tables, sums);                \
+    void T##_chosen_##WIDTH##_##BYTES(const T* rows, const Bits& bits, std::size_t count, \
+                                      T* tables, T* sums) {                               \
+        BODY<T, WIDTH, BYTES>(rows, bits, count, tables, sums);                           \
     }
 #define CONVEXNN_SCALE(T, WIDTH)                                                                \
     CONVEXNN_MULTIVERSION                                                                       \
@@ -230,27 +360,35 @@ struct Kernels {
                               T* carry) {                                                       \
         add_products<T, WIDTH>(X, stride, sums, count, carry);                                  \
     }
-#define CONVEXNN_KERNELS(T)                                                             \
-    CONVEXNN_ADD_CHOSEN(T, 64, 64)                                                      \
-    CONVEXNN_ADD_CHOSEN(T, 64, 32)                                                      \
-    CONVEXNN_ADD_CHOSEN(T, 64, 16)                                                      \
-    CONVEXNN_ADD_CHOSEN(T, 32, 32)                                                      \
-    CONVEXNN_ADD_CHOSEN(T, 32, 16)                                                      \
-    CONVEXNN_ADD_CHOSEN(T, 16, 16)                                                      \
-    CONVEXNN_SCALE(T, 64)                                                               \
-    CONVEXNN_SCALE(T, 32)                                                               \
-    CONVEXNN_SCALE(T, 16)                                                               \
-    /* By width: 64, 32, 16 bytes. */                                                   \
-    const std::array<Kernels<T>, 3>& kernels(T /*type*/) {                              \
-        static const std::array<Kernels<T>, 3> chosen = {                               \
-            {{vector_bytes() == 64   ? T##_chosen_64_64                                 \
-              : vector_bytes() == 32 ? T##_chosen_64_32                                 \
-                                     : T##_chosen_64_16,                                \
-              T##_scale_64, T##_products_64},                                           \
-             {vector_bytes() >= 32 ? T##_chosen_32_32 : T##_chosen_32_16, T##_scale_32, \
-              T##_products_32},                                                         \
-             {T##_chosen_16_16, T##_scale_16, T##_products_16}}};                       \
-        return chosen;                                                                  \
+#define CONVEXNN_KERNELS(T)                                \
+    CONVEXNN_ADD_CHOSEN(T, add_chosen, 64, 64)             \
+    CONVEXNN_ADD_CHOSEN(T, add_chosen, 64, 32)             \
+    CONVEXNN_ADD_CHOSEN(T, add_chosen, 64, 16)             \
+    CONVEXNN_ADD_CHOSEN(T, add_chosen_narrow, 32, 64)      \
+    CONVEXNN_ADD_CHOSEN(T, add_chosen_narrow, 32, 32)      \
+    CONVEXNN_ADD_CHOSEN(T, add_chosen_narrow, 32, 16)      \
+    CONVEXNN_ADD_CHOSEN(T, add_chosen_narrow, 16, 64)      \
+    CONVEXNN_ADD_CHOSEN(T, add_chosen_narrow, 16, 32)      \
+    CONVEXNN_ADD_CHOSEN(T, add_chosen_narrow, 16, 16)      \
+    CONVEXNN_SCALE(T, 64)                                  \
+    CONVEXNN_SCALE(T, 32)                                  \
+    CONVEXNN_SCALE(T, 16)                                  \
+    /* By width: 64, 32, 16 bytes. */                      \
+    const std::array<Kernels<T>, 3>& kernels(T /*type*/) { \
+        static const std::array<Kernels<T>, 3> chosen = {  \
+            {{vector_bytes() == 64   ? T##_chosen_64_64    \
+              : vector_bytes() == 32 ? T##_chosen_64_32    \
+                                     : T##_chosen_64_16,   \
+              T##_scale_64, T##_products_64},              \
+             {vector_bytes() == 64   ? T##_chosen_32_64    \
+              : vector_bytes() == 32 ? T##_chosen_32_32    \
+                                     : T##_chosen_32_16,   \
+              T##_scale_32, T##_products_32},              \
+             {vector_bytes() == 64   ? T##_chosen_16_64    \
+              : vector_bytes() == 32 ? T##_chosen_16_32    \
+                                     : T##_chosen_16_16,   \
+              T##_scale_16, T##_products_16}}};            \
+        return chosen;                                     \
     }
 
 std::size_t vector_bytes() {
@@ -320,8 +458,9 @@ template <typename T>
 struct Scratch {
     static constexpr std::size_t kLanes = kChunk / sizeof(T);
     alignas(kChunk) T rows[kRows * kLanes];
-    alignas(kChunk) T tables[kTables * kLanes];
+    alignas(kChunk) T tables[kTableEntries * kLanes];
     alignas(kChunk) T sums[kTile * kLanes];
+    const std::uint64_t* columns[kTile + kAhead];
 };
 
 // scaled(k, l) = X(k, l) V(k, output of lane l), a chunk that meets several outputs.
@@ -394,6 +533,7 @@ bool MaskedProducts<T>::adjoint_of(const std::size_t* listed, std::size_t count,
                                    MatrixView<const T> V, MatrixView<T> out, std::size_t threads,
                                    Monitor& monitor) const {
     const std::size_t n = rows();
+    const std::size_t words = patterns_.words_per_column();
     const std::size_t wide = width_ * V.columns;
     if (count == 0 || wide == 0) {
         return true;
@@ -414,6 +554,10 @@ bool MaskedProducts<T>::adjoint_of(const std::size_t* listed, std::size_t count,
         const bool mixed = output != (chunk.first + chunk.valid - 1) / width_;
         const T* X = packed_.get() + chunk.first % width_;
         Scratch<T> scratch;
+        for (std::size_t i = 0; i < end - begin + kAhead; ++i) {
+            const std::size_t a = std::min(begin + i, end - 1);
+            scratch.columns[i] = patterns_.words + (listed != nullptr ? listed[a] : a) * words;
+        }
         std::fill_n(scratch.sums, (end - begin) * chunk.lanes, T{0});
         for (std::size_t first = 0; first < n; first += kRows) {
             if (stop.requested()) {
@@ -427,11 +571,9 @@ bool MaskedProducts<T>::adjoint_of(const std::size_t* listed, std::size_t count,
                 kernel.scale_rows(x, row_stride_, V.data + first + output * V.stride, met,
                                   scratch.rows);
             }
-            std::fill(scratch.rows + met * chunk.lanes,
-                      scratch.rows + (met + 3) / 4 * 4 * chunk.lanes, T{0});
-            const Bits bits{patterns_.words + first / kWordBits, patterns_.words_per_column(),
-                            listed, met};
-            kernel.add_chosen(scratch.rows, bits, begin, end, scratch.tables, scratch.sums);
+            std::fill(scratch.rows + met * chunk.lanes, scratch.rows + kRows * chunk.lanes, T{0});
+            const Bits bits{scratch.columns, first / kWordBits, met};
+            kernel.add_chosen(scratch.rows, bits, end - begin, scratch.tables, scratch.sums);
         }
         for (std::size_t i = begin; i < end; ++i) {
             std::copy_n(scratch.sums + (i - begin) * chunk.lanes, chunk.valid,
@@ -515,6 +657,9 @@ bool MaskedProducts<T>::active_forward(MatrixView<const T> U, MatrixView<T> F, s
             return;
         }
         Scratch<T> scratch;
+        for (std::size_t k = 0; k < end - begin + kAhead; ++k) {
+            scratch.columns[k] = active_bits_.data() + std::min(begin + k, end - 1) * kWords;
+        }
         // Products of the present output, lane by lane: one sum of lanes for each output.
         alignas(kChunk) T carry[kTile * kLanes];
         std::fill_n(carry, (end - begin) * kLanes, T{0});
@@ -528,14 +673,13 @@ bool MaskedProducts<T>::active_forward(MatrixView<const T> U, MatrixView<T> F, s
                     return;
                 }
                 const std::size_t met = std::min(kRows, count - first);
-                std::fill_n(scratch.rows, (met + 3) / 4 * 4 * chunk.lanes, T{0});
+                std::fill_n(scratch.rows, kRows * chunk.lanes, T{0});
                 for (std::size_t a = 0; a < met; ++a) {
                     std::copy_n(U.data + (first + a) * U.stride + chunk.first, chunk.valid,
                                 scratch.rows + a * chunk.lanes);
                 }
-                const Bits bits{active_bits_.data() + first / kRows * padded * kWords, kWords,
-                                nullptr, met};
-                kernel.add_chosen(scratch.rows, bits, begin, end, scratch.tables, scratch.sums);
+                const Bits bits{scratch.columns, first / kRows * padded * kWords, met};
+                kernel.add_chosen(scratch.rows, bits, end - begin, scratch.tables, scratch.sums);
             }
             const T* x = packed_.get() + begin * row_stride_ + chunk.first % width_;
             if (!mixed) {

@@ -3,8 +3,8 @@
 // Four rows of X have 16 subset sums. They are tabulated, and each pattern looks its own up by four
 // of its bits: n P d / 4 additions instead of n P d multiplications ("four Russians"). Rows are
 // cut into chunks of 64 bytes, so that the tables of 128 rows (32 KB) stay in the first cache; the
-// last chunk may be 32 or 16 bytes wide. The sum of all D_i X u_i is the same with roles swapped:
-// patterns are the rows of the table, samples look up.
+// last chunk may be 32 or 16 bytes wide, with tables of six or eight rows. The sum of all D_i X u_i
+// is the same with roles swapped: patterns are the rows of the table, samples look up.
 #pragma once
 
 #include <cstddef>
