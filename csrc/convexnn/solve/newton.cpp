@@ -63,6 +63,7 @@ public:
           values_(blocks_ * d_),
           best_values_(blocks_ * d_),
           best_objective_(full_.objective_at_zero()),
+          best_offset_(data_.offset()),  // that of zero, which full_ has just evaluated
           old_a_(n_),
           change_(n_),
           curvature_(n_),
@@ -95,8 +96,20 @@ private:
             return full_.proved(best_objective_) ? Status::solved : Status::numerical_error;
         }
         begin();
-        if (!start.blocks.empty() && !load(start)) {
-            return deadline_.reason();
+        if (!start.blocks.empty()) {
+            if (!load(start)) {
+                return deadline_.reason();
+            }
+            // A start at the optimum is known by its own gradient, before anything is solved for.
+            if (!best_active_.empty()) {
+                const bool stop = record();
+                if (full_.proved(best_objective_)) {
+                    return Status::solved;
+                }
+                if (stop) {
+                    return deadline_.reason();
+                }
+            }
         }
         if (!evaluate()) {
             return why();
@@ -389,9 +402,9 @@ private:
             beta_ = problem_.beta;
             keep_best(data_.value(fit_.f) + problem_.beta * penalty);
             inner_gap_ = 1e-2;
-        } else {
-            begin();
+            return full_.price(fit_.a);
         }
+        begin();
         return true;
     }
 
@@ -433,7 +446,7 @@ private:
     std::vector<double> gradient_, plain_, norms_, delta_;  // of free_
     std::vector<double> values_, best_values_;              // d x P, compact: of the two lists
     double best_objective_;
-    double best_offset_ = 0.0;
+    double best_offset_;
     double stage_gap_ = 1.0, inner_gap_ = 1.0;
     double lower_ = 0.0, upper_ = 0.0;  // bounds of g at eta_
 
