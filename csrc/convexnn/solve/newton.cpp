@@ -40,6 +40,7 @@ constexpr double kSmallestRidge = 1e-10;
 constexpr std::size_t kMostDenseRows = 6000;  // up to so many rows N may be factored
 constexpr double kTableGain = 4.0;            // table look-ups over multiplications
 constexpr std::size_t kPatience = 12;         // steps without a smaller gap; dense: twice that
+constexpr double kFall = 0.005;               // of g in a step, relative to the gap: progress too
 
 double square(double x) { return x * x; }
 
@@ -116,6 +117,7 @@ private:
         }
 
         double best_gap = HUGE_VAL;
+        double best_value = HUGE_VAL;
         std::size_t waited = 0;
         for (;;) {
             // 1. The gap over all patterns.
@@ -129,9 +131,14 @@ private:
             if (n_iter_ >= settings_.max_iter) {
                 return Status::max_iter;
             }
-            const double gap = full_.relative(best_objective_);
-            waited = gap < 0.9 * best_gap ? 0 : waited + 1;
-            best_gap = std::min(gap, best_gap);
+            waited = stage_gap_ < 0.9 * best_gap ? 0 : waited + 1;
+            best_gap = std::min(stage_gap_, best_gap);
+            // Exact steps may be many where g is far from its quadratic models, as long as it
+            // falls.
+            if (exact_or_never() && upper_ < best_value - kFall * stage_gap_ * best_value) {
+                waited = 0;
+            }
+            best_value = std::min(upper_, best_value);
 
             // 2. A cold start goes through larger penalties: the next one, where this has served;
             //    else Newton's step in eta.
@@ -144,6 +151,7 @@ private:
                     x *= beta_ / last;  // K grows by as much: the fit stays
                 }
                 inner_gap_ = 1.0;
+                best_gap = best_value = HUGE_VAL;
                 done = evaluate();
             } else if (done) {
                 ++n_iter_;
@@ -157,11 +165,12 @@ private:
 
             // 3. Where the approximate solves lead nowhere, exact ones from the beginning.
             if (!done) {
-                if (deadline_.stopped() || preconditioner_->exact() || n_ > kMostDenseRows) {
+                if (deadline_.stopped() || exact_or_never()) {
                     return why();
                 }
                 factor_from_now_on();
                 begin();
+                best_gap = best_value = HUGE_VAL;
                 waited = 0;
                 if (!evaluate()) {
                     return why();
@@ -179,6 +188,9 @@ private:
         inner_gap_ = 1.0;
         ridge_ = kSmallestRidge;
     }
+
+    // Whether there is no more exact preconditioner to turn to.
+    bool exact_or_never() const { return preconditioner_->exact() || n_ > kMostDenseRows; }
 
     void factor_from_now_on() {
         preconditioner_.reset();
