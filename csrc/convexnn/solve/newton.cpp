@@ -40,6 +40,7 @@ constexpr double kSmallestRidge = 1e-10;
 constexpr std::size_t kMostDenseRows = 6000;  // up to so many rows N may be factored
 constexpr double kTableGain = 4.0;            // table look-ups over multiplications
 constexpr std::size_t kPatience = 12;         // steps without a smaller gap; dense: twice that
+constexpr double kFall = 0.005;               // of g in a step, relative to the gap: progress too
 
 double square(double x) { return x * x; }
 
@@ -63,6 +64,7 @@ public:
           values_(blocks_ * d_),
           best_values_(blocks_ * d_),
           best_objective_(full_.objective_at_zero()),
+          best_offset_(data_.offset()),  // that of zero, which full_ has just evaluated
           old_a_(n_),
           change_(n_),
           curvature_(n_),
@@ -96,12 +98,13 @@ private:
             return full_.proved(best_objective_) ? Status::solved : Status::numerical_error;
         }
         begin();
-        if (!start.blocks.empty() && !(load(start) && full_.price(fit_.a))) {
+        if (!start.blocks.empty() && !load(start)) {
             return deadline_.reason();
         }
         bool begun = false;
 
         double best_gap = HUGE_VAL;
+        double best_value = HUGE_VAL;
         std::size_t waited = 0;
         for (;;) {
             // 1. The gap over all patterns.
@@ -115,13 +118,19 @@ private:
             if (n_iter_ >= settings_.max_iter) {
                 return Status::max_iter;
             }
-            const double gap = full_.relative(best_objective_);
-            waited = gap < 0.9 * best_gap ? 0 : waited + 1;
-            best_gap = std::min(gap, best_gap);
+            if (begun) {
+                waited = stage_gap_ < 0.9 * best_gap ? 0 : waited + 1;
+                best_gap = std::min(stage_gap_, best_gap);
+                // Exact steps may be many where g is far from its quadratic models, as long as it
+                // falls.
+                if (exact_or_never() && upper_ < best_value - kFall * stage_gap_ * best_value) {
+                    waited = 0;
+                }
+                best_value = std::min(upper_, best_value);
+            }
 
             // 2. The value of g where we start; then, as a cold start goes through larger
-            // penalties,
-            //    the next of them where this one has served; else Newton's step in eta.
+            //    penalties, the next of them where this one has served; else Newton's step.
             ++n_iter_;
             bool done = waited <= kPatience * (preconditioner_->exact() ? 2 : 1);
             if (!begun) {
@@ -135,6 +144,7 @@ private:
                     x *= beta_ / last;  // K grows by as much: the fit stays
                 }
                 inner_gap_ = 1.0;
+                best_gap = best_value = HUGE_VAL;
                 done = evaluate();
             } else if (done) {
                 const std::size_t products = system_.products();
@@ -147,11 +157,12 @@ private:
 
             // 3. Where the approximate solves lead nowhere, exact ones from the beginning.
             if (!done) {
-                if (deadline_.stopped() || preconditioner_->exact() || n_ > kMostDenseRows) {
+                if (deadline_.stopped() || exact_or_never()) {
                     return why();
                 }
                 factor_from_now_on();
                 begin();
+                best_gap = best_value = HUGE_VAL;
                 waited = 0;
                 if (!evaluate()) {
                     return why();
@@ -169,6 +180,9 @@ private:
         inner_gap_ = 1.0;
         ridge_ = kSmallestRidge;
     }
+
+    // Whether there is no more exact preconditioner to turn to.
+    bool exact_or_never() const { return preconditioner_->exact() || n_ > kMostDenseRows; }
 
     void factor_from_now_on() {
         preconditioner_.reset();
@@ -392,9 +406,9 @@ private:
             beta_ = problem_.beta;
             keep_best(data_.value(fit_.f) + problem_.beta * penalty);
             inner_gap_ = 1e-2;
-        } else {
-            begin();
+            return full_.price(fit_.a);
         }
+        begin();
         return true;
     }
 
@@ -436,7 +450,7 @@ private:
     std::vector<double> gradient_, plain_, norms_, delta_;  // of free_
     std::vector<double> values_, best_values_;              // d x P, compact: of the two lists
     double best_objective_;
-    double best_offset_ = 0.0;
+    double best_offset_;
     double stage_gap_ = 1.0, inner_gap_ = 1.0;
     double lower_ = 0.0, upper_ = 0.0;  // bounds of g at eta_
 
