@@ -3,14 +3,15 @@
 //   L'(K a) + a = 0,    the minimiser of L(K a) + a^T K a / 2,
 //
 // by Newton's method, whose step solves (I + H K) da = rho, rho = -L'(K a) - a, by conjugate
-// gradients. One step for the squared loss; for the others a parabola above L takes the place of
-// its curvature where Newton's step has to be cut short.
+// gradients. One step for the squared loss; for the others, where Newton's step has to be cut
+// short, the curvatures that it meets on its way, or a parabola above L, take the place of L's own.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 #include "convexnn/base/simd.hpp"
@@ -40,7 +41,8 @@ public:
           preconditioned_(n),
           direction_(n),
           image_(n),
-          trial_(n) {}
+          trial_(n),
+          met_(n) {}
 
     std::vector<double> a;
     std::vector<double> f;  // K a, once solved for
@@ -55,13 +57,20 @@ public:
             return false;
         }
         shorten_start();
-        bool cautious = false;
+        bool cautious = false;  // the last step was cut short: larger curvatures are safer
+        bool parabola = false;  // ... of a parabola above L, the largest
+        bool moved = true;      // since the last step with L's own curvature
         for (int step_number = 0; step_number < kSteps; ++step_number) {
             data_.negative_gradient(f, v_);
-            if (cautious) {
+            if (parabola) {
                 data_.majorant(f, curvature_);
             } else {
                 data_.curvature(f, curvature_);
+            }
+            if (cautious && !parabola) {
+                // Rows that a step too long meets on its way take part in the next.
+                std::ranges::transform(curvature_, met_, curvature_.begin(),
+                                       [](double h, double met) { return std::max(h, met); });
             }
             if (step_number == 0 || !Loss::kLinearSlope) {
                 system_.set_curvature(curvature_);
@@ -100,11 +109,13 @@ public:
             if (!std::isfinite(now)) {
                 return false;
             }
-            if (now <= accuracy * scale && flat_size <= accuracy * size && fits_well(gap)) {
-                if (!cautious) {
+            if (now <= accuracy * scale && flat_size <= accuracy * size &&
+                fits_well(gap, monitor)) {
+                if (!cautious || !moved) {
                     return true;
                 }
-                cautious = false;  // the parabola's measure says less than the curvature's
+                // Larger curvatures' measure says less than that of L's own.
+                cautious = parabola = moved = false;
                 continue;
             }
             const double target = Loss::kLinearSlope ? accuracy * scale : kForcing * now;
@@ -121,17 +132,29 @@ public:
             if (!system_.multiply_kernel(change_, fit_change_, monitor)) {
                 return false;
             }
+            for (std::size_t k = 0; k < n_; ++k) {
+                trial_[k] = f[k] + fit_change_[k];
+            }
+            data_.curvature(trial_, rhs_);
             const double t = line_search();
-            if (t == 0.0 && cautious) {
+            if (t == 0.0 && parabola) {
                 return true;  // as accurate as rounding allows
             }
-            cautious = t < kCutShort;
+            moved = moved || t > 0.0;
+            const bool cut_short = t < kCutShort;
+            for (std::size_t k = 0; k < n_; ++k) {
+                met_[k] = cut_short ? std::max(rhs_[k], cautious ? met_[k] : 0.0) : 0.0;
+            }
+            parabola = cut_short && (kParabolaFirst || parabola || (cautious && t == 0.0));
+            cautious = cut_short;
         }
         return true;
     }
 
 private:
     static constexpr int kSteps = 60;
+    // Huber's curvature jumps from 1 to 0, and a parabola above says what lies between.
+    static constexpr bool kParabolaFirst = std::is_same_v<Loss, HuberLoss>;
     static constexpr int kIterations = 1000;
     static constexpr double kForcing = 0.03;  // of the residual, in a Newton step of many
     static constexpr double kCutShort = 0.3;  // of a Newton step: a parabola is safer
@@ -188,14 +211,17 @@ private:
 
     // Whether a's own duality gap, L(K a) + a^T K a - D(a), is well below that of the blocks: where
     // a few rows have nearly no curvature, the residual alone can look small.
-    bool fits_well(double outer) {
+    bool fits_well(double outer, Monitor& monitor) {
         if (Loss::kLinearSlope) {
             return true;
         }
         std::ranges::copy(a, trial_.begin());
         data_.clip(trial_);
-        const double loss = data_.value(f);
-        const double gap = loss + inner_product(a, f) - data_.dual_value(trial_, 1.0);
+        if (!system_.multiply_kernel(trial_, image_, monitor)) {
+            return false;
+        }
+        const double loss = data_.value(image_);
+        const double gap = loss + inner_product(trial_, image_) - data_.dual_value(trial_, 1.0);
         return gap <= 0.3 * outer * loss || gap <= 1e-12 * loss;
     }
 
@@ -251,6 +277,7 @@ private:
     std::size_t n_;
     std::vector<double> v_, curvature_, rho_, change_, fit_change_;
     std::vector<double> x_, rhs_, residual_, preconditioned_, direction_, image_, trial_;
+    std::vector<double> met_;  // the largest curvatures at the ends of steps cut short
 };
 
 }  // namespace convexnn
