@@ -21,7 +21,8 @@ constexpr std::size_t kTableEntries = kRows / 4 * 16;  // of their tables: 32 KB
 constexpr std::size_t kTile = 1024;                    // most sums that share a set of tables
 constexpr std::size_t kSmallTile = 256;                // fewest, if there are more
 constexpr std::size_t kThreadLookups = std::size_t{1} << 18;  // pay for the start of a thread
-constexpr std::size_t kAhead = 12;                            // sums whose bits are prefetched
+constexpr std::size_t kAhead = 12;                            // patterns whose words are prefetched
+constexpr std::size_t kGathered = 4;  // sets of words that are read at once, a line of each pattern
 
 constexpr std::size_t ceil_divided(std::size_t n, std::size_t unit) {
     return (n + unit - 1) / unit;
@@ -29,12 +30,10 @@ constexpr std::size_t ceil_divided(std::size_t n, std::size_t unit) {
 
 // ---- Look-ups: one body, vectors as wide as the instruction set has them -----------------------
 
-// The part of the bits that one set of tables meets: sum i reads from columns[i] + first on.
-// `columns` ends with kAhead more entries.
+// The part of the bits that one set of tables meets: kWords words for each sum.
 struct Bits {
-    const std::uint64_t* const* columns;
-    std::size_t first;
-    std::size_t rows;  // of the tables, <= kRows
+    const std::uint64_t* words;
+    std::size_t rows;  // of the tables, <= kRows; words that have none of them are not read
 };
 
 template <typename T, std::size_t Bytes>
@@ -131,12 +130,9 @@ CONVEXNN_INLINE void add_chosen(const T* rows, const Bits& bits, std::size_t cou
     constexpr std::size_t kTable = 16 * kLanes;
     const std::size_t nibbles = ceil_divided(bits.rows, 16) * 4;
     build_tables<T, Width, Bytes>(rows, nibbles, tables);
-    const std::uint64_t* const* column = bits.columns;
-    const std::size_t first = bits.first;
+    const std::uint64_t* pattern = bits.words;
     const T* const end = sums + count * kLanes;
-    for (T* to = sums; to != end; to += kLanes, ++column) {
-        const std::uint64_t* pattern = *column + first;
-        __builtin_prefetch(column[kAhead] + first);
+    for (T* to = sums; to != end; to += kLanes, pattern += kWords) {
         Entry<T, Width, Bytes> sum;
         sum.load(to);
         if (nibbles == kRows / 4) {
@@ -277,12 +273,10 @@ CONVEXNN_INLINE void add_chosen_narrow(const T* rows, const Bits& bits, std::siz
                 }
             }
         }
-        const std::uint64_t* const* column = bits.columns;
-        const std::size_t first_word = bits.first + w;
+        const std::uint64_t* pattern = bits.words + w;
         const T* const end = sums + count * kLanes;
-        for (T* to = sums; to != end; to += kLanes, ++column) {
-            const std::uint64_t word = (*column)[first_word];
-            __builtin_prefetch(column[kAhead] + first_word);
+        for (T* to = sums; to != end; to += kLanes, pattern += kWords) {
+            const std::uint64_t word = *pattern;
             Slim chain[2];
             chain[0].load(to);
             chain[1].clear();
@@ -460,8 +454,30 @@ struct Scratch {
     alignas(kChunk) T rows[kRows * kLanes];
     alignas(kChunk) T tables[kTableEntries * kLanes];
     alignas(kChunk) T sums[kTile * kLanes];
-    const std::uint64_t* columns[kTile + kAhead];
 };
+
+// Words first, first + 1, ... of patterns begin <= i < end (of listed[i] unless null), kWords of
+// each pattern side by side, up to kGathered such sets: a line of a long pattern is read once.
+void gather_words(BitColumns patterns, const std::size_t* listed, std::size_t begin,
+                  std::size_t end, std::size_t first, std::uint64_t* gathered) {
+    const std::size_t stride = patterns.words_per_column();
+    const std::size_t count = std::min(kGathered * kWords, stride - first);
+    const auto at = [&](std::size_t i) {
+        return patterns.words + (listed != nullptr ? listed[i] : i) * stride + first;
+    };
+    for (std::size_t i = begin; i < end; ++i) {
+        const std::uint64_t* from = at(i);
+        const std::uint64_t* ahead = at(std::min(i + kAhead, end - 1));
+        __builtin_prefetch(ahead);
+        __builtin_prefetch(ahead + count - 1);
+        std::uint64_t* to = gathered + (i - begin) * kWords;
+        std::size_t w = 0;
+        for (; w + kWords <= count; w += kWords, to += kTile * kWords) {
+            std::copy_n(from + w, kWords, to);
+        }
+        std::copy_n(from + w, count - w, to);
+    }
+}
 
 // scaled(k, l) = X(k, l) V(k, output of lane l), a chunk that meets several outputs.
 template <typename T>
@@ -533,7 +549,6 @@ bool MaskedProducts<T>::adjoint_of(const std::size_t* listed, std::size_t count,
                                    MatrixView<const T> V, MatrixView<T> out, std::size_t threads,
                                    Monitor& monitor) const {
     const std::size_t n = rows();
-    const std::size_t words = patterns_.words_per_column();
     const std::size_t wide = width_ * V.columns;
     if (count == 0 || wide == 0) {
         return true;
@@ -554,10 +569,7 @@ bool MaskedProducts<T>::adjoint_of(const std::size_t* listed, std::size_t count,
         const bool mixed = output != (chunk.first + chunk.valid - 1) / width_;
         const T* X = packed_.get() + chunk.first % width_;
         Scratch<T> scratch;
-        for (std::size_t i = 0; i < end - begin + kAhead; ++i) {
-            const std::size_t a = std::min(begin + i, end - 1);
-            scratch.columns[i] = patterns_.words + (listed != nullptr ? listed[a] : a) * words;
-        }
+        std::uint64_t gathered[kGathered * kTile * kWords];
         std::fill_n(scratch.sums, (end - begin) * chunk.lanes, T{0});
         for (std::size_t first = 0; first < n; first += kRows) {
             if (stop.requested()) {
@@ -572,7 +584,11 @@ bool MaskedProducts<T>::adjoint_of(const std::size_t* listed, std::size_t count,
                                   scratch.rows);
             }
             std::fill(scratch.rows + met * chunk.lanes, scratch.rows + kRows * chunk.lanes, T{0});
-            const Bits bits{scratch.columns, first / kWordBits, met};
+            const std::size_t set = first / kRows % kGathered;
+            if (set == 0) {
+                gather_words(patterns_, listed, begin, end, first / kWordBits, gathered);
+            }
+            const Bits bits{gathered + set * kTile * kWords, met};
             kernel.add_chosen(scratch.rows, bits, end - begin, scratch.tables, scratch.sums);
         }
         for (std::size_t i = begin; i < end; ++i) {
@@ -657,9 +673,6 @@ bool MaskedProducts<T>::active_forward(MatrixView<const T> U, MatrixView<T> F, s
             return;
         }
         Scratch<T> scratch;
-        for (std::size_t k = 0; k < end - begin + kAhead; ++k) {
-            scratch.columns[k] = active_bits_.data() + std::min(begin + k, end - 1) * kWords;
-        }
         // Products of the present output, lane by lane: one sum of lanes for each output.
         alignas(kChunk) T carry[kTile * kLanes];
         std::fill_n(carry, (end - begin) * kLanes, T{0});
@@ -678,7 +691,8 @@ bool MaskedProducts<T>::active_forward(MatrixView<const T> U, MatrixView<T> F, s
                     std::copy_n(U.data + (first + a) * U.stride + chunk.first, chunk.valid,
                                 scratch.rows + a * chunk.lanes);
                 }
-                const Bits bits{scratch.columns, first / kRows * padded * kWords, met};
+                const Bits bits{active_bits_.data() + (first / kRows * padded + begin) * kWords,
+                                met};
                 kernel.add_chosen(scratch.rows, bits, end - begin, scratch.tables, scratch.sums);
             }
             const T* x = packed_.get() + begin * row_stride_ + chunk.first % width_;
