@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <limits>
 #include <span>
+#include <vector>
 
 namespace convexnn {
 
@@ -33,18 +34,32 @@ public:
     DataTerm(const Samples& samples, const Loss& loss, bool has_offset)
         : samples_(samples), loss_(loss), has_offset_(has_offset) {
         double above = 0.0;
+        double below = 0.0;
+        double mean = 0.0;
         for (std::size_t k = 0; k < samples.s.size(); ++k) {
-            total_weight_ += samples.s[k];
-            above += samples.y[k] > 0.0 ? samples.s[k] : 0.0;
+            (samples.y[k] > 0.0 ? above : below) += samples.s[k];
         }
-        log_odds_ = std::log(above / (total_weight_ - above));
+        total_weight_ = above + below;
+        log_odds_ = std::log(above) - std::log(below);
+        if (!has_offset || !Loss::kShifts) {
+            return;
+        }
+        // Targets about zero: f + b - y and v^T y would cancel where all y are large.
+        for (std::size_t k = 0; k < samples.s.size(); ++k) {
+            mean += samples.s[k] / total_weight_ * samples.y[k];
+        }
+        centre_ = mean;
+        centred_.resize(samples.y.size());
+        std::ranges::transform(samples.y, centred_.begin(), [mean](double y) { return y - mean; });
+        samples_.y = centred_;
     }
+    DataTerm(const DataTerm&) = delete;  // samples_ may view centred_
+    DataTerm& operator=(const DataTerm&) = delete;
 
     const Loss& loss() const { return loss_; }
-    const Samples& samples() const { return samples_; }
     bool has_offset() const { return has_offset_; }
     double total_weight() const { return total_weight_; }
-    double offset() const { return offset_; }  // the b that the last call found best
+    double offset() const { return offset_ + centre_; }  // the b that the last call found best
 
     double value(std::span<const double> f) {
         find_offset(f);
@@ -211,7 +226,9 @@ private:
     bool has_offset_;
     double total_weight_ = 0.0;
     double log_odds_ = 0.0;
-    double offset_ = 0.0;
+    std::vector<double> centred_;  // targets less centre_
+    double centre_ = 0.0;
+    double offset_ = 0.0;  // less centre_
 };
 
 // gap / max(|objective|, 1e-10 objective at zero); 0 where both are 0.

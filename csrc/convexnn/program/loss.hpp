@@ -12,6 +12,7 @@
 //   kCurvature       an upper bound of d2l/df2
 //   kLinearTails     whether l is linear, its curvature zero, where the fit is far from y
 //   kLinearSlope     whether dl/df = f - y, so that v = -s (f - y) follows f by s times its change
+//   kShifts          whether l depends on f - y alone
 //   kQuadraticDual   whether dual(p, y) = p y - p^2 / 2 on its domain
 //
 // The Python reference (pyconvexnn/losses.py) holds the same formulas and shares no code.
@@ -30,6 +31,7 @@ struct SquaredLoss {
     static constexpr double kCurvature = 1.0;
     static constexpr bool kLinearTails = false;
     static constexpr bool kLinearSlope = true;
+    static constexpr bool kShifts = true;
     static constexpr bool kQuadraticDual = true;
     static double value(double f, double y) { return 0.5 * (f - y) * (f - y); }
     static double slope(double f, double y) { return f - y; }
@@ -46,6 +48,7 @@ struct LogisticLoss {
     static constexpr double kCurvature = 0.25;
     static constexpr bool kLinearTails = false;
     static constexpr bool kLinearSlope = false;
+    static constexpr bool kShifts = false;
     static constexpr bool kQuadraticDual = false;
     static double value(double f, double y) {
         const double margin = y * f;
@@ -82,6 +85,7 @@ struct HuberLoss {
     static constexpr double kCurvature = 1.0;
     static constexpr bool kLinearTails = true;
     static constexpr bool kLinearSlope = false;
+    static constexpr bool kShifts = true;
     static constexpr bool kQuadraticDual = true;
     double delta;
 
@@ -106,6 +110,7 @@ struct SquaredHingeLoss {
     static constexpr double kCurvature = 1.0;
     static constexpr bool kLinearTails = false;
     static constexpr bool kLinearSlope = false;
+    static constexpr bool kShifts = false;
     static constexpr bool kQuadraticDual = true;
     static double value(double f, double y) {
         const double short_of = 1.0 - y * f;

@@ -214,6 +214,9 @@ private:
         old_eta_ = eta_;
         old_a_ = fit_.a;
         choose_free_blocks();
+        if (free_.empty()) {
+            return false;  // all zero, and optimal as far as rounding can tell
+        }
         // Where steps fail, or no sample has curvature left, a parabola above the loss has some.
         if ((cautious_ || std::ranges::max(system_.root()) == 0.0) && !Loss::kLinearSlope) {
             data_.majorant(fit_.f, curvature_);
