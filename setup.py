@@ -1,4 +1,4 @@
-"""Builds the compiled modules: ``_core`` (C++ through pybind11) and ``_blas`` (Cython).
+"""Builds the compiled modules: ``_core`` (C++, pybind11), ``_blas`` and ``kernels`` (Cython).
 
 PYCONVEXNN_NATIVE=1             -march=native (never for a wheel)
 PYCONVEXNN_BASELINE=1           one instruction set, the compiler's baseline
@@ -17,7 +17,7 @@ from setuptools import Extension, setup
 
 ROOT = Path(__file__).parent
 SOURCES = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc").rglob("*.cpp"))
-HEADERS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc").rglob("*.hpp"))
+HEADERS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc").rglob("*.h*"))
 
 
 def compile_flags() -> list[str]:
@@ -59,8 +59,15 @@ core = Pybind11Extension(
     extra_link_args=[f"-fsanitize={sanitize}"] if sanitize else [],
 )
 blas = Extension("pyconvexnn._blas", ["pyconvexnn/_blas.pyx"], extra_compile_args=["-g0"])
+kernels = Extension(
+    "pyconvexnn.kernels",
+    ["pyconvexnn/kernels.pyx"],
+    include_dirs=["csrc"],
+    depends=["csrc/convexnn_capi.h"],
+    extra_compile_args=["-g0", "-MMD"],
+)
 
 if sys.platform == "win32":
     raise SystemExit("pyconvexnn builds with GCC or clang (Linux, macOS); use WSL on Windows.")
 ParallelCompile("PYCONVEXNN_JOBS", default=0, needs_recompile=is_stale).install()
-setup(ext_modules=[core, *cythonize([blas], build_dir="build/cython", language_level=3)])
+setup(ext_modules=[core, *cythonize([blas, kernels], build_dir="build/cython", language_level=3)])

@@ -25,7 +25,7 @@ def pytest_configure() -> None:
     from pyconvexnn import _core
 
     built = Path(_core.__file__).stat().st_mtime
-    stale = [p for p in (ROOT / "csrc").rglob("*.?pp") if p.stat().st_mtime > built]
+    stale = [p for p in (ROOT / "csrc").rglob("*.[ch]*") if p.stat().st_mtime > built]
     if stale:
         raise pytest.UsageError(
             f"{stale[0].name} is newer than the compiled `_core`: run "
