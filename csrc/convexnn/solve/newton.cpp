@@ -110,6 +110,7 @@ private:
                 if (stop) {
                     return deadline_.reason();
                 }
+                ++n_iter_;
             }
         }
         if (!evaluate()) {
@@ -152,6 +153,7 @@ private:
                 }
                 inner_gap_ = 1.0;
                 best_gap = best_value = HUGE_VAL;
+                ++n_iter_;
                 done = evaluate();
             } else if (done) {
                 ++n_iter_;
@@ -170,6 +172,7 @@ private:
                 }
                 factor_from_now_on();
                 begin();
+                ++n_iter_;
                 best_gap = best_value = HUGE_VAL;
                 waited = 0;
                 if (!evaluate()) {
