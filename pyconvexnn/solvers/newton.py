@@ -24,7 +24,7 @@ class Newton(CompiledSolver):
     cold start goes through larger penalties. Bach, Jenatton, Mairal and Obozinski (2012, section
     5) review the variational form.
 
-    An iteration is a Newton step, or the first look at a penalty.
+    An iteration is a Newton step, or the fit to a start or at the next penalty of a cold one.
     """
 
     code: ClassVar[int] = 1

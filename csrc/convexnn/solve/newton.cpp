@@ -85,7 +85,6 @@ private:
         // Zero is optimal iff no block's price at zero exceeds beta; whatever the start, the answer
         // is then exactly zero.
         data_.negative_gradient(fit_.f, fit_.a);
-        best_offset_ = data_.offset();
         if (!full_.price(fit_.a)) {
             return deadline_.reason();
         }
@@ -98,10 +97,25 @@ private:
             return full_.proved(best_objective_) ? Status::solved : Status::numerical_error;
         }
         begin();
-        if (!start.blocks.empty() && !load(start)) {
-            return deadline_.reason();
+        if (!start.blocks.empty()) {
+            if (!load(start)) {
+                return deadline_.reason();
+            }
+            // A start at the optimum is known by its own gradient, before anything is solved for.
+            if (!best_active_.empty()) {
+                const bool stop = record();
+                if (full_.proved(best_objective_)) {
+                    return Status::solved;
+                }
+                if (stop) {
+                    return deadline_.reason();
+                }
+                ++n_iter_;
+            }
         }
-        bool begun = false;
+        if (!evaluate()) {
+            return why();
+        }
 
         double best_gap = HUGE_VAL;
         double best_value = HUGE_VAL;
@@ -118,26 +132,20 @@ private:
             if (n_iter_ >= settings_.max_iter) {
                 return Status::max_iter;
             }
-            if (begun) {
-                waited = stage_gap_ < 0.9 * best_gap ? 0 : waited + 1;
-                best_gap = std::min(stage_gap_, best_gap);
-                // Exact steps may be many where g is far from its quadratic models, as long as it
-                // falls.
-                if (exact_or_never() && upper_ < best_value - kFall * stage_gap_ * best_value) {
-                    waited = 0;
-                }
-                best_value = std::min(upper_, best_value);
+            waited = stage_gap_ < 0.9 * best_gap ? 0 : waited + 1;
+            best_gap = std::min(stage_gap_, best_gap);
+            // Exact steps may be many where g is far from its quadratic models, as long as it
+            // falls.
+            if (exact_or_never() && upper_ < best_value - kFall * stage_gap_ * best_value) {
+                waited = 0;
             }
+            best_value = std::min(upper_, best_value);
 
-            // 2. The value of g where we start; then, as a cold start goes through larger
-            //    penalties, the next of them where this one has served; else Newton's step.
-            ++n_iter_;
+            // 2. A cold start goes through larger penalties: the next one, where this has served;
+            //    else Newton's step in eta.
             bool done = waited <= kPatience * (preconditioner_->exact() ? 2 : 1);
-            if (!begun) {
-                begun = true;
-                done = evaluate();
-            } else if (done && beta_ > problem_.beta &&
-                       (stage_gap_ < kStageGap || full_.largest_price() < kStagePrice * beta_)) {
+            if (done && beta_ > problem_.beta &&
+                (stage_gap_ < kStageGap || full_.largest_price() < kStagePrice * beta_)) {
                 const double last = beta_;
                 beta_ = std::max(problem_.beta, kContinuation * beta_);
                 for (double& x : fit_.a) {
@@ -145,8 +153,10 @@ private:
                 }
                 inner_gap_ = 1.0;
                 best_gap = best_value = HUGE_VAL;
+                ++n_iter_;
                 done = evaluate();
             } else if (done) {
+                ++n_iter_;
                 const std::size_t products = system_.products();
                 done = step();
                 if (done && factors_are_cheaper(products)) {
@@ -162,6 +172,7 @@ private:
                 }
                 factor_from_now_on();
                 begin();
+                ++n_iter_;
                 best_gap = best_value = HUGE_VAL;
                 waited = 0;
                 if (!evaluate()) {
