@@ -225,21 +225,12 @@ private:
         old_eta_ = eta_;
         old_a_ = fit_.a;
         choose_free_blocks();
-        // Where steps fail, or no sample has curvature left, a parabola above the loss has some.
-        if ((cautious_ || std::ranges::max(system_.root()) == 0.0) && !Loss::kLinearSlope) {
-            data_.majorant(fit_.f, curvature_);
-            system_.set_curvature(curvature_);
-            if (preconditioner_->build(system_, deadline_) != Outcome::done) {
-                return false;
-            }
-        }
-        if (newton_step_.prepare(free_, full_.adjoints_view(), beta_, system_, *preconditioner_,
-                                 deadline_) != Outcome::done) {
-            return false;
-        }
-        // The secular gradient first; the plain one where its step is not one of descent.
-        if (!solve_step(gradient_) ||
-            (inner_product(plain_, delta_) >= 0.0 && !solve_step(plain_))) {
+        // Where steps fail, or no sample has curvature left, a parabola above the loss has some;
+        // and where those that have leave the quadratic program without a minimum.
+        const bool parabola =
+            !Loss::kLinearSlope && (cautious_ || std::ranges::max(system_.root()) == 0.0);
+        if (!find_direction(parabola) &&
+            (deadline_.stopped() || parabola || Loss::kLinearSlope || !find_direction(true))) {
             return false;
         }
         move(1.0);
@@ -267,6 +258,23 @@ private:
         eta_ = old_eta_;
         fit_.a = old_a_;
         return evaluate();
+    }
+
+    // delta_ and change_, with the curvature of the fit or of a parabola above the loss.
+    bool find_direction(bool parabola) {
+        if (parabola) {
+            data_.majorant(fit_.f, curvature_);
+            system_.set_curvature(curvature_);
+            if (preconditioner_->build(system_, deadline_) != Outcome::done) {
+                return false;
+            }
+        }
+        if (newton_step_.prepare(free_, full_.adjoints_view(), beta_, system_, *preconditioner_,
+                                 deadline_) != Outcome::done) {
+            return false;
+        }
+        // The secular gradient first; the plain one where its step is not one of descent.
+        return solve_step(gradient_) && (inner_product(plain_, delta_) < 0.0 || solve_step(plain_));
     }
 
     bool solve_step(std::span<const double> g) {
