@@ -16,14 +16,21 @@ import pytest
 import pyconvexnn as cx
 
 
-def long_problem(n: int = 300, d: int = 8, P: int = 300) -> cx.GatedReLUProblem:
-    """A problem that coordinate descent does not solve to 1e-15 within a minute."""
+def long_problem() -> cx.GatedReLUProblem:
+    """A problem that no machine solves to 1e-15 within a minute."""
     rng = np.random.default_rng(3)
-    X, y = rng.standard_normal((n, d)), rng.standard_normal(n)
-    return cx.GatedReLUProblem(X, y, cx.sample_patterns(X, P, seed=1), 1e-4)
+    X, y = rng.standard_normal((300, 8)), rng.standard_normal(300)
+    return cx.GatedReLUProblem(X, y, cx.sample_patterns(X, 300, seed=1), 1e-4)
 
 
-def seconds_to_stop(work: Callable[[], object]) -> float:
+def hard_problem(n: int, P: int) -> cx.GatedReLUProblem:
+    """Columns of all sizes and a small penalty: Newton's method takes to factors of n x n."""
+    rng = np.random.default_rng(3)
+    X, y = rng.standard_normal((n, 8)) * np.logspace(-3, 3, 8), rng.standard_normal(n)
+    return cx.GatedReLUProblem(X, y, cx.sample_patterns(X, P, seed=1), 1e-3)
+
+
+def seconds_to_stop(work: Callable[[], object], after: float = 0.3) -> float:
     """Seconds from a Ctrl-C, sent while `work` runs, to its KeyboardInterrupt."""
     sent = 0.0
 
@@ -32,7 +39,7 @@ def seconds_to_stop(work: Callable[[], object]) -> float:
         sent = time.perf_counter()
         os.kill(os.getpid(), signal.SIGINT)
 
-    timer = threading.Timer(0.3, press)
+    timer = threading.Timer(after, press)
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         work()
@@ -42,11 +49,33 @@ def seconds_to_stop(work: Callable[[], object]) -> float:
 
 @pytest.mark.parametrize("solver", ["cd", "newton", "fista"])
 def test_ctrl_c_ends_a_solve(solver: str) -> None:
-    # Newton's method factors matrices of 4000 rows here, after its conjugate gradients.
-    prob = long_problem(4000, 40, 4000) if solver == "newton" else long_problem()
+    # No machine solves it to 1e-15 within seconds; Newton's method factors matrices of 1000 rows.
+    prob = hard_problem(1000, 800) if solver == "newton" else long_problem()
     # The least of three: a busy machine may keep any one of them waiting.
     delays = [seconds_to_stop(lambda: cx.solve(prob, tol=1e-15, solver=solver)) for _ in range(3)]
     assert min(delays) < 0.2, delays
+
+
+@pytest.mark.parametrize("solver", ["newton", "fista"])
+def test_ctrl_c_ends_a_large_solve(solver: str) -> None:
+    rng = np.random.default_rng(3)
+    X, y = rng.standard_normal((20_000, 100)), rng.standard_normal(20_000)
+    patterns = cx.PatternSet.from_gates(X, rng.standard_normal((2000, 100)))
+    prob = cx.GatedReLUProblem(X, y, patterns, 1.0)
+    delays = [seconds_to_stop(lambda: cx.solve(prob, tol=1e-9, solver=solver)) for _ in range(3)]
+    assert min(delays) < 0.2, delays
+
+
+def test_ctrl_c_ends_products_and_factors_of_large_matrices() -> None:
+    # Most of the time is spent in factors of 3000 x 3000 and in what they are made of.
+    prob = hard_problem(3000, 600)
+    solver = cx.solvers.Newton(tol=1e-15)
+    seen: list[cx.Progress] = []
+    delays = [
+        seconds_to_stop(lambda: solver.solve(prob, callback=seen.append), after)
+        for after in (0.3, 1.0, 1.7)
+    ]
+    assert sorted(delays)[1] < 0.2, delays
 
 
 def test_ctrl_c_ends_a_threaded_solve_with_a_callback() -> None:
@@ -54,7 +83,7 @@ def test_ctrl_c_ends_a_threaded_solve_with_a_callback() -> None:
     delays = [
         seconds_to_stop(
             lambda: cx.solve(
-                prob, tol=1e-15, threads=2, callback=lambda progress: False, solver="cd"
+                prob, tol=1e-15, solver="cd", threads=2, callback=lambda progress: False
             )
         )
         for _ in range(3)
@@ -175,7 +204,7 @@ prob = cx.GatedReLUProblem(X, y, cx.sample_patterns(X, 300, seed=1), 1e-4)
 started = threading.Event()
 def work():
     started.set()
-    cx.solve(prob, tol=1e-15, callback={callback})
+    cx.solve(prob, tol=1e-15, solver="cd", callback={callback})
 cx.show_config()  # SciPy is loaded before the thread starts
 threading.Thread(target=work, daemon=True).start()
 started.wait()

@@ -44,6 +44,10 @@ struct Problem {
         Monitor monitor;
         return fista(lasso, settings, {}, monitor);
     }
+    GroupLassoResult second_order(const SolverSettings& settings) const {
+        Monitor monitor;
+        return newton(lasso, settings, {}, monitor);
+    }
     GroupLassoResult solve(const SolverSettings& settings) const {
         Monitor monitor;
         return coordinate_descent(lasso, settings, {}, monitor);
@@ -161,5 +165,70 @@ TEST(fista_obeys_a_stop_at_any_time) {
         CHECK(result.dual_objective <= solved.objective);
         CHECK(result.objective >= solved.dual_objective);
         CHECK(result.objective <= problem.solve({.max_iter = 1}).history[0].objective);
+    }
+}
+
+TEST(newton_agrees_with_descent_for_every_loss) {
+    for (const LossKind loss :
+         {LossKind::squared, LossKind::logistic, LossKind::huber, LossKind::squared_hinge}) {
+        for (const bool output_offset : {false, true}) {
+            for (const double beta : {0.5, 5.0}) {
+                Problem problem(90, 4, 60, beta, loss);
+                problem.lasso.loss_parameter = 0.7;
+                problem.lasso.output_offset = output_offset;
+                const GroupLassoResult result = problem.second_order({.tol = 1e-8});
+                const GroupLassoResult other = problem.solve({.tol = 1e-8});
+                CHECK(result.status == Status::solved);
+                CHECK(result.objective - result.dual_objective <= 1e-8 * result.objective);
+                CHECK(result.dual_objective <= other.objective * (1 + 1e-12));
+                CHECK(other.dual_objective <= result.objective * (1 + 1e-12));
+                CHECK(std::abs(result.offset - other.offset) <= 1e-2);
+                CHECK(output_offset || result.offset == 0.0);
+                for (std::size_t k = 1; k < result.history.size(); ++k) {
+                    CHECK(result.history[k].objective <= result.history[k - 1].objective);
+                    CHECK(result.history[k].iteration > result.history[k - 1].iteration);
+                }
+            }
+        }
+    }
+}
+
+TEST(newton_gives_the_same_bits_on_any_number_of_threads) {
+    const Problem problem(300, 5, 70, 0.2, LossKind::logistic);
+    const GroupLassoResult one = problem.second_order({.tol = 1e-8});
+    const GroupLassoResult three = problem.second_order({.tol = 1e-8, .threads = 3});
+    CHECK(one.active == three.active && one.values == three.values && one.dual == three.dual);
+}
+
+TEST(newton_allocates_only_where_more_blocks_take_part_than_before) {
+    const Problem problem(40, 3, 50, 0.05, LossKind::squared);
+    // Steps at the optimum, to a tolerance that cannot be met, move no more blocks than before.
+    std::size_t counts[2];
+    std::size_t steps[2];
+    for (const int run : {0, 1}) {
+        const std::size_t before = allocations;
+        steps[run] = problem.second_order({.tol = run == 0 ? 1e-12 : 1e-300}).n_iter;
+        counts[run] = allocations - before;
+    }
+    CHECK(steps[1] >= steps[0] + 10);
+    CHECK(counts[1] <= counts[0] + 4);  // the lists of the result may grow once more
+}
+
+TEST(newton_obeys_a_stop_at_any_time) {
+    struct StopAfter : Monitor {
+        int left = 0;
+        bool stop_requested() override { return --left < 0; }
+    } monitor;
+    const Problem problem(90, 4, 60, 0.5, LossKind::logistic);
+    const GroupLassoResult solved = problem.solve({.tol = 1e-8});
+    const std::vector<std::size_t> blocks = {7, 3};
+    const std::vector<double> values(8, 1e-3);
+    for (const int asked : {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 30, 100, 300}) {
+        monitor.left = asked;
+        const GroupLassoResult result =
+            newton(problem.lasso, {.tol = 1e-14}, {blocks, values}, monitor);
+        CHECK(result.status == Status::interrupted);
+        CHECK(result.dual_objective <= solved.objective);
+        CHECK(result.objective >= solved.dual_objective);
     }
 }

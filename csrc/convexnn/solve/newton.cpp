@@ -36,6 +36,7 @@ constexpr double kTightestInner = 1e-13;
 constexpr std::size_t kMostViolators = 50;  // or as many as there are blocks
 constexpr double kSecularCap = 4.0;         // of price / beta in the secular gradient
 constexpr double kSmallestNorm = 1e-14;     // of the largest; less is zero
+constexpr double kNearOptimum = 0.01;       // of the relative gap: where flat samples stay flat
 constexpr double kSmallestRidge = 1e-10;
 constexpr std::size_t kMostDenseRows = 6000;  // up to so many rows N may be factored
 constexpr double kTableGain = 4.0;            // table look-ups over multiplications
@@ -228,21 +229,14 @@ private:
         if (free_.empty()) {
             return false;  // all zero, and optimal as far as rounding can tell
         }
-        // Where steps fail, or no sample has curvature left, a parabola above the loss has some.
-        if ((cautious_ || std::ranges::max(system_.root()) == 0.0) && !Loss::kLinearSlope) {
-            data_.majorant(fit_.f, curvature_);
-            system_.set_curvature(curvature_);
-            if (preconditioner_->build(system_, deadline_) != Outcome::done) {
-                return false;
-            }
-        }
-        if (newton_step_.prepare(free_, full_.adjoints_view(), beta_, system_, *preconditioner_,
-                                 deadline_) != Outcome::done) {
-            return false;
-        }
-        // The secular gradient first; the plain one where its step is not one of descent.
-        if (!solve_step(gradient_) ||
-            (inner_product(plain_, delta_) >= 0.0 && !solve_step(plain_))) {
+        // Where steps fail, or few samples have curvature left and the optimum is far, a parabola
+        // above the loss has some; and where those that have leave the quadratic program without a
+        // minimum.
+        const auto flat = static_cast<std::size_t>(std::ranges::count(system_.root(), 0.0));
+        const bool parabola = !Loss::kLinearSlope && (cautious_ || flat == n_ ||
+                                                      (2 * flat > n_ && stage_gap_ > kNearOptimum));
+        if (!find_direction(parabola) &&
+            (deadline_.stopped() || parabola || Loss::kLinearSlope || !find_direction(true))) {
             return false;
         }
         move(1.0);
@@ -270,6 +264,23 @@ private:
         eta_ = old_eta_;
         fit_.a = old_a_;
         return evaluate();
+    }
+
+    // delta_ and change_, with the curvature of the fit or of a parabola above the loss.
+    bool find_direction(bool parabola) {
+        if (parabola) {
+            data_.majorant(fit_.f, curvature_);
+            system_.set_curvature(curvature_);
+            if (preconditioner_->build(system_, deadline_) != Outcome::done) {
+                return false;
+            }
+        }
+        if (newton_step_.prepare(free_, full_.adjoints_view(), beta_, system_, *preconditioner_,
+                                 deadline_) != Outcome::done) {
+            return false;
+        }
+        // The secular gradient first; the plain one where its step is not one of descent.
+        return solve_step(gradient_) && (inner_product(plain_, delta_) < 0.0 || solve_step(plain_));
     }
 
     bool solve_step(std::span<const double> g) {
