@@ -79,7 +79,7 @@ def test_agrees_with_coordinate_descent(
     }
     prob = problem(*shape, ratio, loss, **(weights if weighted else {}))
     tol = 1e-5
-    sol, other = proved(prob, tol), cx.solve(prob, tol=tol)
+    sol, other = proved(prob, tol), cx.solve(prob, tol=tol, solver="cd")
     assert sol.objective == pytest.approx(other.objective, rel=1.01 * tol)
     assert sol.dual_objective <= other.objective * (1 + 1e-12)
     assert other.dual_objective <= sol.objective * (1 + 1e-12)
