@@ -1,4 +1,4 @@
-"""Builds the compiled modules: ``_core`` (C++, pybind11), ``_blas`` and ``kernels`` (Cython).
+"""Builds the compiled modules: ``_core`` (C++ through pybind11) and ``kernels`` (Cython).
 
 PYCONVEXNN_NATIVE=1             -march=native (never for a wheel)
 PYCONVEXNN_BASELINE=1           one instruction set, the compiler's baseline
@@ -58,7 +58,6 @@ core = Pybind11Extension(
     extra_compile_args=compile_flags(),
     extra_link_args=[f"-fsanitize={sanitize}"] if sanitize else [],
 )
-blas = Extension("pyconvexnn._blas", ["pyconvexnn/_blas.pyx"], extra_compile_args=["-g0"])
 kernels = Extension(
     "pyconvexnn.kernels",
     ["pyconvexnn/kernels.pyx"],
@@ -70,4 +69,4 @@ kernels = Extension(
 if sys.platform == "win32":
     raise SystemExit("pyconvexnn builds with GCC or clang (Linux, macOS); use WSL on Windows.")
 ParallelCompile("PYCONVEXNN_JOBS", default=0, needs_recompile=is_stale).install()
-setup(ext_modules=[core, *cythonize([blas, kernels], build_dir="build/cython", language_level=3)])
+setup(ext_modules=[core, *cythonize([kernels], build_dir="build/cython", language_level=3)])

@@ -1,7 +1,7 @@
 """Two-layer neural networks trained to their global optimum by convex programming.
 
-Importing this package loads NumPy and nothing else of weight: SciPy is loaded by the first solve,
-scikit-learn with the estimators.
+Importing this package loads NumPy and nothing else of weight: SciPy is loaded where it is
+needed, never by a solve, scikit-learn with the estimators.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "pyconvexnn"
 
 # A module may import from its own line or from a line above.
 LAYERS = [
-    {"_core", "_blas", "kernels", "exceptions", "_blocks", "_typing"},
+    {"_core", "kernels", "exceptions", "_blocks", "_typing"},
     {"_validation", "_bits", "_cells", "_exact_cells", "_gates", "_npz", "_runtime"}
     | {"_witness", "losses"},
     {"networks", "patterns", "sampling", "enumeration", "problems", "datasets"},
@@ -71,8 +71,6 @@ def test_python_imports_point_down(path: Path) -> None:
         assert LEVEL[other] <= own, f"{path.name} imports {other}, which is above it"
         if other == "_core":
             assert own <= 4, "only layers 1 to 4 may use the compiled kernels"
-        if other == "_blas":
-            assert room(path) == "_runtime", "only _runtime may load the BLAS door"
 
 
 def test_problems_are_above_patterns_and_networks() -> None:

@@ -1,4 +1,4 @@
-"""Builds the C++ tests (no Python, no BLAS) under sanitizers and runs them."""
+"""Builds the C++ tests (no Python) under sanitizers and runs them."""
 
 from __future__ import annotations
 

@@ -32,6 +32,17 @@ def test_import_loads_numpy_only() -> None:
     assert not set(heavy.split()) & set(done.stdout.split())
 
 
+def test_a_solve_loads_no_scipy() -> None:
+    code = (
+        "import sys, pyconvexnn as cx\n"
+        "patterns = cx.PatternSet.from_dense([[1, 0], [0, 1]])\n"
+        "cx.solve(cx.GatedReLUProblem([[1, 0], [0, 1]], [1, 2], patterns, 0.5))\n"
+        "print('scipy' in sys.modules)"
+    )
+    done = python(code)
+    assert (done.stdout, done.stderr) == ("False\n", "")
+
+
 def test_every_public_name_exists() -> None:
     code = "import pyconvexnn as cx; print([n for n in cx.__all__ if not hasattr(cx, n)])"
     assert python(code).stdout.strip() == "[]"

@@ -205,7 +205,6 @@ started = threading.Event()
 def work():
     started.set()
     cx.solve(prob, tol=1e-15, solver="cd", callback={callback})
-cx.show_config()  # SciPy is loaded before the thread starts
 threading.Thread(target=work, daemon=True).start()
 started.wait()
 time.sleep(0.3)

@@ -24,7 +24,7 @@ def test_wheel(tmp_path: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     for needed in ("py.typed", "_core.pyi", "kernels.pxd", "cli/commands.py"):
         assert f"pyconvexnn/{needed}" in names
-    assert len([name for name in names if name.endswith(".so")]) == 3
+    assert len([name for name in names if name.endswith(".so")]) == 2
     foreign = [n for n in names if not n.startswith(("pyconvexnn/", "pyconvexnn-"))]
     assert not foreign
     assert not [name for name in names if name.endswith((".cpp", ".hpp", ".pyx"))]

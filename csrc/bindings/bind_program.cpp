@@ -1,5 +1,4 @@
 #include "arrays.hpp"
-#include "convexnn/program/masked_matrix.hpp"
 #include "convexnn/program/masked_products.hpp"
 #include "convexnn/solve/group_prox.hpp"
 #include "python_monitor.hpp"
@@ -102,16 +101,17 @@ Columns<T> masked_forward(const Columns<T>& X, const Words& packed, const Indice
 double group_norm_max(const FortranMatrix& X, const Words& packed, const Vector& v,
                       const Vector& weights, std::size_t threads) {
     const MatrixView<const double> x = matrix(X, "X");
-    const MaskedMatrix A{x, patterns(packed, x.rows)};
-    const std::span<const double> residual = vector(v, x.rows, "v");
-    const std::span<const double> w = vector(weights, A.blocks(), "weights");
-    std::vector<double> store(A.blocks() * A.width());
-    const MatrixView<double> all(store.data(), A.width(), A.blocks());
+    const BitColumns bits = patterns(packed, x.rows);
+    const MatrixView<const double> residual(vector(v, x.rows, "v").data(), x.rows, 1);
+    const std::span<const double> w = vector(weights, bits.columns, "weights");
+    std::vector<double> store(bits.columns * x.columns);
+    const MatrixView<double> all(store.data(), x.columns, bits.columns);
     PythonMonitor monitor;
-    run_released(monitor,
-                 [&](Monitor& asked) { return adjoint(A, residual, all, threads, asked); });
+    run_released(monitor, [&](Monitor& asked) {
+        return MaskedProducts<double>(x, bits).adjoint(residual, all, threads, asked);
+    });
     double largest = 0.0;
-    for (std::size_t i = 0; i < A.blocks(); ++i) {
+    for (std::size_t i = 0; i < bits.columns; ++i) {
         largest = std::max(largest, norm(all.column(i)) / w[i]);
     }
     return largest;

@@ -318,7 +318,7 @@ def _cell_facts(X: Any, count: bool, threads: int | None) -> dict[str, Any]:
 @app.command()
 @_json_option
 def config(as_json: bool) -> int:
-    """Show versions, instruction set, BLAS and cores.
+    """Show versions, instruction set, cores, and the BLAS of NumPy and SciPy.
 
     \b
     Example:

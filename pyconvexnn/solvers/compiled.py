@@ -10,7 +10,6 @@ from typing import ClassVar
 import numpy as np
 
 from pyconvexnn import _core
-from pyconvexnn._runtime import load_blas
 from pyconvexnn.problems import GatedReLUProblem, SparseBlocks
 from pyconvexnn.solvers.base import Callback, Progress, Solution, Status
 
@@ -48,7 +47,6 @@ class CompiledSolver:
         callback: Callback | None = None,
     ) -> Solution:
         """Solve, starting from the blocks of `warm_start`, or from zero if that is no worse."""
-        load_blas()
         if warm_start is None:
             warm_start = SparseBlocks(
                 np.empty(0, np.int64), np.empty((0, problem.n_features)), len(problem.patterns)

@@ -6,7 +6,6 @@ or dtype must raise, whatever it says, and never read foreign memory.
 
 from __future__ import annotations
 
-import datetime
 import gc
 import sys
 from collections.abc import Callable
@@ -17,9 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import pyconvexnn as cx
 from pyconvexnn import _core
-from pyconvexnn._runtime import load_blas
 from pyconvexnn._typing import BitArray, BoolArray, FloatArray
 
 # Around the edges of words (64 rows), tiles (128 rows, 256 patterns), lanes (8 columns).
@@ -43,14 +40,6 @@ def packed(masks: BoolArray) -> BitArray:
     for i, k in zip(*np.nonzero(masks), strict=True):
         words[i, k // 64] |= np.uint64(1) << np.uint64(k % 64)
     return words
-
-
-@pytest.fixture(params=["as found", "scipy"])
-def _blas(request: pytest.FixtureRequest) -> None:
-    """With the BLAS of the moment (portable loops until the first solve), and with SciPy's."""
-    if request.param == "scipy":
-        load_blas()
-        assert _core.blas_source() == "scipy"
 
 
 # --- against NumPy ------------------------------------------------------------------------------
@@ -104,7 +93,6 @@ def test_masked_adjoint_of_listed_patterns(size: tuple[int, int, int]) -> None:
     np.testing.assert_allclose(result, expected, rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.usefixtures("_blas")
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_masked_forward(size: tuple[int, int, int]) -> None:
     n, d, P = size
@@ -185,7 +173,6 @@ def ista(A: FloatArray, y: FloatArray, s: FloatArray, beta: float, loss: int) ->
     return float(s @ value + beta * np.linalg.norm(u.reshape(-1, 3), axis=1).sum())
 
 
-@pytest.mark.usefixtures("_blas")
 @pytest.mark.parametrize("loss", [0, 1])
 @pytest.mark.parametrize("beta", [0.5, 3.0])
 def test_group_lasso_is_where_proximal_gradient_ends(loss: int, beta: float) -> None:
@@ -281,20 +268,6 @@ def test_callbacks() -> None:
     for wrong in (3, "text", lambda: True, lambda *state: object()):
         with pytest.raises((TypeError, RuntimeError)):
             solve(callback=wrong)
-
-
-def test_runtime_facts() -> None:
-    assert _core.isa_level() in {"x86-64-v4", "x86-64-v3", "baseline"}
-    assert _core.blas_source() in {"portable", "scipy"}
-    for wrong in (None, 3, "dgemm", np.ones(2)):
-        with pytest.raises(TypeError):
-            _core.install_blas(wrong)
-    with pytest.raises(ValueError, match="incorrect name"):
-        _core.install_blas(datetime.datetime_CAPI)  # a capsule of somebody else
-    load_blas()
-    config = cx.show_config()
-    assert config["blas"] == "scipy"
-    assert config["instruction_set"] == _core.isa_level()
 
 
 # --- wrong arguments ----------------------------------------------------------------------------

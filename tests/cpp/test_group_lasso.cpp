@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <new>
 
+#include "convexnn/program/masked_products.hpp"
 #include "convexnn/solve/group_lasso.hpp"
 #include "convexnn/solve/group_prox.hpp"
 #include "data.hpp"
@@ -73,7 +74,9 @@ TEST(descent_reaches_its_gap_and_its_dual_is_feasible) {
         CHECK(result.objective >= result.dual_objective - 1e-12 * result.objective);
         std::vector<double> all(4 * 60);
         Monitor monitor;
-        adjoint(problem.lasso.A, result.dual, {all.data(), 4, 60}, 1, monitor);
+        const MaskedMatrix& A = problem.lasso.A;
+        MaskedProducts<double>(A.X, A.patterns)
+            .adjoint({result.dual.data(), 90, 1}, {all.data(), 4, 60}, 1, monitor);
         for (std::size_t i = 0; i < 60; ++i) {
             CHECK(norm({all.data() + 4 * i, 4}) <= 0.5 * (1 + 1e-12));
         }

@@ -121,18 +121,6 @@ void select(const std::uint64_t* words, const double* a, double* out, std::size_
 }
 
 CONVEXNN_MULTIVERSION
-void add_selected(const std::uint64_t* words, const double* a, double* out, std::size_t n) {
-    for_each_word(words, n,
-                  [&](std::size_t first, std::size_t rows, std::uint64_t word)
-                      __attribute__((always_inline)) {
-#pragma omp simd
-                          for (std::size_t k = 0; k < rows; ++k) {
-                              out[first + k] += ((word >> k) & 1U) != 0 ? a[first + k] : 0.0;
-                          }
-                      });
-}
-
-CONVEXNN_MULTIVERSION
 void add_constant(const std::uint64_t* words, double c, double* out, std::size_t n) {
     for_each_word(words, n,
                   [&](std::size_t first, std::size_t rows, std::uint64_t word)

@@ -39,9 +39,6 @@ void subtract_product(const double* s, const double* t, double* y, std::size_t n
 // out_k = a_k where bit k is set, else 0; `words` holds ceil(n / 64) words.
 void select(const std::uint64_t* words, const double* a, double* out, std::size_t n);
 
-// out_k += a_k where bit k is set.
-void add_selected(const std::uint64_t* words, const double* a, double* out, std::size_t n);
-
 // out_k += c where bit k is set.
 void add_constant(const std::uint64_t* words, double c, double* out, std::size_t n);
 

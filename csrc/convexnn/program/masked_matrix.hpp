@@ -1,13 +1,12 @@
-// Products with A = [D_1 X ... D_P X], D_i = diag(pattern i), which is never formed: it would have
-// n P d entries where X has n d and the patterns n P bits.
+// A = [D_1 X ... D_P X], D_i = diag(pattern i), which is never formed: it would have n P d entries
+// where X has n d and the patterns n P bits. Products with single blocks; with many of them at
+// once, see masked_products.hpp.
 #pragma once
 
 #include <cstddef>
 #include <span>
-#include <vector>
 
 #include "convexnn/base/bits.hpp"
-#include "convexnn/base/monitor.hpp"
 #include "convexnn/base/views.hpp"
 
 namespace convexnn {
@@ -22,13 +21,6 @@ struct MaskedMatrix {
     std::size_t blocks() const { return patterns.columns; }
 };
 
-// Column i of `out` (d x P) becomes X^T D_i v, for every i. Sums of four rows are looked up in
-// tables indexed by four pattern bits ("four Russians"): n P d / 4 additions. The order of
-// summation depends neither on the instruction set nor on `threads`. Allocates nothing. False:
-// stopped.
-bool adjoint(const MaskedMatrix& A, std::span<const double> v, MatrixView<double> out,
-             std::size_t threads, Monitor& monitor);
-
 // A bound of ||fl(X^T D_i v) - X^T D_i v|| that holds for every i and for every order of summation,
 // ours or another's: (n + 4) u || |X|^T |v| ||, u = 2^-53 (Lange and Rump, BIT 2017), where two of
 // the four cover a rounded multiple of v and this sum itself. Cost 2 n d; allocates nothing.
@@ -41,21 +33,5 @@ void adjoint_block(const MaskedMatrix& A, std::size_t i, std::span<const double>
 // D_i X u for one block i, written to `out` (n entries). Cost 2 n d; allocates nothing.
 void forward_block(const MaskedMatrix& A, std::size_t i, std::span<const double> u,
                    std::span<double> out);
-
-// Work space of `forward`, allocated once.
-class ForwardBuffer {
-public:
-    static constexpr std::size_t kBlocks = 128;
-    ForwardBuffer() : values_(kWordBits * kBlocks) {}
-    double* data() { return values_.data(); }
-
-private:
-    std::vector<double> values_;
-};
-
-// f = sum_k D_{blocks[k]} X U(:, k), U d x blocks.size(); f (n entries) is overwritten.
-// Cost 2 n d k; allocates nothing. False: stopped.
-bool forward(const MaskedMatrix& A, std::span<const std::size_t> blocks, MatrixView<const double> U,
-             std::span<double> f, ForwardBuffer& buffer, Monitor& monitor);
 
 }  // namespace convexnn

@@ -529,6 +529,10 @@ MaskedProducts<T>::MaskedProducts(MatrixView<const T> X, BitColumns patterns)
     row_stride_ = ceil_divided(width_ + kLanes - 1, kLanes) * kLanes;
     packed_.reset(static_cast<T*>(
         ::operator new[](X.rows * row_stride_ * sizeof(T), std::align_val_t{kChunk})));
+    // Room for all patterns, so that solvers' loops allocate nothing; unused pages cost nothing.
+    active_.reserve(patterns.columns);
+    active_bits_.reserve(ceil_divided(patterns.columns, kRows) * patterns.words_per_column() *
+                         kWordBits * kWords);
     // A few rows at a time, whose lines stay in the first cache.
     constexpr std::size_t kGroup = 32;
     for (std::size_t first = 0; first < X.rows; first += kGroup) {
@@ -617,10 +621,7 @@ void MaskedProducts<T>::set_active(std::span<const std::size_t> listed) {
     const std::size_t padded = words * kWordBits;
     const std::size_t needed = ceil_divided(listed.size(), kRows) * padded * kWords;
     if (needed > active_bits_.size()) {
-        active_bits_.resize(std::max(needed, 2 * active_bits_.size()));
-    }
-    if (listed.size() > active_.capacity()) {
-        active_.reserve(std::max(listed.size(), 2 * active_.capacity()));
+        active_bits_.resize(needed);
     }
     active_.assign(listed.begin(), listed.end());
     std::uint64_t square[kWordBits];

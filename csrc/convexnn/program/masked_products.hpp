@@ -50,8 +50,8 @@ public:
                  std::size_t threads, Monitor& monitor) const;
 
     // Makes `listed` (any order, repeats are fine) the patterns of the two products below. Cost
-    // n |listed| / 10 operations on words. Allocates only if n |listed| bits are more than ever
-    // before, and then at least twice as many.
+    // n |listed| / 10 operations on words. Allocates nothing, unless more are listed, with
+    // repeats, than there are patterns.
     void set_active(std::span<const std::size_t> listed);
 
     // Column a of `out` (d K x |active|) becomes X^T D_i V, i = active()[a].
