@@ -88,3 +88,20 @@ def test_masked_product(
     if benchmark.stats is not None:
         rate = 2 * np.prod(shape) / benchmark.stats.stats.median
         benchmark.extra_info["times_dense"] = rate / (2 * 1500**3 / np.median(dense))
+
+
+@pytest.mark.parametrize("product", ["adjoint", "forward"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_masked_product_of_two_threads(
+    benchmark: BenchmarkFixture, dtype: Any, product: str
+) -> None:
+    """Wall time, beside that of one thread measured before and after."""
+    case = Case(SIZES[-1], dtype)
+    single = case.call(product)
+    alone = seconds(single, time.perf_counter)
+    result = benchmark(case.call(product, threads=2))
+    alone += seconds(single, time.perf_counter)
+    case.check(product, result)
+    assert result.tobytes() == single().tobytes()
+    if benchmark.stats is not None:
+        benchmark.extra_info["times_one_thread"] = np.median(alone) / benchmark.stats.stats.median
