@@ -1,5 +1,6 @@
 #include "arrays.hpp"
 #include "convexnn/solve/cone_projection.hpp"
+#include "convexnn/solve/nonnegative_lasso.hpp"
 #include "python_monitor.hpp"
 #include "register.hpp"
 
@@ -64,6 +65,33 @@ py::tuple active(const OwnedProjections& self, std::size_t block) {
     return py::make_tuple(indices, multipliers);
 }
 
+void lasso_add(NonnegativeLasso& self, const Vector& column, double b) {
+    self.add(vector(column, self.atoms() + 1, "column"), b);
+}
+
+void lasso_prune(NonnegativeLasso& self, const Indices& kept) {
+    std::vector<char> keep(self.atoms());
+    for (const std::size_t a : block_numbers(kept, self.atoms())) {
+        keep[a] = 1;
+    }
+    self.prune(keep);
+}
+
+py::tuple lasso_solve(NonnegativeLasso& self, double beta, double tolerance,
+                      std::size_t most_entering) {
+    NonnegativeLassoSettings settings;
+    settings.tolerance = tolerance;
+    settings.most_entering = most_entering;
+    PythonMonitor monitor;
+    const NonnegativeLassoResult result =
+        run_released(monitor, [&](Monitor& asked) { return self.solve(beta, settings, asked); });
+    const std::span<const double> c = self.coefficients();
+    Vector coefficients(c.size());
+    std::copy(c.begin(), c.end(), coefficients.mutable_data());
+    return py::make_tuple(coefficients, result.objective, result.excess,
+                          static_cast<int>(result.outcome), result.rounds);
+}
+
 }  // namespace
 
 void register_cone(py::module_& module) {
@@ -75,6 +103,19 @@ void register_cone(py::module_& module) {
              "Projections, bounds, violations, and (outcome, active, steps, scans) by row.")
         .def("active", &active, py::arg("block"), "Last active rows and their multipliers.")
         .def("forget", [](OwnedProjections& self) { self.projections.forget(); });
+    py::class_<NonnegativeLasso>(module, "NonnegativeLasso")
+        .def(py::init<std::size_t>(), py::kw_only(), py::arg("capacity") = 64)
+        .def_property_readonly("atoms", &NonnegativeLasso::atoms)
+        .def("add", &lasso_add, py::arg("column").noconvert(), py::arg("b"))
+        .def("prune", &lasso_prune, py::arg("kept").noconvert(), "Keeps these atoms.")
+        .def(
+            "set_linear",
+            [](NonnegativeLasso& self, const Vector& b) {
+                self.set_linear(vector(b, self.atoms(), "b"));
+            },
+            py::arg("b").noconvert())
+        .def("solve", &lasso_solve, py::arg("beta"), py::kw_only(), py::arg("tolerance") = 1e-13,
+             py::arg("most_entering") = 30, "Coefficients, objective, excess, outcome, rounds.");
 }
 
 }  // namespace convexnn::bindings

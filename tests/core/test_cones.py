@@ -210,3 +210,145 @@ def test_wrong_shapes() -> None:
         cones.project(np.array([0]), G[:2].copy())
     with pytest.raises(ValueError, match=r"`block` must lie in \[0, 6\)"):
         cones.active(6)
+
+
+def lasso(A: Real, b: Real, **options: int) -> _core.NonnegativeLasso:
+    """G = A'A; `b` in place of A'y."""
+    problem = _core.NonnegativeLasso(**options)
+    extend(problem, A, b)
+    return problem
+
+
+def extend(problem: _core.NonnegativeLasso, A: Real, b: Real) -> None:
+    for k in range(problem.atoms, A.shape[1]):
+        problem.add(np.ascontiguousarray(A[:, : k + 1].T @ A[:, k]), float(b[k]))
+
+
+def assert_optimal(A: Real, b: Real, beta: float, c: Real, tolerance: float = 1e-12) -> None:
+    slope = b - A.T @ (A @ c) - beta
+    scale = np.abs(b) + beta + np.linalg.norm(A, axis=0) * np.linalg.norm(A @ c)
+    assert np.all(c >= 0)
+    assert np.all(slope <= tolerance * scale)
+    assert np.all(np.abs(slope[c > 0]) <= tolerance * scale[c > 0])
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_lasso_agrees_with_every_support(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    m = int(rng.integers(1, 11))
+    A, y = rng.standard_normal((12, m)), rng.standard_normal(12)
+    b, beta = A.T @ y, float(rng.choice([0.0, 0.1, 1.0]))
+    best = 0.0
+    for support in range(1, 2**m):
+        S = [k for k in range(m) if support >> k & 1]
+        c = np.linalg.solve(A[:, S].T @ A[:, S], b[S] - beta)
+        if np.all(c >= 0):
+            best = min(best, float(-c @ (b[S] - beta) / 2))
+    c, objective, excess, outcome, _ = lasso(A, b, capacity=2).solve(beta)
+    assert outcome == 0
+    assert excess <= 1e-12
+    assert objective == pytest.approx(best, rel=1e-11, abs=1e-13)
+    assert float(np.sum((A @ c) ** 2) / 2 - b @ c + beta * np.sum(c)) == pytest.approx(
+        objective, rel=1e-12, abs=1e-13
+    )
+    assert_optimal(A, b, beta, c)
+
+
+@pytest.mark.parametrize("shape", [(60, 40), (40, 200), (200, 500)])
+def test_lasso_agrees_with_nnls(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(1)
+    A, y = np.maximum(rng.standard_normal(shape), 0), rng.standard_normal(shape[0])
+    # beta 1'c is a linear term: y is moved so that A'y - beta stays what it is.
+    problem = lasso(A, A.T @ y)
+    c, objective, _, outcome, _ = problem.solve(0.0)
+    assert outcome == 0
+    assert objective + y @ y / 2 == pytest.approx(nnls(A, y)[1] ** 2 / 2, rel=1e-10)
+    assert_optimal(A, A.T @ y, 0.0, c)
+    for most_entering in (1, 5, 1000):
+        other = lasso(A, A.T @ y).solve(0.0, most_entering=most_entering)
+        assert other[3] == 0
+        assert other[1] == pytest.approx(objective, rel=1e-11)
+
+
+def test_lasso_is_warm_started_as_atoms_come_and_go() -> None:
+    rng = np.random.default_rng(2)
+    A, y = rng.standard_normal((150, 400)), rng.standard_normal(150)
+    b = A.T @ y
+    problem = _core.NonnegativeLasso()
+    kept = np.arange(0)
+    for last in (1, 3, 40, 41, 250, 400):
+        kept = np.append(kept, np.arange(kept[-1] + 1 if kept.size else 0, last))
+        extend(problem, A[:, kept], b[kept])
+        for beta in (3.0, 0.5, 0.5):
+            c, objective, _, outcome, rounds = problem.solve(beta)
+            assert outcome == 0
+            assert_optimal(A[:, kept], b[kept], beta, c)
+            cold = lasso(A[:, kept], b[kept]).solve(beta)
+            assert objective == pytest.approx(cold[1], rel=1e-12, abs=1e-14)
+        assert rounds <= 1  # the same again
+        stay = np.flatnonzero((c > 0) | (rng.random(len(c)) < 0.5))
+        problem.prune(stay)
+        kept = kept[stay]
+        assert problem.atoms == len(kept)
+        again = problem.solve(0.5)
+        assert again[1] == pytest.approx(objective, rel=1e-13)
+        np.testing.assert_allclose(again[0], c[stay], rtol=0, atol=1e-13)
+    y = rng.standard_normal(150)
+    problem.set_linear(A[:, kept].T @ y)
+    assert_optimal(A[:, kept], A[:, kept].T @ y, 0.2, problem.solve(0.2)[0])
+
+
+@pytest.mark.parametrize("distance", [0.0, 1e-15, 1e-12, 1e-9, 1e-6, 1e-3])
+@pytest.mark.parametrize("seed", range(5))
+def test_lasso_with_nearly_equal_atoms(distance: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    base = np.maximum(rng.standard_normal((100, 30)), 0)
+    A = np.repeat(base, 6, axis=1)
+    A += distance * rng.standard_normal(A.shape)
+    y = base @ np.maximum(rng.standard_normal(30), 0) + 0.1 * rng.standard_normal(100)
+    # G carries rounding of its own, 1e-16: what the conditions of optimality can be asked for.
+    problem = _core.NonnegativeLasso()
+    b = A.T @ y
+    for first in (10, 90, 180):
+        extend(problem, A[:, :first], b)
+        c, objective, excess, outcome, _ = problem.solve(0.3)
+        assert outcome == 0
+        assert excess <= 1e-12
+        assert_optimal(A[:, :first], b[:first], 0.3, c)
+    f = base @ (np.add.reduceat(c, np.arange(0, 180, 6)))
+    reference = lasso(base, base.T @ y).solve(0.3)[1]
+    assert objective == pytest.approx(reference, rel=1e-10 + 1e2 * distance)
+    assert np.linalg.norm(f - A @ c) <= 1e3 * distance + 1e-12
+
+
+def test_lasso_with_more_atoms_than_rank() -> None:
+    rng = np.random.default_rng(3)
+    for integers in (False, True):
+        A = rng.standard_normal((20, 300))
+        if integers:
+            A = rng.integers(-1, 2, (20, 300)).astype(float)
+            A[0] = 1.0
+        y = rng.standard_normal(20)
+        for beta in (0.0, 1e-6, 0.1, 1.0, 1e3):
+            c, objective, _, outcome, _ = lasso(A, A.T @ y).solve(beta)
+            assert outcome == 0
+            assert_optimal(A, A.T @ y, beta, c)
+            assert objective <= 0.0
+    assert np.all(c == 0)
+
+
+def test_lasso_says_what_is_wrong() -> None:
+    problem = _core.NonnegativeLasso()
+    assert problem.solve(1.0)[0].shape == (0,)
+    problem.add(np.array([2.0]), 5.0)
+    c, objective, *_ = problem.solve(1.0)
+    assert c.tolist() == pytest.approx([2.0])
+    assert objective == pytest.approx(-4.0)
+    with pytest.raises(ValueError, match="`column` must have 2 entries"):
+        problem.add(np.array([1.0]), 0.0)
+    with pytest.raises(ValueError, match="`column` must end with a number > 0"):
+        problem.add(np.array([1.0, 0.0]), 0.0)
+    with pytest.raises(ValueError, match="`keep` must hold the support"):
+        problem.prune(np.array([], np.int64))
+    with pytest.raises(ValueError, match="`b` must have 1 entries"):
+        problem.set_linear(np.array([1.0, 2.0]))
