@@ -37,7 +37,7 @@ def data(kind: str, n: int, d: int, rng: np.random.Generator) -> Real:
 
 def signs(packed: BitArray, n: int) -> Real:
     bits = np.unpackbits(packed.view(np.uint8), axis=1, bitorder="little")[:, :n]
-    return 2.0 * bits - 1.0
+    return 2.0 * bits.astype(np.float64) - 1.0
 
 
 def problem(kind: str, n: int, d: int, seed: int) -> tuple[Real, BitArray, Real]:
@@ -168,7 +168,7 @@ def test_answers_in_closed_form() -> None:
     x, g = np.array([[3.0, 4.0]]), np.array([[1.0, 1.0]])
     one = _core.ConeProjections(np.asfortranarray(x), np.array([[1]], np.uint64))
     U = one.project(np.array([0, 1]), g)[0]
-    np.testing.assert_allclose(U, [[1, 1], [-1 + 0.84, -1 + 1.12]], atol=1e-15)
+    np.testing.assert_allclose(U, np.array([[1.0, 1.0], [-0.16, 0.12]]), atol=1e-15)
 
     G = np.array([[1.0, -2.0, 3.0, 0.0]])
     orthant = _core.ConeProjections(np.asfortranarray(np.eye(4)), np.array([[0b0110]], np.uint64))

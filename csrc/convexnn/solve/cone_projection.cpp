@@ -259,9 +259,11 @@ ConeProjector::ConeProjector(const ConeRows& rows)
 // out = s_k x_k / ||x_k||
 void ConeProjector::signed_row(std::size_t k, double* out) const {
     const bool on = (pattern_[k / kWordBits] >> (k % kWordBits)) & 1U;
-    const double* tile = rows_.tiled() + (k / kTile) * kTile * d_ + k % kTile;
+    // The numbers of the tiles, which would cost a cache line each.
+    const double* row = rows_.row(k);
+    const double norm = on ? rows_.norm(k) : -rows_.norm(k);
     for (std::size_t j = 0; j < d_; ++j) {
-        out[j] = on ? tile[j * kTile] : -tile[j * kTile];
+        out[j] = row[j] / norm;
     }
 }
 
@@ -293,9 +295,10 @@ void ConeProjector::drop(std::size_t j) {
     }
     for (std::size_t i = j; i < active_; ++i) {
         double* pivot = r_.get() + i * padded_ + i;
-        const double h = std::hypot(pivot[0], pivot[1]);
-        const double c = h > 0.0 ? pivot[0] / h : 1.0;
-        const double s = h > 0.0 ? pivot[1] / h : 0.0;
+        // pivot[1] was a diagonal entry of R: above kDependent.
+        const double h = std::sqrt(pivot[0] * pivot[0] + pivot[1] * pivot[1]);
+        const double c = pivot[0] / h;
+        const double s = pivot[1] / h;
         for (std::size_t k = i; k < active_; ++k) {
             double* r = r_.get() + k * padded_ + i;
             const double x = r[0];
