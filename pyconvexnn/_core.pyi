@@ -130,6 +130,26 @@ def solve_group_lasso(
     values: _Float,
     callback: Callable[[int, float, float, int, float], bool] | None,
 ) -> GroupLassoResult: ...
+def solve_cone_lasso(
+    X: _Float,
+    packed: _Words,
+    y: _Float,
+    sample_weight: _Float,
+    pattern_weight: _Float,
+    beta: float,
+    *,
+    slope: float,
+    loss: int,
+    loss_parameter: float,
+    output_offset: bool,
+    tol: float,
+    max_iter: int,
+    time_limit: float,
+    threads: int,
+    indices: _Indices,
+    values: _Float,
+    callback: Callable[[int, float, float, int, float], bool] | None,
+) -> GroupLassoResult: ...
 def isa_level() -> str: ...
 
 capi_v1: object

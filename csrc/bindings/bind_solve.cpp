@@ -1,7 +1,7 @@
 #include <array>
 
 #include "arrays.hpp"
-#include "convexnn/solve/group_lasso.hpp"
+#include "convexnn/solve/cone_lasso.hpp"
 #include "python_monitor.hpp"
 #include "register.hpp"
 
@@ -50,6 +50,36 @@ ResultArrays to_arrays(const GroupLassoResult& result, std::size_t d) {
     return arrays;
 }
 
+GroupLasso group_lasso(const FortranMatrix& X, const Words& packed, const Vector& y,
+                       const Vector& sample_weight, const Vector& pattern_weight, double beta,
+                       int loss, double loss_parameter, bool output_offset) {
+    require(0 <= loss && loss < kLossKinds, "`loss` must be the code of a loss");
+    const MatrixView<const double> x = matrix(X, "X");
+    const MaskedMatrix A{x, patterns(packed, x.rows)};
+    require(A.blocks() > 0, "`packed` must hold at least one pattern");
+    return {A,
+            {vector(y, A.rows(), "y"), vector(sample_weight, A.rows(), "sample_weight")},
+            vector(pattern_weight, A.blocks(), "pattern_weight"),
+            beta,
+            static_cast<LossKind>(loss),
+            loss_parameter,
+            output_offset};
+}
+
+// solve(start, monitor), started from `indices` (each below `blocks`) and their `values`.
+template <typename Solve>
+ResultArrays run(std::size_t d, std::size_t blocks, const Indices& indices,
+                 const RowMajorMatrix& values, const py::object& callback, const Solve& solve) {
+    const std::vector<std::size_t> start = block_numbers(indices, blocks);
+    const MatrixView<const double> start_values = columns(values, d, "values");
+    require(start_values.columns == start.size(), "`values` must have a row for each of `indices`");
+    PythonMonitor monitor(callback);
+    const GroupLassoResult result = run_released(monitor, [&](Monitor& asked) {
+        return solve(Start{start, {start_values.data, start.size() * d}}, asked);
+    });
+    return to_arrays(result, d);
+}
+
 constexpr std::array kMethods{&coordinate_descent, &newton, &fista};
 
 ResultArrays solve_group_lasso(const FortranMatrix& X, const Words& packed, const Vector& y,
@@ -58,30 +88,33 @@ ResultArrays solve_group_lasso(const FortranMatrix& X, const Words& packed, cons
                                bool output_offset, double tol, std::size_t max_iter,
                                double time_limit, std::size_t threads, const Indices& indices,
                                const RowMajorMatrix& values, const py::object& callback) {
-    require(0 <= loss && loss < kLossKinds, "`loss` must be the code of a loss");
     require(0 <= method && method < static_cast<int>(kMethods.size()),
             "`method` must be the code of a solver");
-    const MatrixView<const double> x = matrix(X, "X");
-    const MaskedMatrix A{x, patterns(packed, x.rows)};
-    require(A.blocks() > 0, "`packed` must hold at least one pattern");
-    const GroupLasso problem{
-        A,
-        {vector(y, A.rows(), "y"), vector(sample_weight, A.rows(), "sample_weight")},
-        vector(pattern_weight, A.blocks(), "pattern_weight"),
-        beta,
-        static_cast<LossKind>(loss),
-        loss_parameter,
-        output_offset};
-    const std::vector<std::size_t> start = block_numbers(indices, A.blocks());
-    const MatrixView<const double> start_values = columns(values, A.width(), "values");
-    require(start_values.columns == start.size(), "`values` must have a row for each of `indices`");
-    const SolverSettings settings{tol, max_iter, time_limit, threads};
-    PythonMonitor monitor(callback);
-    const GroupLassoResult result = run_released(monitor, [&](Monitor& asked) {
-        const Start from{start, {start_values.data, start.size() * A.width()}};
-        return kMethods[static_cast<std::size_t>(method)](problem, settings, from, asked);
-    });
-    return to_arrays(result, A.width());
+    const GroupLasso problem = group_lasso(X, packed, y, sample_weight, pattern_weight, beta, loss,
+                                           loss_parameter, output_offset);
+    return run(problem.A.width(), problem.A.blocks(), indices, values, callback,
+               [&](const Start& start, Monitor& monitor) {
+                   return kMethods[static_cast<std::size_t>(method)](
+                       problem, {tol, max_iter, time_limit, threads}, start, monitor);
+               });
+}
+
+ResultArrays solve_cone_lasso(const FortranMatrix& X, const Words& packed, const Vector& y,
+                              const Vector& sample_weight, const Vector& pattern_weight,
+                              double beta, double slope, int loss, double loss_parameter,
+                              bool output_offset, double tol, std::size_t max_iter,
+                              double time_limit, std::size_t threads, const Indices& indices,
+                              const RowMajorMatrix& values, const py::object& callback) {
+    require(-1.0 <= slope && slope < 1.0, "`slope` must lie in [-1, 1)");
+    const ConeLasso problem{group_lasso(X, packed, y, sample_weight, pattern_weight, beta, loss,
+                                        loss_parameter, output_offset),
+                            slope};
+    const MaskedMatrix& A = problem.base.A;
+    return run(A.width(), 2 * A.blocks(), indices, values, callback,
+               [&](const Start& start, Monitor& monitor) {
+                   return cutting_plane(problem, {tol, max_iter, time_limit, threads}, start,
+                                        monitor);
+               });
 }
 
 }  // namespace
@@ -106,6 +139,14 @@ void register_solve(py::module_& module) {
                py::arg("max_iter"), py::arg("time_limit"), py::arg("threads"),
                py::arg("indices").noconvert(), py::arg("values").noconvert(), py::arg("callback"),
                "Gated ReLU program by the solver of that code.");
+    module.def("solve_cone_lasso", &solve_cone_lasso, py::arg("X").noconvert(),
+               py::arg("packed").noconvert(), py::arg("y").noconvert(),
+               py::arg("sample_weight").noconvert(), py::arg("pattern_weight").noconvert(),
+               py::arg("beta"), py::kw_only(), py::arg("slope"), py::arg("loss"),
+               py::arg("loss_parameter"), py::arg("output_offset"), py::arg("tol"),
+               py::arg("max_iter"), py::arg("time_limit"), py::arg("threads"),
+               py::arg("indices").noconvert(), py::arg("values").noconvert(), py::arg("callback"),
+               "ReLU program; blocks i and P + i are v_i and w_i.");
 }
 
 }  // namespace convexnn::bindings

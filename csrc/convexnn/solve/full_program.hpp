@@ -1,5 +1,5 @@
-// The program over all patterns, as every solver meets it between its own steps: prices, the best
-// dual point so far, the gap, the record of both, and the patterns that no optimum uses.
+// The gated program over all patterns, as every solver meets it between its own steps: prices, the
+// dual points they make feasible, and the patterns that no optimum uses.
 #pragma once
 
 #include <algorithm>
@@ -8,51 +8,31 @@
 #include <memory>
 #include <numeric>
 #include <span>
-#include <utility>
 #include <vector>
 
 #include "convexnn/base/dense.hpp"
 #include "convexnn/program/masked_products.hpp"
-#include "convexnn/solve/deadline.hpp"
-#include "convexnn/solve/group_lasso.hpp"
+#include "convexnn/solve/gap_record.hpp"
 #include "convexnn/solve/group_prox.hpp"
 
 namespace convexnn {
 
 template <typename Loss>
-class FullProgram {
+class FullProgram : public GapRecord<Loss> {
+    using Base = GapRecord<Loss>;
+
 public:
     FullProgram(const GroupLasso& problem, DataTerm<Loss>& data, const SolverSettings& settings,
                 Monitor& monitor)
-        : problem_(problem),
-          data_(data),
-          settings_(settings),
-          deadline_(monitor, settings.time_limit),
+        : Base(problem, data, settings, monitor),
           products_(problem.A.X, problem.A.patterns),
           prices_(problem.A.blocks()),
           adjoints_(new double[problem.A.blocks() * problem.A.width()]),
-          survivors_(problem.A.blocks()),
-          dual_(problem.A.rows(), 0.0) {
-        history_.reserve(kHistory);
+          survivors_(problem.A.blocks()) {
         keep_all();
-        objective_at_zero_ = data.value(dual_);
-        dual_objective_ = data.dual_value(dual_, 1.0);
-        bound_ = dual_objective_;
     }
 
-    Deadline& deadline() { return deadline_; }
     MaskedProducts<double>& products() { return products_; }
-    double objective_at_zero() const { return objective_at_zero_; }
-    double dual_objective() const { return bound_; }
-    double gap(double objective) const { return objective - bound_; }
-    double relative(double objective) const {
-        return relative_gap(objective, bound_, objective_at_zero_);
-    }
-    bool proved(double objective) const { return relative(objective) <= settings_.tol; }
-    // What relative gaps are multiplied by.
-    double scale(double objective) const {
-        return std::max(std::abs(objective), 1e-10 * objective_at_zero_);
-    }
 
     // Prices every pattern at v = -loss gradient of some fit, and keeps the best feasible multiple
     // of any v met so far. False: stopped.
@@ -62,7 +42,7 @@ public:
         if (!products_.adjoint(V, adjoints(), settings_.threads, deadline_)) {
             return false;
         }
-        improve_dual(v, largest_of(v));
+        this->improve_dual(v, largest_of(v));  // forgets a bound that rests on screening
         return true;
     }
 
@@ -77,8 +57,7 @@ public:
         if (!products_.adjoint(V, survivors_, out, settings_.threads, deadline_)) {
             return false;
         }
-        scale_ = data_.best_dual_scale(v, problem_.beta / largest_of(v));
-        bound_at_v_ = data_.dual_value(v, scale_);
+        this->bound_at(v, largest_of(v));
         bound_ = std::max(bound_, bound_at_v_);
         return true;
     }
@@ -95,7 +74,7 @@ public:
             return false;
         }
         // Room for the rounding of both values; what is dropped wrongly is found by `price`.
-        const double gap = objective - bound_at_v_ + 1e-12 * scale(objective);
+        const double gap = objective - bound_at_v_ + 1e-12 * this->scale(objective);
         const double largest_weight = *std::ranges::max_element(problem_.samples.s);
         const double reach =
             spectral_bound_ * std::sqrt(2.0 * Loss::kCurvature * largest_weight * gap);
@@ -121,29 +100,14 @@ public:
     }
     double largest_price() const { return largest_; }
 
-    // Records the state at a check of the gap; true when the monitor says stop.
-    bool record(std::size_t iteration, double objective, std::size_t active) {
-        const Progress progress{iteration, objective, bound_, active, deadline_.seconds()};
-        if (history_.size() == kHistory) {
-            history_.pop_back();
-        }
-        history_.push_back(progress);
-        return deadline_.report(progress) || deadline_.stop_requested();
-    }
-
-    // The parts of a result that belong to the dual; the solver adds its blocks and objective.
-    GroupLassoResult finish(Status status, std::size_t n_iter) {
-        GroupLassoResult result;
-        result.dual = std::move(dual_);
-        result.dual_objective = dual_objective_;
-        result.status = status;
-        result.n_iter = n_iter;
-        result.seconds = deadline_.seconds();
-        result.history = std::move(history_);
-        return result;
-    }
-
 private:
+    using Base::bound_;
+    using Base::bound_at_v_;
+    using Base::deadline_;
+    using Base::problem_;
+    using Base::scale_;
+    using Base::settings_;
+
     bool is_empty(std::size_t i) const {
         const std::span<const std::uint64_t> words = problem_.A.patterns.column(i);
         return std::all_of(words.begin(), words.end(),
@@ -205,34 +169,12 @@ private:
         return bound;
     }
 
-    // `largest` is at least every exact price at v.
-    void improve_dual(std::span<const double> v, double largest) {
-        scale_ = data_.best_dual_scale(v, problem_.beta / largest);
-        bound_at_v_ = data_.dual_value(v, scale_);
-        if (bound_at_v_ > dual_objective_) {
-            std::ranges::transform(v, dual_.begin(), [this](double x) { return scale_ * x; });
-            dual_objective_ = data_.dual_value(dual_, 1.0);
-        }
-        bound_ = dual_objective_;  // forgets what rested on screening
-    }
-
-    const GroupLasso& problem_;
-    DataTerm<Loss>& data_;
-    const SolverSettings settings_;
-    Deadline deadline_;
     MaskedProducts<double> products_;
     std::vector<double> prices_;
     double largest_ = 0.0;
     std::unique_ptr<double[]> adjoints_;  // d x P
     std::vector<std::size_t> survivors_;
-    std::vector<double> dual_;  // feasible for every pattern
-    double objective_at_zero_ = 0.0;
-    double dual_objective_ = 0.0;  // of dual_
-    double bound_ = 0.0;           // the best lower bound of the optimum
-    double scale_ = 0.0;           // t of the last v priced
-    double bound_at_v_ = 0.0;      // D(t v)
     double spectral_bound_ = -1.0;
-    std::vector<Progress> history_;
 };
 
 }  // namespace convexnn

@@ -129,6 +129,40 @@ void NonnegativeLasso::set_linear(std::span<const double> b) {
     std::copy(b.begin(), b.end(), b_.begin());
 }
 
+void NonnegativeLasso::replace(MatrixView<const double> G, std::span<const double> b,
+                               std::span<const double> c) {
+    const std::size_t m = b.size();
+    if (m > stride_) {
+        stride_ = std::max(m, 2 * stride_);
+        gram_.assign(stride_ * stride_, 0.0);
+    }
+    for (std::size_t i = 0; i < m; ++i) {
+        for (std::size_t j = 0; j <= i; ++j) {
+            gram_[i * stride_ + j] = gram_[j * stride_ + i] = G(i, j);
+        }
+    }
+    b_.assign(b.begin(), b.end());
+    c_.assign(m, 0.0);
+    for (std::vector<double>* vector : {&slope_, &target_, &work_}) {
+        vector->assign(m, 0.0);
+    }
+    barred_.assign(m, 0);
+    support_.clear();
+    // The larger first; what depends on them to rounding starts at 0.
+    entering_.clear();
+    for (std::size_t a = 0; a < m; ++a) {
+        if (c[a] > 0.0) {
+            entering_.push_back(a);
+        }
+    }
+    std::ranges::sort(entering_, [&](std::size_t i, std::size_t j) {
+        return c[i] != c[j] ? c[i] > c[j] : i < j;
+    });
+    for (const std::size_t a : entering_) {
+        c_[a] = append(a, kLeastPivot) ? c[a] : 0.0;
+    }
+}
+
 // Room for a factor of so many rows.
 void NonnegativeLasso::reserve_factor(std::size_t rows) {
     if (rows <= factor_stride_) {

@@ -62,6 +62,10 @@ public:
     // A new b (atoms() entries), as when the data fit changed; c stays.
     void set_linear(std::span<const double> b);
 
+    // Other atoms in place of all there were: G (m x m, only its lower triangle is read, diagonal
+    // > 0), b and where to start, c >= 0 (m numbers each). O(m^2 + support^3).
+    void replace(MatrixView<const double> G, std::span<const double> b, std::span<const double> c);
+
     // Starts from the c of the last solve. beta >= 0. A round costs O(support^2 + atoms support);
     // asks `monitor` once a round. The relative ridge on G's diagonal is 1e-13: without it two
     // equal atoms have no factor.

@@ -1,0 +1,254 @@
+// The ReLU program over all patterns, as its solver meets it between its own steps: prices by cone
+// projections, and the dual points they make feasible.
+//
+// Inside of the solver block 2 i is v_i and block 2 i + 1 is w_i, both times p_i: the penalty is
+// then beta sum_b ||u_b||, and the features of block b are F_b = +-D_i X / p_i.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "convexnn/base/simd.hpp"
+#include "convexnn/program/masked_products.hpp"
+#include "convexnn/solve/cone_lasso.hpp"
+#include "convexnn/solve/cone_projection.hpp"
+#include "convexnn/solve/gap_record.hpp"
+#include "convexnn/solve/group_prox.hpp"
+
+namespace convexnn {
+
+template <typename Loss>
+class ConeProgram : public GapRecord<Loss> {
+    using Base = GapRecord<Loss>;
+
+public:
+    ConeProgram(const ConeLasso& problem, DataTerm<Loss>& data, const SolverSettings& settings,
+                Monitor& monitor)
+        : Base(problem.base, data, settings, monitor),
+          slope_(problem.slope),
+          d_(problem.base.A.width()),
+          patterns_(problem.base.A.blocks()),
+          products_(problem.base.A.X, problem.base.A.patterns),
+          projections_(problem.base.A.X, problem.base.A.patterns, settings.threads),
+          adjoints_(patterns_ * d_),
+          plain_adjoint_(d_),
+          compact_(patterns_ * d_),
+          fit_part_(problem.base.A.rows()),
+          projected_(2 * patterns_ * d_),
+          prices_(2 * patterns_),
+          results_(2 * patterns_) {
+        for (std::vector<std::size_t>* list : {&priced_, &listed_}) {
+            list->reserve(2 * patterns_);
+        }
+    }
+
+    // Prices every block at v = -loss gradient of some fit: q_b = ||p_b||, p_b the projection of
+    // F_b'v onto the cone of b, and keeps the best feasible multiple of any v met so far. The
+    // blocks of `kept` are projected whatever their price. False: stopped.
+    bool price(std::span<const double> v, std::span<const std::size_t> kept) {
+        const MatrixView<double> G(adjoints_.data(), d_, patterns_);
+        if (!products_.adjoint({v.data(), v.size(), 1}, G, settings_.threads, deadline_)) {
+            return false;
+        }
+        add_plain_adjoint(v);
+        const double beta = problem_.beta;
+        double bound = 0.0;
+        priced_.assign(kept.begin(), kept.end());
+        for (std::size_t i = 0; i < patterns_; ++i) {
+            finish_adjoint(G.column(i), i);
+            const double size = norm(G.column(i));
+            for (const std::size_t b : {2 * i, 2 * i + 1}) {
+                if (std::ranges::binary_search(kept, b)) {
+                    continue;
+                }
+                if (size > beta) {
+                    priced_.push_back(b);
+                } else {  // no projection is longer
+                    bound = std::max(bound, with_rounding(size, i));
+                }
+            }
+        }
+        if (!project(0, kept.size(), -1.0) || !project(kept.size(), priced_.size(), beta)) {
+            return false;
+        }
+        largest_ = 0.0;
+        for (std::size_t t = 0; t < priced_.size(); ++t) {
+            largest_ = std::max(largest_, prices_[t]);
+            bound = std::max(bound, with_rounding(results_[t].bound, priced_[t] / 2));
+        }
+        this->improve_dual(v, bound);
+        return true;
+    }
+
+    // F_b'v for the blocks of `listed` (rising), for adjoint().
+    bool load_adjoints(std::span<const double> v, std::span<const std::size_t> listed) {
+        listed_.clear();
+        for (const std::size_t b : listed) {
+            if (listed_.empty() || listed_.back() != b / 2) {
+                listed_.push_back(b / 2);
+            }
+        }
+        const MatrixView<double> compact(compact_.data(), d_, listed_.size());
+        if (!products_.adjoint({v.data(), v.size(), 1}, listed_, compact, settings_.threads,
+                               deadline_)) {
+            return false;
+        }
+        add_plain_adjoint(v);
+        const MatrixView<double> G(adjoints_.data(), d_, patterns_);
+        for (std::size_t t = 0; t < listed_.size(); ++t) {
+            std::ranges::copy(compact.column(t), G.column(listed_[t]).begin());
+            finish_adjoint(G.column(listed_[t]), listed_[t]);
+        }
+        return true;
+    }
+
+    // Prices of those blocks alone; the dual point stays.
+    bool price_listed(std::span<const double> v, std::span<const std::size_t> listed) {
+        priced_.assign(listed.begin(), listed.end());
+        return load_adjoints(v, listed) && project(0, priced_.size(), -1.0);
+    }
+
+    // Of the last pricing: the blocks, first `kept` or `listed`, then those whose price may exceed
+    // beta; their prices (any number <= beta for some that do not exceed it) and projections.
+    std::span<const std::size_t> priced() const { return priced_; }
+    std::span<const double> prices() const { return {prices_.data(), priced_.size()}; }
+    std::span<const double> projection(std::size_t t) const {
+        return {projected_.data() + t * d_, d_};
+    }
+    // Of `listed` or of all blocks priced: whether each projection is one, to rounding.
+    bool exact() const { return exact_; }
+    double largest_price() const { return largest_; }
+    // Of the last projection of block b: the rows of X at right angles to it.
+    std::span<const std::int32_t> active_rows(std::size_t b) const {
+        return projections_.active(b);
+    }
+    // F_b'v of the last v for which b was asked for.
+    void adjoint(std::size_t b, std::span<double> out) const {
+        for (std::size_t j = 0; j < d_; ++j) {
+            out[j] = sign(b) * adjoints_[b / 2 * d_ + j];
+        }
+    }
+
+    // F_b u
+    void feature(std::size_t b, std::span<const double> u, std::span<double> out) const {
+        const MaskedMatrix& A = problem_.A;
+        simd::product(A.X.data, A.X.stride, A.rows(), d_, u.data(), out.data());
+        mask(b, out);
+    }
+    // out <- F_b of the x with X x = out
+    void mask(std::size_t b, std::span<double> out) const {
+        const std::uint64_t* words = problem_.A.patterns.column(b / 2).data();
+        const double on = sign(b) / problem_.weights[b / 2];
+        for (std::size_t k = 0; k < out.size(); ++k) {
+            out[k] *= (words[k / 64] >> (k % 64) & 1) != 0 ? on : slope_ * on;
+        }
+    }
+
+    // f = sum over t of F_b u_t, b = blocks[t] (rising), u_t column t of U.
+    bool fit(std::span<const std::size_t> blocks, MatrixView<const double> U, std::span<double> f) {
+        listed_.clear();
+        std::ranges::fill(plain_adjoint_, 0.0);
+        for (std::size_t t = 0; t < blocks.size(); ++t) {
+            const std::size_t i = blocks[t] / 2;
+            if (listed_.empty() || listed_.back() != i) {
+                std::fill_n(compact_.begin() + static_cast<std::ptrdiff_t>(listed_.size() * d_), d_,
+                            0.0);
+                listed_.push_back(i);
+            }
+            double* sum = compact_.data() + (listed_.size() - 1) * d_;
+            const double factor = sign(blocks[t]) / problem_.weights[i];
+            for (std::size_t j = 0; j < d_; ++j) {
+                const double x = factor * U(j, t);
+                sum[j] += (1.0 - slope_) * x;
+                plain_adjoint_[j] += slope_ * x;
+            }
+        }
+        if (!std::ranges::equal(products_.active(), listed_)) {
+            products_.set_active(listed_);
+        }
+        const MatrixView<const double> sums(compact_.data(), d_, listed_.size());
+        if (!products_.active_forward(sums, {f.data(), f.size(), 1}, settings_.threads,
+                                      deadline_)) {
+            return false;
+        }
+        if (slope_ != 0.0) {
+            const MatrixView<const double>& X = problem_.A.X;
+            simd::product(X.data, X.stride, X.rows, d_, plain_adjoint_.data(), fit_part_.data());
+            simd::axpy(1.0, fit_part_.data(), f.data(), f.size());
+        }
+        return true;
+    }
+
+private:
+    using Base::deadline_;
+    using Base::problem_;
+    using Base::settings_;
+
+    static double sign(std::size_t b) { return b % 2 == 0 ? 1.0 : -1.0; }
+
+    // X^T v, where D_i = slope I + (1 - slope) diag(pattern i) asks for it.
+    void add_plain_adjoint(std::span<const double> v) {
+        if (slope_ != 0.0) {
+            const MatrixView<const double>& X = problem_.A.X;
+            simd::transposed_product(X.data, X.stride, X.rows, d_, v.data(), plain_adjoint_.data());
+        }
+        // Twice, for the rounding of the sum of the two parts.
+        const double parts = slope_ != 0.0 ? 2.0 * (std::abs(slope_) + (1.0 - slope_)) : 1.0;
+        rounding_ = parts * adjoint_rounding(problem_.A, v);
+    }
+    void finish_adjoint(std::span<double> g, std::size_t i) const {
+        const double weight = problem_.weights[i];
+        for (std::size_t j = 0; j < d_; ++j) {
+            const double masked =
+                slope_ != 0.0 ? (1.0 - slope_) * g[j] + slope_ * plain_adjoint_[j] : g[j];
+            g[j] = masked / weight;
+        }
+    }
+    // At least the exact price where `size` is the one computed from rounded adjoints.
+    double with_rounding(double size, std::size_t i) const {
+        const double norm_rounding = 1.0 + (static_cast<double>(d_) + 12.0) * 0x1p-53;
+        return (size + rounding_ / problem_.weights[i]) * norm_rounding;
+    }
+
+    bool project(std::size_t begin, std::size_t end, double threshold) {
+        const std::span<const std::size_t> blocks(priced_.data() + begin, end - begin);
+        const MatrixView<double> U(projected_.data() + begin * d_, d_, blocks.size());
+        const std::span<ConeProjection> results(results_.data() + begin, blocks.size());
+        if (!projections_.project(blocks, {adjoints_.data(), d_, patterns_}, threshold, U, results,
+                                  deadline_)) {
+            return false;
+        }
+        exact_ = begin == 0 || exact_;
+        for (std::size_t t = begin; t < end; ++t) {
+            const ConeProjection& result = results_[t];
+            const bool usable =
+                result.outcome == Projected::exact ||
+                (result.outcome == Projected::stalled && result.violation <= 1e-13 * result.norm);
+            prices_[t] = usable ? result.norm : std::min(result.norm, problem_.beta);
+            exact_ = exact_ && (usable || result.outcome == Projected::below);
+        }
+        return true;
+    }
+
+    double slope_;
+    std::size_t d_, patterns_;
+    MaskedProducts<double> products_;
+    ConeProjections projections_;
+    std::vector<double> adjoints_;  // d x P: of v_i's block
+    std::vector<double> plain_adjoint_;
+    std::vector<double> compact_;  // d x P
+    std::vector<double> fit_part_;
+    std::vector<std::size_t> priced_, listed_;
+    std::vector<double> projected_;  // d x 2 P, compact
+    std::vector<double> prices_;
+    std::vector<ConeProjection> results_;
+    double rounding_ = 0.0;
+    double largest_ = 0.0;
+    bool exact_ = true;
+};
+
+}  // namespace convexnn

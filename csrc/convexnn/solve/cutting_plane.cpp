@@ -1,0 +1,641 @@
+// The ReLU program in two phases. Cutting planes over neurons: price every cone by projecting the
+// gradient, add the neurons whose price exceeds beta, solve the master problem over the neurons met
+// so far (a fully corrective Frank-Wolfe method). Most blocks of a solution lie on extreme rays of
+// their cones, which are met exactly; the others converge slowly. So once the gap is small, the
+// variational second-order method of newton.cpp on the group norms eta, with projections on cones:
+//
+//   g(eta) = max_a D(a) - sum_b eta_b ||p_b(a)||^2 / (2 beta) + beta sum_b eta_b / 2,
+//   p_b(a) = projection of F_b'a onto the cone of b,       u_b = (eta_b / beta) p_b(a),
+//   dg/deta_b = beta / 2 (1 - q_b^2 / beta^2),             q_b = ||p_b(a)||,
+//
+// eta_b = ||u_b|| at the optimum. For fixed eta, a is found by a semismooth Newton method, which
+// takes the faces on which the projections lie for the cones (FaceSystem); with those faces
+// the Hessian of g is B'(H^-1 + K)^-1 B, B_b = F_b p_b / beta. Every iterate lies in the cones.
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <memory>
+#include <numeric>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "convexnn/solve/atom_master.hpp"
+#include "convexnn/solve/cone_lasso.hpp"
+#include "convexnn/solve/cone_program.hpp"
+#include "convexnn/solve/face_system.hpp"
+#include "convexnn/solve/nonnegative_qp.hpp"
+
+namespace convexnn {
+namespace {
+
+using dense::Outcome;
+
+constexpr double kSwitchGap = 1e-3;         // where the second phase begins
+constexpr double kSlowGap = 1e-2;           // ... or here, where cuts do little
+constexpr std::size_t kMostCuts = 60;       // before the second phase has its try
+constexpr std::size_t kFewestNeurons = 30;  // added at a time, or as many as there are
+constexpr std::size_t kSpareNeurons = 200;  // kept beside four times those in use
+constexpr std::size_t kMostViolators = 50;  // or as many as there are blocks
+constexpr std::size_t kPatience = 8;        // second-order steps without a smaller gap
+constexpr std::size_t kAlternations = 10;   // of the two phases
+constexpr int kInnerSteps = 60;
+constexpr double kInnerAccuracy = 0.03;  // of the relative gap
+constexpr double kSecularCap = 4.0;
+constexpr double kSmallestNorm = 1e-14;  // of the largest; less is zero
+constexpr double kSmallestRidge = 1e-10;
+constexpr double kTraceRidge = 1e-13;  // of the mean of the Hessian's diagonal
+constexpr double kNearOptimum = 0.01;  // of the relative gap: where flat samples stay flat
+
+template <typename Loss>
+class CuttingPlane {
+public:
+    CuttingPlane(const ConeLasso& problem, const Loss& loss, const SolverSettings& settings,
+                 Monitor& monitor)
+        : problem_(problem.base),
+          settings_(settings),
+          n_(problem_.A.rows()),
+          d_(problem_.A.width()),
+          patterns_(problem_.A.blocks()),
+          data_(problem_.samples, loss, problem_.output_offset),
+          program_(problem, data_, settings, monitor),
+          deadline_(program_.deadline()),
+          master_(problem_.samples, data_, problem_.beta, d_, settings.threads),
+          faces_(problem_.A.X, settings.threads),
+          metric_(n_),
+          workspace_(settings.threads),
+          best_objective_(program_.objective_at_zero()),
+          best_offset_(data_.offset()),
+          f_(n_),
+          v_(n_),
+          a_(n_),
+          old_a_(n_),
+          residual_(n_),
+          change_(n_),
+          feature_(n_) {}
+
+    GroupLassoResult run(const Start& start) { return finish(iterate(start)); }
+
+private:
+    // The status at the end of the solve, or none where it goes on.
+    using End = std::optional<Status>;
+
+    Status iterate(const Start& start) {
+        // Zero is optimal iff no block's price at zero exceeds beta; whatever the start, the answer
+        // is then exactly zero.
+        data_.negative_gradient(f_, v_);
+        if (!program_.price(v_, {})) {
+            return deadline_.reason();
+        }
+        if (program_.largest_price() <= problem_.beta) {
+            const bool stop = program_.record(0, best_objective_, 0);
+            // With beta as small as the prices' rounding, optimality shows but cannot be proved.
+            return program_.proved(best_objective_) ? Status::solved
+                   : stop                           ? deadline_.reason()
+                                                    : Status::numerical_error;
+        }
+        if (!start.blocks.empty()) {
+            load(start);
+            if (!solve_master(1e-2)) {
+                return deadline_.reason();
+            }
+        }
+        for (std::size_t round = 0; round < kAlternations; ++round) {
+            if (const End end = cut()) {
+                return *end;
+            }
+            if (const End end = refine()) {
+                return *end;
+            }
+            // The second phase got stuck: on from the best there is, nearer before the next try.
+            switch_gap_ = std::min(0.1 * switch_gap_, 0.1 * program_.relative(best_objective_));
+            reload();
+            if (!solve_master(1e-2 * switch_gap_)) {
+                return deadline_.reason();
+            }
+        }
+        return Status::numerical_error;
+    }
+
+    // Records the gap; how the solve ends, if here.
+    End check() {
+        const bool stop = program_.record(n_iter_, best_objective_, best_blocks_.size());
+        if (program_.proved(best_objective_)) {
+            return Status::solved;
+        }
+        if (stop) {
+            return deadline_.reason();
+        }
+        return n_iter_ >= settings_.max_iter ? End(Status::max_iter) : End();
+    }
+
+    // --- first phase: cutting planes ------------------------------------------------------------
+
+    // Until the gap is small, or falls slowly.
+    End cut() {
+        std::vector<double> gaps;
+        for (;;) {
+            // 1. The gap over all patterns, at the optimum of the master problem.
+            if (const End end = check()) {
+                return end;
+            }
+            const double gap = program_.relative(best_objective_);
+            gaps.push_back(gap);
+            const std::size_t count = gaps.size();
+            const bool slow = count > 4 && gap > 0.5 * gaps[count - 4];
+            if (gap < switch_gap_ || (slow && gap < kSlowGap) || count > kMostCuts) {
+                return {};
+            }
+            // 2. The neurons of the largest prices, if any exceeds beta.
+            if (!add_neurons()) {
+                return {};
+            }
+            // 3. The master problem, and the prices at its optimum.
+            ++n_iter_;
+            if (!solve_master(0.01 * gap)) {
+                return deadline_.reason();
+            }
+        }
+    }
+
+    // The most violated blocks' projections, of length 1, become atoms. False: there is none.
+    bool add_neurons() {
+        const std::size_t support = master_.support();
+        if (master_.atoms() > 4 * support + kSpareNeurons) {
+            master_.prune();
+        }
+        choose_violators(std::max(kFewestNeurons, support), 1.0 + 1e-9);
+        const std::size_t before = master_.atoms();
+        std::vector<double> direction(d_);
+        for (const std::size_t t : violators_) {
+            const std::span<const double> p = program_.projection(t);
+            const double size = norm(p);
+            std::ranges::transform(p, direction.begin(), [size](double x) { return x / size; });
+            program_.feature(program_.priced()[t], direction, feature_);
+            master_.add(program_.priced()[t], direction, feature_);
+        }
+        return master_.atoms() > before;
+    }
+
+    // Positions in priced(), beyond `from`, of at most `most` prices above beta, the largest first.
+    void choose_violators(std::size_t most, double margin, std::size_t from = 0) {
+        const std::span<const double> prices = program_.prices();
+        const std::span<const std::size_t> blocks = program_.priced();
+        violators_.clear();
+        for (std::size_t t = from; t < prices.size(); ++t) {
+            if (prices[t] > margin * problem_.beta) {
+                violators_.push_back(t);
+            }
+        }
+        const auto larger = [&](std::size_t s, std::size_t t) {
+            return prices[s] != prices[t] ? prices[s] > prices[t] : blocks[s] < blocks[t];
+        };
+        if (violators_.size() > most) {
+            std::nth_element(violators_.begin(),
+                             violators_.begin() + static_cast<std::ptrdiff_t>(most),
+                             violators_.end(), larger);
+            violators_.resize(most);
+        }
+        std::ranges::sort(violators_, larger);
+    }
+
+    // The master's optimum to `least`, its objective, and all prices there. False: stopped.
+    bool solve_master(double least) {
+        if (master_.atoms() > 0 && !master_.solve(least, deadline_)) {
+            return false;
+        }
+        // Neurons of the same block add up; their sum is no longer than they are.
+        std::vector<std::size_t> used;
+        for (std::size_t a = 0; a < master_.atoms(); ++a) {
+            if (master_.coefficients()[a] > 0.0) {
+                used.push_back(a);
+            }
+        }
+        std::ranges::stable_sort(used, {}, [&](std::size_t a) { return master_.block(a); });
+        blocks_.clear();
+        values_.clear();
+        for (const std::size_t a : used) {
+            if (blocks_.empty() || blocks_.back() != master_.block(a)) {
+                blocks_.push_back(master_.block(a));
+                values_.resize(values_.size() + d_, 0.0);
+            }
+            simd::axpy(master_.coefficients()[a], master_.direction(a).data(),
+                       values_.data() + values_.size() - d_, d_);
+        }
+        double penalty = 0.0;
+        for (std::size_t t = 0; t < blocks_.size(); ++t) {
+            penalty += norm({values_.data() + t * d_, d_});
+        }
+        f_ = master_.f;
+        keep_best(data_.value(f_) + problem_.beta * penalty);
+        data_.negative_gradient(f_, v_);
+        return program_.price(v_, {});
+    }
+
+    // Blocks of the start as atoms.
+    void load(const Start& start) {
+        for (std::size_t t = 0; t < start.blocks.size(); ++t) {
+            const std::size_t b = start.blocks[t];
+            const std::size_t i = b % patterns_;
+            add_block(2 * i + (b < patterns_ ? 0 : 1), {start.values.data() + t * d_, d_});
+        }
+    }
+    // The best blocks as the only atoms.
+    void reload() {
+        master_.clear();
+        for (std::size_t t = 0; t < best_blocks_.size(); ++t) {
+            add_block(best_blocks_[t], {best_values_.data() + t * d_, d_});
+        }
+    }
+    void add_block(std::size_t b, std::span<const double> u) {
+        const double size = norm(u);
+        if (!(size > 0.0)) {
+            return;
+        }
+        std::vector<double> direction(u.begin(), u.end());
+        for (double& x : direction) {
+            x /= size;
+        }
+        program_.feature(b, direction, feature_);
+        master_.add(b, direction, feature_);
+    }
+
+    // --- second phase: the norms of the blocks ---------------------------------------------------
+
+    // Until the gap falls no more.
+    End refine() {
+        blocks_ = best_blocks_;
+        eta_.resize(blocks_.size());
+        for (std::size_t t = 0; t < blocks_.size(); ++t) {
+            eta_[t] = norm({best_values_.data() + t * d_, d_});
+        }
+        a_ = v_;
+        ridge_ = kSmallestRidge;
+        cautious_ = false;
+        ++n_iter_;
+        if (!evaluate()) {
+            return why();
+        }
+        double best_gap = HUGE_VAL;
+        std::size_t waited = 0;
+        for (;;) {
+            if (const End end = check()) {
+                return end;
+            }
+            const double gap = program_.relative(best_objective_);
+            waited = gap < 0.9 * best_gap ? 0 : waited + 1;
+            best_gap = std::min(gap, best_gap);
+            if (waited > kPatience) {
+                return {};
+            }
+            ++n_iter_;
+            if (!step()) {
+                return why();
+            }
+        }
+    }
+
+    End why() { return deadline_.stopped() ? End(deadline_.reason()) : End(); }
+
+    // Moves eta, a and all that follows them, so that g does not rise.
+    bool step() {
+        const double before = upper_;
+        const double noise = 1e-12 * std::abs(upper_);
+        old_blocks_ = blocks_;
+        old_eta_ = eta_;
+        old_a_ = a_;
+        choose_free_blocks();
+        if (free_.empty()) {
+            return false;
+        }
+        // Where steps fail, or few samples have curvature left and the optimum is far, a parabola
+        // above the loss has some.
+        const auto flat = static_cast<std::size_t>(std::ranges::count(metric_.h, 0.0));
+        const double gap = program_.relative(best_objective_);
+        const bool parabola = !Loss::kLinearSlope &&
+                              (cautious_ || flat == n_ || (2 * flat > n_ && gap > kNearOptimum));
+        if (!find_direction(parabola)) {
+            return false;
+        }
+        double t = 1.0;
+        for (int attempt = 0; attempt < 3; ++attempt) {
+            move(t);
+            if (!evaluate()) {
+                return false;
+            }
+            // Both bounds of g, as its value is only known to the accuracy of a.
+            if (lower_ <= before + noise) {
+                ridge_ = attempt == 0 ? std::max(kSmallestRidge, ridge_ / 10.0)
+                                      : std::max(100.0 * ridge_, 1e-6);
+                cautious_ = attempt > 0;
+                return true;
+            }
+            t *= 0.3;
+        }
+        ridge_ = std::max(100.0 * ridge_, 1e-6);
+        cautious_ = true;
+        blocks_ = old_blocks_;
+        eta_ = old_eta_;
+        a_ = old_a_;
+        return evaluate();
+    }
+
+    // The blocks that are not zero and the most violated of the others, rising, with their
+    // gradients and C B.
+    void choose_free_blocks() {
+        // The blocks that are not zero were priced first.
+        choose_violators(std::max(kMostViolators, blocks_.size()), 1.0, blocks_.size());
+        std::vector<std::size_t>& at = violators_;
+        for (std::size_t t = 0; t < blocks_.size(); ++t) {
+            at.push_back(t);
+        }
+        std::ranges::sort(at, {}, [&](std::size_t t) { return program_.priced()[t]; });
+        const std::size_t count = at.size();
+        for (std::vector<double>* each : {&gradient_, &plain_, &lower_bounds_, &delta_}) {
+            each->resize(count);
+        }
+        free_.resize(count);
+        features_.resize(n_ * count);
+        const double beta = problem_.beta;
+        for (std::size_t j = 0; j < count; ++j) {
+            const std::size_t t = at[j];
+            free_[j] = program_.priced()[t];
+            const double ratio = program_.prices()[t] / beta;
+            plain_[j] = 0.5 * beta * (1.0 - ratio * ratio);
+            // Newton's method on 1 / q where q > beta: exact in one step for a single block.
+            const double capped = std::min(ratio, kSecularCap);
+            gradient_[j] = ratio <= 1.0 ? plain_[j]
+                                        : -beta * (ratio - 1.0) *
+                                              std::max(capped * capped, 0.5 * (ratio + 1.0));
+            lower_bounds_[j] = t < blocks_.size() ? -eta_[t] : 0.0;
+            const std::span<double> column(features_.data() + j * n_, n_);
+            program_.feature(free_[j], program_.projection(t), column);
+            for (double& x : column) {
+                x /= beta;
+            }
+        }
+    }
+
+    // delta_ for the free blocks, with the curvature of the fit or of a parabola above the loss.
+    bool find_direction(bool parabola) {
+        if (parabola) {
+            set_curvature(true);
+            if (faces_.build(metric_, deadline_) != Outcome::done) {
+                return false;
+            }
+        }
+        const std::size_t count = free_.size();
+        scaled_ = features_;
+        const MatrixView<double> CB(scaled_.data(), n_, count);
+        for (std::size_t j = 0; j < count; ++j) {
+            metric_.scale(CB.column(j));
+        }
+        hessian_.resize(count * count);
+        const MatrixView<double> H(hessian_.data(), count, count);
+        if (faces_.reduce(dense::constant(CB), H, deadline_) != Outcome::done) {
+            return false;
+        }
+        double mean = 0.0;
+        for (std::size_t j = 0; j < count; ++j) {
+            mean += H(j, j) / static_cast<double>(count);
+        }
+        for (std::size_t j = 0; j < count; ++j) {
+            H(j, j) = std::max(H(j, j), 0.0) * (1.0 + ridge_) + kTraceRidge * mean + 1e-300;
+        }
+        // The secular gradient first; the plain one where its step is not one of descent.
+        return minimise(H, gradient_) &&
+               (std::inner_product(plain_.begin(), plain_.end(), delta_.begin(), 0.0) < 0.0 ||
+                minimise(H, plain_));
+    }
+
+    bool minimise(MatrixView<double> H, std::span<const double> g) {
+        const std::size_t count = g.size();
+        if (count > qp_capacity_) {
+            qp_capacity_ = count + count / 2;
+            qp_ = std::make_unique<NonnegativeQp>(qp_capacity_);
+        }
+        off_bounds_.resize(count);
+        for (std::size_t j = 0; j < count; ++j) {
+            off_bounds_[j] = lower_bounds_[j] < 0.0 || g[j] < 0.0;
+        }
+        return qp_->solve(dense::constant(H), g, lower_bounds_, off_bounds_, delta_, QpSettings{},
+                          workspace_, deadline_)
+                   .outcome == Outcome::done;
+    }
+
+    // eta from where the step began.
+    void move(double t) {
+        blocks_.clear();
+        eta_.clear();
+        double largest = 0.0;
+        for (std::size_t j = 0; j < free_.size(); ++j) {
+            const double eta = std::max(0.0, t * delta_[j] - lower_bounds_[j]);
+            largest = std::max(largest, eta);
+            blocks_.push_back(free_[j]);
+            eta_.push_back(eta);
+        }
+        std::size_t kept = 0;
+        for (std::size_t j = 0; j < free_.size(); ++j) {
+            if (eta_[j] > kSmallestNorm * largest) {
+                blocks_[kept] = blocks_[j];
+                eta_[kept++] = eta_[j];
+            }
+        }
+        blocks_.resize(kept);
+        eta_.resize(kept);
+        a_ = old_a_;
+    }
+
+    // a for this eta, the blocks u that belong to it, all prices, and the bounds of g.
+    bool evaluate() {
+        if (!settle()) {
+            return false;
+        }
+        data_.clip(a_);
+        if (!program_.price(a_, blocks_) || !fit_of_projections()) {
+            return false;
+        }
+        double penalty = 0.0;
+        double norms = 0.0;
+        for (std::size_t t = 0; t < blocks_.size(); ++t) {
+            penalty += eta_[t] / problem_.beta * program_.prices()[t];
+            norms += eta_[t];
+        }
+        const double loss = data_.value(f_);
+        if (program_.exact()) {
+            keep_best(loss + problem_.beta * penalty);
+        }
+        lower_ = data_.dual_value(a_, 1.0) - half_kernel_ + 0.5 * problem_.beta * norms;
+        upper_ = loss + half_kernel_ + 0.5 * problem_.beta * norms;
+        return true;
+    }
+
+    // The a with a = -L'(f(a)), f(a) = sum_b (eta_b / beta) F_b p_b(a), which minimises
+    // L(f(a)) + sum_b eta_b q_b^2 / (2 beta), by semismooth Newton steps with a line search.
+    bool settle() {
+        const double gap = program_.relative(best_objective_);
+        const double accuracy = std::clamp(kInnerAccuracy * gap, 1e-13, 1e-2);
+        c_.resize(blocks_.size());
+        for (std::size_t t = 0; t < blocks_.size(); ++t) {
+            c_[t] = eta_[t] / problem_.beta;
+        }
+        data_.clip(a_);
+        if (!program_.price_listed(a_, blocks_) || !fit_of_projections()) {
+            return false;
+        }
+        double value = data_.value(f_) + half_kernel_;
+        bool unit = false;
+        bool parabola = false;
+        for (int round = 0; round < kInnerSteps; ++round) {
+            const bool same = faces_.set(
+                blocks_, c_, [&](std::size_t b) { return program_.active_rows(b); },
+                [&](std::size_t b, std::span<double> x) { program_.mask(b, x); });
+            if (Loss::kLinearSlope && same && unit) {
+                return true;  // the faces are right, and the loss is its own model
+            }
+            set_curvature(parabola);
+            data_.negative_gradient(f_, v_);
+            for (std::size_t k = 0; k < n_; ++k) {
+                residual_[k] = v_[k] - a_[k];
+            }
+            if (faces_.build(metric_, deadline_) != Outcome::done ||
+                !program_.load_adjoints(residual_, blocks_)) {
+                return false;
+            }
+            const double fall = faces_.step(
+                residual_, metric_,
+                [&](std::size_t b, std::span<double> out) { program_.adjoint(b, out); }, change_);
+            if (!std::isfinite(fall)) {
+                return false;
+            }
+            const bool done = fall <= accuracy * accuracy * std::abs(value);
+            // The last step is taken as well: what is left of a is its square.
+            trial_a_ = a_;
+            double t = 1.0;
+            for (;;) {
+                for (std::size_t k = 0; k < n_; ++k) {
+                    a_[k] = trial_a_[k] + t * change_[k];
+                }
+                if (!program_.price_listed(a_, blocks_) || !fit_of_projections()) {
+                    return false;
+                }
+                const double trial = data_.value(f_) + half_kernel_;
+                if (trial <= value - 1e-4 * t * fall + 1e-14 * std::abs(value)) {
+                    value = trial;
+                    break;
+                }
+                t *= 0.5;
+                if (t < 1e-8) {
+                    a_ = trial_a_;
+                    return program_.price_listed(a_, blocks_) && fit_of_projections();
+                }
+            }
+            unit = t == 1.0;
+            parabola = !Loss::kLinearSlope && t < 0.25;
+            if (done && unit) {
+                faces_.set(
+                    blocks_, c_, [&](std::size_t b) { return program_.active_rows(b); },
+                    [&](std::size_t b, std::span<double> x) { program_.mask(b, x); });
+                return faces_.build(metric_, deadline_) == Outcome::done;
+            }
+        }
+        return true;
+    }
+
+    void set_curvature(bool parabola) {
+        fill_curvature(data_, f_, parabola, metric_.h);
+        metric_.set(data_.has_offset());
+    }
+
+    // values_, f_ and half_kernel_ of the projections at hand.
+    bool fit_of_projections() {
+        values_.resize(blocks_.size() * d_);
+        half_kernel_ = 0.0;
+        for (std::size_t t = 0; t < blocks_.size(); ++t) {
+            const double c = eta_[t] / problem_.beta;
+            const std::span<const double> p = program_.projection(t);
+            for (std::size_t j = 0; j < d_; ++j) {
+                values_[t * d_ + j] = c * p[j];
+            }
+            const double q = norm(p);
+            half_kernel_ += 0.5 * c * q * q;
+        }
+        return program_.fit(blocks_, {values_.data(), d_, blocks_.size()}, f_);
+    }
+
+    // --- the best so far, and the end ------------------------------------------------------------
+
+    void keep_best(double objective) {
+        if (objective < best_objective_) {
+            best_objective_ = objective;
+            best_offset_ = data_.offset();
+            best_blocks_ = blocks_;
+            best_values_ = values_;
+        }
+    }
+
+    GroupLassoResult finish(Status status) {
+        GroupLassoResult result = program_.finish(status, n_iter_);
+        result.objective = best_objective_;
+        result.offset = best_offset_;
+        for (const std::size_t parity : {0U, 1U}) {
+            for (std::size_t t = 0; t < best_blocks_.size(); ++t) {
+                const std::size_t b = best_blocks_[t];
+                const std::span<const double> u(best_values_.data() + t * d_, d_);
+                if (b % 2 == parity && norm(u) > 0.0) {
+                    result.active.push_back(b / 2 + parity * patterns_);
+                    for (const double x : u) {
+                        result.values.push_back(x / problem_.weights[b / 2]);
+                    }
+                }
+            }
+        }
+        return result;
+    }
+
+    const GroupLasso& problem_;
+    const SolverSettings settings_;
+    std::size_t n_, d_, patterns_;
+    DataTerm<Loss> data_;
+    ConeProgram<Loss> program_;
+    Deadline& deadline_;
+    AtomMaster<Loss> master_;
+    FaceSystem faces_;
+    CurvatureMetric metric_;
+    dense::Workspace workspace_;
+    std::unique_ptr<NonnegativeQp> qp_;
+    std::size_t qp_capacity_ = 0;
+
+    double switch_gap_ = kSwitchGap;
+    double ridge_ = kSmallestRidge;
+    bool cautious_ = false;  // whether the last step was refused
+    std::size_t n_iter_ = 0;
+
+    std::vector<std::size_t> blocks_, best_blocks_, old_blocks_;  // rising
+    std::vector<double> values_, best_values_;                    // d x those
+    double best_objective_;
+    double best_offset_;
+    std::vector<double> eta_, old_eta_, c_;  // of blocks_; c = eta / beta
+
+    std::vector<std::size_t> violators_;
+    std::vector<std::size_t> free_;
+    std::vector<double> gradient_, plain_, lower_bounds_, delta_;  // of free_
+    std::vector<char> off_bounds_;
+    std::vector<double> features_, scaled_, hessian_;  // B and C B (n x free_); B'(H^-1 + K)^-1 B
+    double half_kernel_ = 0.0;                         // a'K a / 2
+    double lower_ = 0.0, upper_ = 0.0;                 // bounds of g at eta_
+
+    std::vector<double> f_, v_, a_, old_a_, trial_a_, residual_, change_, feature_;  // n
+};
+
+}  // namespace
+
+GroupLassoResult cutting_plane(const ConeLasso& problem, const SolverSettings& settings,
+                               const Start& start, Monitor& monitor) {
+    const GroupLasso& base = problem.base;
+    return with_loss(base.loss, base.loss_parameter, [&]<typename Loss>(const Loss& loss) {
+        return CuttingPlane<Loss>(problem, loss, settings, monitor).run(start);
+    });
+}
+
+}  // namespace convexnn
