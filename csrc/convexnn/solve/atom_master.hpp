@@ -115,9 +115,9 @@ public:
         features_.resize(kept * n_);
     }
 
-    // From the c there is, until a step promises less than `least` times the objective. False:
-    // stopped, or no atom.
-    bool solve(double least, Monitor& monitor) {
+    // From the c there is, until the relative gap of this program is at most `gap`, or no step
+    // leads on. False: stopped, or no atom.
+    bool solve(double gap, Monitor& monitor) {
         if (atoms() == 0) {
             return false;
         }
@@ -131,6 +131,14 @@ public:
         bool cautious = false;
         for (int step = 0; step < kSteps; ++step) {
             data_.negative_gradient(f, v_);
+            const double before = data_.value(f) + beta_ * sum(c_);
+            prices_.resize(atoms());
+            dense::multiply_transposed({features_.data(), n_, atoms()}, v_, prices_);
+            const double largest = *std::ranges::max_element(prices_);
+            const double t_dual = largest > 0.0 ? std::min(1.0, beta_ / largest) : 1.0;
+            if (before - data_.dual_value(v_, t_dual) <= gap * std::abs(before)) {
+                return true;
+            }
             if (!build_model(cautious, monitor)) {
                 return false;
             }
@@ -150,9 +158,8 @@ public:
                 change_[k] -= f[k];
                 slope -= v_[k] * change_[k];
             }
-            const double before = data_.value(f) + beta_ * sum(c_);
-            if (!(slope < -least * std::abs(before))) {
-                if (cautious || slope <= 0.0) {
+            if (!(slope < -1e-15 * std::abs(before))) {
+                if (cautious) {
                     return true;
                 }
                 cautious = true;
@@ -237,15 +244,10 @@ private:
         }
         column_.resize(m);
         dense::multiply_symmetric(dense::constant(G), c_, column_);
-        dense::multiply_transposed({features_.data(), n_, m}, v_, target_sized(m));
         for (std::size_t a = 0; a < m; ++a) {
-            column_[a] += target_[a];
+            column_[a] += prices_[a];
         }
         return true;
-    }
-    std::span<double> target_sized(std::size_t m) {
-        target_.resize(m);
-        return target_;
     }
 
     DataTerm<Loss>& data_;
@@ -255,9 +257,9 @@ private:
     CurvatureMetric metric_;
     NonnegativeLasso lasso_;
     std::vector<std::size_t> blocks_;
-    std::vector<double> directions_;           // width x atoms
-    std::vector<double> features_, scaled_;    // n x atoms: A and H^1/2 A
-    std::vector<double> c_, target_, column_;  // atoms
+    std::vector<double> directions_;                    // width x atoms
+    std::vector<double> features_, scaled_;             // n x atoms: A and H^1/2 A
+    std::vector<double> c_, target_, column_, prices_;  // atoms; prices_: A'v
     std::vector<double> gram_;
     std::vector<double> v_, change_, trial_;  // n
 };

@@ -34,6 +34,7 @@ using dense::Outcome;
 constexpr double kSwitchGap = 1e-3;         // where the second phase begins
 constexpr double kSlowGap = 1e-2;           // ... or here, where cuts do little
 constexpr std::size_t kMostCuts = 60;       // before the second phase has its try
+constexpr double kMasterAccuracy = 0.1;     // of the gap over all patterns
 constexpr std::size_t kFewestNeurons = 30;  // added at a time, or as many as there are
 constexpr std::size_t kSpareNeurons = 200;  // kept beside four times those in use
 constexpr std::size_t kMostViolators = 50;  // or as many as there are blocks
@@ -96,7 +97,7 @@ private:
         }
         if (!start.blocks.empty()) {
             load(start);
-            if (!solve_master(1e-2)) {
+            if (!solve_master(kSlowGap)) {
                 return deadline_.reason();
             }
         }
@@ -110,7 +111,7 @@ private:
             // The second phase got stuck: on from the best there is, nearer before the next try.
             switch_gap_ = std::min(0.1 * switch_gap_, 0.1 * program_.relative(best_objective_));
             reload();
-            if (!solve_master(1e-2 * switch_gap_)) {
+            if (!solve_master(kMasterAccuracy * switch_gap_)) {
                 return deadline_.reason();
             }
         }
@@ -152,7 +153,7 @@ private:
             }
             // 3. The master problem, and the prices at its optimum.
             ++n_iter_;
-            if (!solve_master(0.01 * gap)) {
+            if (!solve_master(kMasterAccuracy * gap)) {
                 return deadline_.reason();
             }
         }
@@ -199,9 +200,10 @@ private:
         std::ranges::sort(violators_, larger);
     }
 
-    // The master's optimum to `least`, its objective, and all prices there. False: stopped.
-    bool solve_master(double least) {
-        if (master_.atoms() > 0 && !master_.solve(least, deadline_)) {
+    // The master's optimum to the relative `gap`, its objective, and all prices there. False:
+    // stopped.
+    bool solve_master(double gap) {
+        if (master_.atoms() > 0 && !master_.solve(gap, deadline_)) {
             return false;
         }
         // Neurons of the same block add up; their sum is no longer than they are.
