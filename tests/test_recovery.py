@@ -209,8 +209,16 @@ def test_wrong_arguments() -> None:
     sol = cx.solve(prob)
     smaller = cx.GatedReLUProblem(other.X, other.y, other.patterns[:7], 1.0)
     for arguments, kind, message in (
-        ((None, sol), TypeError, "`prob` must be a GatedReLUProblem, got NoneType"),
-        ((sol, prob), TypeError, "`prob` must be a GatedReLUProblem, got Solution"),
+        (
+            (None, sol),
+            TypeError,
+            "`prob` must be a GatedReLUProblem or a ReLUProblem, got NoneType",
+        ),
+        (
+            (sol, prob),
+            TypeError,
+            "`prob` must be a GatedReLUProblem or a ReLUProblem, got Solution",
+        ),
         ((prob, sol.coef), TypeError, "`sol` must be a Solution, got SparseBlocks"),
         (
             (smaller, sol),

@@ -137,5 +137,5 @@ class GatedReLUProblem(PatternProblem):
     def _blocks(self, coef: Any) -> SparseBlocks:
         return as_blocks(coef, len(self.patterns), self.n_features)
 
-    def _largest_price(self, v: FloatArray) -> float:
+    def _largest_price(self, v: FloatArray, floor: float) -> float:
         return float(np.max(np.linalg.norm(self._adjoint(v), axis=1) / self.pattern_weight))

@@ -243,7 +243,7 @@ class PatternProblem(ABC):
         imbalance = self._imbalance(v)
         return max(
             0.0,
-            self._largest_price(v) / self.beta - 1.0,
+            self._largest_price(v, self.beta) / self.beta - 1.0,
             imbalance if imbalance > BALANCED else 0.0,
         )
 
@@ -266,8 +266,12 @@ class PatternProblem(ABC):
         """Coefficients as a user gives them, checked."""
 
     @abstractmethod
-    def _largest_price(self, v: FloatArray) -> float:
-        """Largest ``max c'(sgn X^T D_b v) / w_b`` over the unit vectors c that a block may be."""
+    def _largest_price(self, v: FloatArray, floor: float) -> float:
+        """Price of v: the largest c'g_b / w_b of a block, g_b being its rows of -gradient at v.
+
+        c is any vector of length <= 1 that the block may be. Prices <= `floor` are not looked for:
+        where there is no other, it or any smaller number is returned.
+        """
 
     def _by_pattern(self, blocks: SparseBlocks) -> tuple[IndexArray, FloatArray]:
         """Pattern of every stored block, and its coefficients with the sign that they have in f."""
