@@ -105,9 +105,9 @@ def decompose(prob: GatedReLUProblem, sol: Solution) -> Decomposition:
     As ``D_i X u = (X u)_+`` on K_i, the network with the neurons v_i and -w_i has the fit of the
     solution on ``prob.X``. Its objective is an upper bound of the ReLU program's optimum, whose
     lower bound is ``sol.dual_objective``; it exceeds ``sol.objective`` by
-    ``beta (growth - 1) sum_i w_i ||u_i||``. With kappa_i the largest condition number of d
-    independent rows of X that hold ``v_i`` and ``w_i``, ``||v_i|| + ||w_i|| <= (1 + 2 kappa_i)
-    ||u_i||`` (Mishkin, Sahiner, Pilanci, ICML 2022).
+    ``beta (growth - 1) sum_i w_i ||u_i||``. Always ``||v_i|| + ||w_i|| <= (1 + 2 kappa_i)
+    ||u_i||``, kappa_i being the condition number of the rows of X, divided by their lengths, that
+    hold the shortest possible w_i (after Mishkin, Sahiner, Pilanci, ICML 2022).
 
     Parameters
     ----------
