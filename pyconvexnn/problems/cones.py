@@ -7,6 +7,7 @@ of them.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from pyconvexnn._typing import BoolArray, FloatArray
 
 _SURE = 1e-12  # of an entry of a vector of length 1: what is more than rounding
+_SAME = 1e-9  # difference of rows that are taken for the same
 
 
 def unit_rows(A: FloatArray) -> FloatArray:
@@ -57,11 +59,12 @@ def project(S: FloatArray, g: FloatArray) -> FloatArray:
     if not len(active):
         return point
     # What is left of the active rows in it is rounding of g; next to a small point that is much.
-    basis = np.linalg.qr(active.T)[0]
+    _, sizes, basis = np.linalg.svd(active, full_matrices=False)
+    basis = basis[sizes > _SAME * sizes[0]]
     for _ in range(2):
-        point = point - basis @ (basis.T @ point)
-    # Of d active rows nothing is left.
-    return point if basis.shape[1] < len(g) else np.zeros_like(g)
+        point = point - (basis @ point) @ basis
+    # Of d independent rows nothing is left.
+    return point if len(basis) < len(g) else np.zeros_like(g)
 
 
 def violation(S: FloatArray, u: FloatArray) -> float:
@@ -123,14 +126,26 @@ def _missing() -> tuple[FloatArray, FloatArray]:
 
 
 def _nonnegative(A: FloatArray, b: FloatArray) -> FloatArray:
-    """Minimiser a >= 0 of ||A a - b||."""
-    from scipy.optimize import lsq_linear, nnls
+    """Minimiser a >= 0 of ||A a - b||; b and the columns of A have lengths of about 1."""
+    from scipy.optimize import nnls
 
-    try:
-        solution: FloatArray = nnls(A, b, maxiter=30 * max(A.shape) + 100)[0]
-    except RuntimeError:  # it went in circles, as happens among rows that are nearly the same
-        solution = np.maximum(lsq_linear(A, b, bounds=(0.0, np.inf), tol=1e-14).x, 0.0)
-    return solution
+    best, least = np.zeros(A.shape[1]), np.inf
+    # Among columns that are nearly the same it may end anywhere, or go in circles: then one of
+    # each is left to it. Any a >= 0 is a bound.
+    for digits in (None, 11, 9, 7):
+        columns = np.arange(A.shape[1])
+        if digits is not None:
+            columns = np.unique(np.round(A, digits), axis=1, return_index=True)[1]
+        a = np.zeros(A.shape[1])
+        with contextlib.suppress(RuntimeError):
+            a[columns] = nnls(A[:, columns], b, maxiter=30 * max(A.shape) + 100)[0]
+        residual = b - A @ a
+        size = float(np.linalg.norm(residual))
+        if size < least:
+            best, least = a, size
+        if np.max(A.T @ residual) <= 1e-10:
+            break
+    return best
 
 
 def _nearest(S: FloatArray, g: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -164,6 +179,6 @@ def _shortest(S: FloatArray, h: FloatArray) -> FloatArray | None:
         if length <= 10.0:
             held = a > 0
             # The same point from the rows that hold it, without the squaring.
-            return np.asarray(np.linalg.lstsq(S[held], h[held], rcond=None)[0])
+            return np.asarray(np.linalg.lstsq(S[held], h[held], rcond=_SAME)[0])
         scale *= length
     return None

@@ -569,6 +569,22 @@ def test_a_cone_that_is_a_point_or_a_line() -> None:
     assert prob.beta_max == pytest.approx(2.0, rel=1e-14)
 
 
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("apart", [0.0, 1e-15, 1e-13, 1e-11])
+def test_rows_that_are_nearly_the_same(seed: int, apart: float) -> None:
+    rng = np.random.default_rng(seed)
+    X, g = rng.standard_normal((60, 9)), rng.standard_normal(9)
+    mask = np.tile(X @ rng.standard_normal(9) >= 0, 3)
+    expected = cones.project(cones.Cones(X).normals(mask[:60]), g)
+    copies = [X, X * (1 + apart), X + apart * rng.standard_normal(X.shape)]
+    S = cones.Cones(np.vstack(copies)).normals(mask)
+    np.testing.assert_allclose(cones.project(S, g), expected, atol=1e-13 + 1e3 * apart)
+    assert cones.price(S, g) == pytest.approx(np.linalg.norm(expected), abs=1e-13 + 1e3 * apart)
+    parts = cones.split(S, g)
+    assert parts is not None
+    assert max(cones.violation(S, part) for part in parts) <= 1e-13 + 10 * apart
+
+
 def test_the_largest_residual_of_a_huber_problem_is_delta() -> None:
     data = random_data("huber", seed=3)
     data.y *= 100
