@@ -2,7 +2,8 @@
 
 S has a row ``s_k x_k / ||x_k||`` for every row x_k of the data that is not zero, s_k = +1 where the
 pattern is on and -1 where it is off. Slower than the compiled projections by far, and independent
-of them.
+of them: for the blocks of one solution, and for what the compiled ones leave undecided
+(:mod:`pyconvexnn.problems.prices`).
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyconvexnn import _core
 from pyconvexnn._bits import nonzero_rows, pack
 from pyconvexnn._typing import ArrayLike, BoolArray, FloatArray, IndexArray
 from pyconvexnn._validation import choice
@@ -18,8 +19,9 @@ from pyconvexnn.losses import Loss
 from pyconvexnn.networks import ACTIVATIONS, slope_of
 from pyconvexnn.patterns import PatternSet
 from pyconvexnn.problems.base import SparseBlocks, as_blocks, unpacked
-from pyconvexnn.problems.cones import Cones, price, violation
+from pyconvexnn.problems.cones import Cones, violation
 from pyconvexnn.problems.masked import PatternProblem, import_cvxpy
+from pyconvexnn.problems.prices import largest_price
 
 if TYPE_CHECKING:
     import cvxpy
@@ -141,10 +143,13 @@ class ReLUProblem(PatternProblem):
 
         ``max_i max(||Proj_i(g_i)||, ||Proj_i(-g_i)||) / p_i``, ``g_i = X^T D_i v0``, Proj_i the
         projection on K_i and v0 = -loss'(b). b is the best offset of zero coefficients, 0 in a
-        problem without one. A slow reference: one non-negative least squares for each projection.
+        problem without one. To rounding; never below but by that.
         """
         v0 = -self.loss.gradient(self._fit_of_zero, self.y, self.sample_weight)
-        return self._largest_price(v0, 0.0)
+        g = (1.0 - self.slope) * _core.masked_adjoint(self.X, self.patterns.packed, v0)
+        if self.slope != 0.0:
+            g += self.slope * (v0 @ self.X)
+        return largest_price(self.X, self.patterns.packed, g, self.pattern_weight, 0.0)
 
     # --- independent NumPy references: slow and obvious --------------------------------------
 
@@ -209,14 +214,9 @@ class ReLUProblem(PatternProblem):
         return np.where(masks, 1.0, self.slope)
 
     def _largest_price(self, v: FloatArray, floor: float) -> float:
-        cones, g = Cones(self.X), self._adjoint(v)
-        bounds = np.linalg.norm(g, axis=1) / self.pattern_weight
-        for i in np.argsort(-bounds):
-            if bounds[i] <= floor:  # no projection is longer
-                break
-            S = cones.normals(self.patterns[[i]].to_dense()[0])
-            floor = max(floor, max(price(S, g[i]), price(S, -g[i])) / float(self.pattern_weight[i]))
-        return floor
+        return largest_price(
+            self.X, self.patterns.packed, self._adjoint(v), self.pattern_weight, floor
+        )
 
     def _drop_opposites(self) -> None:
         """Keep the lightest of patterns that are opposite to each other, the first of equals."""
