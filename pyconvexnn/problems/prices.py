@@ -50,8 +50,9 @@ def largest_price(
     lengths = np.linalg.norm(G, axis=1)
     order = np.argsort(-lengths, kind="stable")
     order = order[: np.count_nonzero(lengths > best)]  # no projection is longer
-    if len(order):
-        best = _search(X, packed, G, order, lengths, best)
+    if not len(order):
+        return floor
+    best = _search(X, packed, G, order, lengths, best)
     with np.errstate(over="ignore", under="ignore"):
         return max(floor, float(np.ldexp(best, above - below)))
 

@@ -93,7 +93,8 @@ def test_any_scale() -> None:
     only = largest_price(X, packed[20:21], G[20:21], np.ones(1), 0.0)
     assert largest_price(X, packed, G, weights, 0.0) == pytest.approx(only * 1e300, rel=1e-13)
     assert largest_price(X, packed, 0.0 * G, w, 0.0) == 0.0
-    assert largest_price(X, packed, 0.0 * G, w, 2.5) == 2.5
+    for tiny in (0.0, 5e-324, 1e-310):
+        assert largest_price(X, packed, tiny * G, w, 2.5) == 2.5
 
 
 class Liar:

@@ -196,6 +196,60 @@ def test_weak_duality(seed: int, loss: str, activation: str, offset: bool, scale
     assert prob.dual_objective(v) <= prob.objective(in_cones(prob, U)) * (1 + 1e-12)
 
 
+@pytest.mark.parametrize("loss", ["squared", "huber"])
+@pytest.mark.parametrize("activation", SLOPES)
+def test_with_an_offset_a_constant_may_go_from_the_targets(loss: str, activation: str) -> None:
+    data = random_data(loss, activation, seed=4)
+    prob = data.problem(output_offset=True)
+    sol = solved(prob)
+    for shift in (2.5, -1e6):
+        other = dataclasses.replace(data, y=data.y + shift).problem(output_offset=True)
+        rounding = 1e-14 * (1 + abs(shift))
+        assert other.beta_max == pytest.approx(prob.beta_max, rel=rounding)
+        assert other.objective_at_zero == pytest.approx(prob.objective_at_zero, rel=rounding)
+        assert other.objective(sol.coef) == pytest.approx(sol.objective, rel=rounding)
+        assert other.dual_objective(sol.dual) == pytest.approx(sol.dual_objective, rel=rounding)
+        assert other.best_offset(sol.coef) == pytest.approx(sol.offset + shift, rel=1e-12)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("activation", SLOPES)
+def test_an_offset_is_the_free_part_of_a_pattern_that_is_on_everywhere(
+    loss: str, activation: str
+) -> None:
+    # Of a ones column whose norms are not counted all but the constant stays: M16 of the notes.
+    data = random_data(loss, activation, seed=6)
+    data.y[:2] = (1.0, -1.0)
+    prob = data.problem(output_offset=True)
+    V, W = cp.Variable((5, 3)), cp.Variable((5, 3))
+    free = cp.Variable(2, nonneg=True)  # of both signs of the block that is on everywhere
+    D = np.where(data.masks, 1.0, SLOPES[activation])
+    f = sum(cp.multiply(D[i], data.X @ (V[i] - W[i])) for i in range(5)) + free[0] - free[1]
+    margin = cp.multiply(data.y, f)
+    losses = {
+        "squared": cp.square(f - data.y) / 2,
+        "huber": cp.huber(f - data.y, HUBER) / 2,
+        "logistic": cp.logistic(-margin),
+        "squared_hinge": cp.square(cp.pos(1 - margin)) / 2,
+    }
+    penalty = data.w @ (cp.norm2(V, axis=1) + cp.norm2(W, axis=1))
+    inside = [
+        cp.multiply(np.where(mask, 1.0, -1.0), data.X @ U[i]) >= 0
+        for i, mask in enumerate(data.masks)
+        for U in (V, W)
+    ]
+    program = cp.Problem(cp.Minimize(data.s @ losses[loss] + data.beta * penalty), inside)
+    sol = solved(prob)
+    assert sol.objective == pytest.approx(clarabel(program), rel=1e-6)
+    # The offset is profiled out of the dual too: the slope of the loss sums to zero.
+    v = -data.s * slope_of(loss, prob.fit_values(sol.coef), data.y)
+    assert abs(v.sum()) <= 1e-13 * np.abs(v).sum()
+    checked = cx.verify(prob, sol)
+    assert checked.infeasibility <= 1e-12
+    assert checked.dual_objective <= sol.objective
+    assert checked.relative_gap <= 1e-4
+
+
 def test_an_offset_needs_dual_points_of_sum_zero() -> None:
     data, v = random_data(), np.zeros(9)
     v[:2] = 1e-3, -1e-3 * (1 + 1e-9)
