@@ -133,12 +133,12 @@ def relu_solved(
 def relu_optimum(X: FloatArray, y: FloatArray, every: cx.PatternSet, beta: float) -> float:
     """Over all cells: patterns are added until the best direction of no cell improves it."""
     ps = cx.sample_patterns(X, 60)
-    rows = np.asfortranarray(X)
+    products = _core.MaskedProducts(np.asfortranarray(X), every.packed)
     while True:
         value, rest, norms = relu_solved(X, y, ps, beta)
         new = []
         for sign in (1.0, -1.0):
-            U = _core.masked_adjoint(rows, every.packed, sign * rest)
+            U = products.adjoint(sign * rest)
             U /= np.linalg.norm(U, axis=1, keepdims=True) + 1e-300
             prices = np.concatenate(
                 [sign * rest @ np.maximum(X @ part.T, 0) for part in np.array_split(U, 50)]

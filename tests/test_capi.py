@@ -142,15 +142,17 @@ def test_products(downstream: Any, data: Any, K: int) -> None:
     X, _, packed = data
     rng = np.random.default_rng(1)
     V, listed = np.asfortranarray(rng.standard_normal((130, K))), np.array([7, 3, 69, 3])
+    products = _core.MaskedProducts(X, packed)
+    products.set_active(listed)
     out = np.empty((70, K, 6))
     assert downstream.adjoint(X, packed, V, out) == 0
-    np.testing.assert_array_equal(out, _core.masked_adjoint(X, packed, V))
+    np.testing.assert_array_equal(out, products.adjoint(V))
     some = np.empty((4, K, 6))
     assert downstream.adjoint_listed(X, packed, V, listed, some) == 0
     np.testing.assert_array_equal(some, out[listed])
     F = np.empty((130, K), order="F")
     assert downstream.forward(X, packed, listed, some, F) == 0
-    np.testing.assert_array_equal(F, _core.masked_forward(X, packed, listed, some))
+    np.testing.assert_array_equal(F, products.active_forward(some))
     for bad in (70, -1):
         listed[2] = bad
         assert downstream.adjoint_listed(X, packed, V, listed, some) == -1

@@ -33,14 +33,16 @@ for seed, (n, d, P) in enumerate([(1000, 7, 500), (65, 20, 300), (4096, 3, 100),
     for threads in (1, 2):
         digest.update(core.sign_patterns(np.asfortranarray(X), G, threads=threads).tobytes())
 # Masked products, whose sums have one order.
-for dtype in (np.float64, np.float32):
+for dtype, kind in ((np.float64, core.MaskedProducts), (np.float32, core.MaskedProducts32)):
     for n, d, P, K in [(1000, 11, 300, 1), (130, 20, 70, 3), (64, 3, 20, 2)]:
         X = np.asfortranarray(rng.standard_normal((n, d)), dtype)
         packed = core.sign_patterns(np.asfortranarray(X, float), rng.standard_normal((P, d)))
         v = np.asfortranarray(rng.standard_normal((n, K)), dtype)
-        U = core.masked_adjoint(X, packed, v, threads=2)
+        products = kind(X, packed)
+        products.set_active(np.arange(P))
+        U = products.adjoint(v, threads=2)
         digest.update(U.tobytes())
-        digest.update(core.masked_forward(X, packed, np.arange(P), U).tobytes())
+        digest.update(products.active_forward(U).tobytes())
 # Cells of generic rows, and of rows near a grid, whose signs doubles leave open.
 grid = np.stack(np.meshgrid(*[np.arange(3.0)] * 3), axis=-1).reshape(-1, 3)
 for X in (rng.standard_normal((150, 4)), grid + 1e-10 * rng.standard_normal(grid.shape)):

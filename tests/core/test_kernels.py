@@ -42,6 +42,10 @@ def packed(masks: BoolArray) -> BitArray:
     return words
 
 
+def products_of(X: FloatArray, masks: BoolArray) -> _core.MaskedProducts:
+    return _core.MaskedProducts(X, packed(masks))
+
+
 # --- against NumPy ------------------------------------------------------------------------------
 
 
@@ -76,11 +80,11 @@ def test_masked_adjoint(size: tuple[int, int, int]) -> None:
     n, d, P = size
     X, masks, v = gaussian(n, d), random_masks(P, n), gaussian(n, 1, seed=3)[:, 0]
     expected = np.array([X.T @ (mask * v) for mask in masks])
-    result = _core.masked_adjoint(X, packed(masks), v)
+    products = products_of(X, masks)
+    result = products.adjoint(v)
     np.testing.assert_allclose(result, expected, rtol=1e-12, atol=1e-13)
     for threads in (2, 3):
-        again = _core.masked_adjoint(X, packed(masks), v, threads=threads)
-        assert again.tobytes() == result.tobytes()
+        assert products.adjoint(v, threads=threads).tobytes() == result.tobytes()
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
@@ -88,7 +92,7 @@ def test_masked_adjoint_of_listed_patterns(size: tuple[int, int, int]) -> None:
     n, d, P = size
     X, masks, v = gaussian(n, d), random_masks(P, n), gaussian(n, 1, seed=3)[:, 0]
     listed = np.random.default_rng(4).integers(0, P, 7)  # any order, repeats
-    result = _core.masked_adjoint_listed(X, packed(masks), v, listed)
+    result = products_of(X, masks).adjoint_listed(v, listed)
     expected = np.array([X.T @ (masks[i] * v) for i in listed])
     np.testing.assert_allclose(result, expected, rtol=1e-12, atol=1e-13)
 
@@ -97,11 +101,13 @@ def test_masked_adjoint_of_listed_patterns(size: tuple[int, int, int]) -> None:
 def test_masked_forward(size: tuple[int, int, int]) -> None:
     n, d, P = size
     X, masks = gaussian(n, d), random_masks(P, n)
+    products = products_of(X, masks)
     for count in (0, 1, min(P, 3), P, 2 * P):
         listed = np.random.default_rng(count).integers(0, P, count)
         U = np.ascontiguousarray(gaussian(count, d, seed=5))
         expected = sum((masks[i] * (X @ u) for i, u in zip(listed, U, strict=True)), np.zeros(n))
-        result = _core.masked_forward(X, packed(masks), listed, U)
+        products.set_active(listed)
+        result = products.active_forward(U)
         np.testing.assert_allclose(result, expected, rtol=1e-11, atol=1e-12)
 
 
@@ -118,20 +124,18 @@ def test_group_norm_max(size: tuple[int, int, int]) -> None:
 
 def test_adjoint_and_forward_are_adjoint() -> None:
     X, masks, v = gaussian(150, 6), random_masks(40, 150), gaussian(150, 1, seed=3)[:, 0]
-    U, listed = np.ascontiguousarray(gaussian(40, 6, seed=7)), np.arange(40)
-    forward = _core.masked_forward(X, packed(masks), listed, U)
-    assert forward @ v == pytest.approx(np.sum(_core.masked_adjoint(X, packed(masks), v) * U))
+    U, products = np.ascontiguousarray(gaussian(40, 6, seed=7)), products_of(X, masks)
+    products.set_active(np.arange(40))
+    forward = products.active_forward(U)
+    assert forward @ v == pytest.approx(np.sum(products.adjoint(v) * U))
 
 
 def test_empty_and_full_masks() -> None:
     X, v = gaussian(65, 3), gaussian(65, 1)[:, 0]
-    words = packed(np.array([[False] * 65, [True] * 65]))
-    np.testing.assert_allclose(
-        _core.masked_adjoint(X, words, v), [np.zeros(3), X.T @ v], atol=1e-13
-    )
-    np.testing.assert_array_equal(
-        _core.masked_forward(X, words, np.array([0]), np.ones((1, 3))), np.zeros(65)
-    )
+    products = products_of(X, np.array([[False] * 65, [True] * 65]))
+    np.testing.assert_allclose(products.adjoint(v), [np.zeros(3), X.T @ v], atol=1e-13)
+    products.set_active(np.array([0]))
+    np.testing.assert_array_equal(products.active_forward(np.ones((1, 3))), np.zeros(65))
 
 
 def solve(**changes: Any) -> _core.GroupLassoResult:
@@ -278,9 +282,12 @@ GATES, LISTED, BLOCKS = np.ones((4, 3)), np.array([0, 2]), np.ones((2, 3))
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "sign_patterns": {"X": X, "G": GATES},
-    "masked_adjoint": {"X": X, "packed": WORDS, "v": V},
-    "masked_adjoint_listed": {"X": X, "packed": WORDS, "v": V, "indices": LISTED},
-    "masked_forward": {"X": X, "packed": WORDS, "indices": LISTED, "U": BLOCKS},
+    "MaskedProducts": {"X": X, "packed": WORDS},
+    "adjoint": {"V": V},
+    "adjoint_listed": {"V": V, "indices": LISTED},
+    "set_active": {"indices": LISTED},
+    "active_adjoint": {"V": V},
+    "active_forward": {"U": BLOCKS},
     "group_norm_max": {"X": X, "packed": WORDS, "v": V, "weights": W},
     "solve_group_lasso": {
         "X": X,
@@ -302,6 +309,17 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "callback": None,
     },
 }
+
+
+def compiled(function: str) -> Callable[..., Any]:
+    """A function of the module, or the method of products with two active patterns."""
+    if hasattr(_core, function):
+        return getattr(_core, function)  # type: ignore[no-any-return]
+    products = _core.MaskedProducts(X, WORDS)
+    products.set_active(LISTED)
+    return getattr(products, function)  # type: ignore[no-any-return]
+
+
 ARRAYS = [
     (function, name)
     for function, arguments in ARGUMENTS.items()
@@ -345,21 +363,17 @@ RIGHT = {
         "X": {"one row more", "one row less"},
         "G": {"one row more", "one row less", "no rows"},
     },
-    "masked_adjoint": {
-        "X": {"one column more", "one column less"},
+    "MaskedProducts": {
+        "X": {"one row more", "one row less", "one column more", "one column less"},
         "packed": {"one row more", "one row less", "no rows"},
-        "v": {"one column more", "one column less"},  # n x 1
     },
-    "masked_adjoint_listed": {
-        "X": {"one column more", "one column less"},
-        "packed": {"one row more", "one row less"},
+    "adjoint": {"V": {"one column more", "one column less"}},  # n x 1
+    "adjoint_listed": {
+        "V": {"one column more", "one column less"},
         "indices": {"one row more", "one row less", "no rows"},
-        "v": {"one column more", "one column less"},
     },
-    "masked_forward": {
-        "X": {"one row more", "one row less"},
-        "packed": {"one row more", "one row less"},
-    },
+    "set_active": {"indices": {"one row more", "one row less", "no rows"}},
+    "active_adjoint": {"V": {"one column more", "one column less"}},
     "group_norm_max": {"X": {"one column more", "one column less"}},
 }
 
@@ -371,10 +385,10 @@ def test_wrong_arrays_raise(function: str, name: str, wrong: str) -> None:
     bad = {**arguments, name: WRONG[wrong](arguments[name])}
     if wrong in RIGHT.get(function, {}).get(name, ()):
         bad[name] = np.array(bad[name], order="F" if name == "X" else "C")
-        getattr(_core, function)(**bad)
+        compiled(function)(**bad)
         return
     with pytest.raises((TypeError, ValueError)) as error:
-        getattr(_core, function)(**bad)
+        compiled(function)(**bad)
     if isinstance(error.value, ValueError):
         assert "`" in str(error.value)
 
@@ -382,39 +396,37 @@ def test_wrong_arrays_raise(function: str, name: str, wrong: str) -> None:
 @pytest.mark.parametrize(("function", "name"), [a for a in ARRAYS if a[1] == "X"])
 def test_x_must_be_fortran_ordered(function: str, name: str) -> None:
     with pytest.raises(TypeError):
-        getattr(_core, function)(**{**ARGUMENTS[function], name: np.ascontiguousarray(X)})
+        compiled(function)(**{**ARGUMENTS[function], name: np.ascontiguousarray(X)})
 
 
 @pytest.mark.parametrize(
     ("function", "name"),
-    [("sign_patterns", "G"), ("masked_forward", "U"), ("solve_group_lasso", "values")],
+    [("sign_patterns", "G"), ("active_forward", "U"), ("solve_group_lasso", "values")],
 )
 def test_rows_must_be_c_ordered(function: str, name: str) -> None:
     rows = np.asfortranarray(ARGUMENTS[function][name])
     with pytest.raises(TypeError):
-        getattr(_core, function)(**{**ARGUMENTS[function], name: rows})
+        compiled(function)(**{**ARGUMENTS[function], name: rows})
 
 
-@pytest.mark.parametrize(
-    "function", ["masked_adjoint_listed", "masked_forward", "solve_group_lasso"]
-)
+@pytest.mark.parametrize("function", ["adjoint_listed", "set_active", "solve_group_lasso"])
 @pytest.mark.parametrize("bad", [5, 6, -1, 2**62, -(2**63)])
 def test_block_numbers_out_of_range_raise(function: str, bad: int) -> None:
     arguments = {**ARGUMENTS[function], "indices": np.array([0, bad])}
     with pytest.raises(ValueError, match="indices") as error:
-        getattr(_core, function)(**arguments)
+        compiled(function)(**arguments)
     assert str(error.value) == f"`indices` must lie in [0, 5), got {bad}"
 
 
 @pytest.mark.parametrize("function", ARGUMENTS)
 def test_wrong_threads_raise(function: str) -> None:
-    if function in {"masked_adjoint_listed", "masked_forward"}:
+    if function in {"MaskedProducts", "set_active"}:
         return
     for bad in (-1, 1.5, "2", None, 2**70):
         with pytest.raises(TypeError):
-            getattr(_core, function)(**{**ARGUMENTS[function], "threads": bad})
+            compiled(function)(**{**ARGUMENTS[function], "threads": bad})
     for good in (0, 1, 1000):  # 0 and 1 are the same, and no more are started than there is work
-        getattr(_core, function)(**{**ARGUMENTS[function], "threads": good})
+        compiled(function)(**{**ARGUMENTS[function], "threads": good})
 
 
 @pytest.mark.parametrize(
@@ -471,12 +483,12 @@ def test_repeated_block_numbers_do_no_harm() -> None:
 def test_bits_beyond_the_last_row_do_no_harm() -> None:
     # 70 rows: the second word has 6 bits of meaning.
     dirty = WORDS | np.array([0, (2**64 - 1) ^ (2**6 - 1)], dtype=np.uint64)
-    for function in ("masked_adjoint", "masked_adjoint_listed", "masked_forward"):
-        arguments = ARGUMENTS[function]
-        clean = getattr(_core, function)(**arguments)
-        np.testing.assert_array_equal(
-            getattr(_core, function)(**{**arguments, "packed": dirty}), clean
-        )
+    clean, same = (_core.MaskedProducts(X, words) for words in (WORDS, dirty))
+    np.testing.assert_array_equal(same.adjoint(V), clean.adjoint(V))
+    np.testing.assert_array_equal(same.adjoint_listed(V, LISTED), clean.adjoint_listed(V, LISTED))
+    for products in (clean, same):
+        products.set_active(LISTED)
+    np.testing.assert_array_equal(same.active_forward(BLOCKS), clean.active_forward(BLOCKS))
 
 
 @pytest.mark.parametrize("function", ARGUMENTS)
@@ -487,11 +499,11 @@ def test_arguments_are_not_changed(function: str) -> None:
         else value
         for name, value in ARGUMENTS[function].items()
     }
-    getattr(_core, function)(**arguments)
+    compiled(function)(**arguments)
     for value in arguments.values():
         if isinstance(value, np.ndarray):
             value.flags.writeable = False
-    getattr(_core, function)(**arguments)  # read-only arrays will do
+    compiled(function)(**arguments)  # read-only arrays will do
     for name, value in arguments.items():
         np.testing.assert_array_equal(value, ARGUMENTS[function][name])
 
@@ -501,6 +513,6 @@ def test_options_go_by_keyword(function: str) -> None:
     positional = {"solve_group_lasso": 6}.get(function, len(ARGUMENTS[function]))
     values = list(ARGUMENTS[function].values())[:positional]
     with pytest.raises(TypeError):
-        getattr(_core, function)(*values, 1)
+        compiled(function)(*values, 1)
     with pytest.raises(TypeError):
-        getattr(_core, function)(*values[:-1])
+        compiled(function)(*values[:-1])

@@ -1,9 +1,11 @@
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdlib>
 #include <new>
 
 #include "convexnn/program/masked_products.hpp"
+#include "convexnn/solve/full_program.hpp"
 #include "convexnn/solve/group_lasso.hpp"
 #include "convexnn/solve/group_prox.hpp"
 #include "data.hpp"
@@ -79,6 +81,54 @@ TEST(descent_reaches_its_gap_and_its_dual_is_feasible) {
             .adjoint({result.dual.data(), 90, 1}, {all.data(), 4, 60}, 1, monitor);
         for (std::size_t i = 0; i < 60; ++i) {
             CHECK(norm({all.data() + 4 * i, 4}) <= 0.5 * (1 + 1e-12));
+        }
+    }
+}
+
+// At the end of a solve few patterns are left, and every one that the solution uses is.
+TEST(screening_drops_only_blocks_that_are_zero) {
+    for (const LossKind kind :
+         {LossKind::squared, LossKind::logistic, LossKind::huber, LossKind::squared_hinge}) {
+        for (const bool output_offset : {false, true}) {
+            Problem problem(90, 4, 60, 3.0, kind);
+            problem.lasso.loss_parameter = 0.7;
+            problem.lasso.output_offset = output_offset;
+            for (std::size_t k = 0; k < 90; ++k) {
+                problem.s[k] = 0.5 + 0.01 * static_cast<double>(k);
+            }
+            const GroupLassoResult exact = problem.solve({.tol = 1e-11});
+            CHECK(exact.status == Status::solved && !exact.active.empty());
+            with_loss(kind, 0.7, [&]<typename Loss>(const Loss& loss) {
+                for (const double nearness : {0.9, 0.99, 1.0}) {
+                    DataTerm<Loss> data(problem.lasso.samples, loss, output_offset);
+                    Monitor monitor;
+                    FullProgram<Loss> full(problem.lasso, data, {}, monitor);
+                    // The fit of a fraction of the solution, and its objective.
+                    std::vector<double> blocks = exact.values;
+                    std::vector<double> f(90), v(90);
+                    double objective = 0.0;
+                    for (std::size_t a = 0; a < exact.active.size(); ++a) {
+                        const std::span<double> u(blocks.data() + 4 * a, 4);
+                        std::ranges::transform(u, u.begin(),
+                                               [&](double x) { return nearness * x; });
+                        objective += problem.lasso.beta * norm(u);
+                    }
+                    full.products().set_active(exact.active);
+                    full.products().active_forward({blocks.data(), 4, exact.active.size()},
+                                                   {f.data(), 90, 1}, 1, monitor);
+                    data.negative_gradient(f, v);
+                    objective += data.value(f);
+                    const auto is_zero = [](std::size_t) { return true; };
+                    CHECK(full.price(v) && full.screen(objective, is_zero));
+                    CHECK(std::ranges::includes(full.survivors(), exact.active));
+                    CHECK(nearness < 1.0 || full.survivors().size() < 30);
+                    // The bound of the patterns left is a bound of the whole program.
+                    CHECK(full.price_survivors(v));
+                    CHECK(full.dual_objective() <= exact.objective);
+                    CHECK(full.price(v) && !full.screened());
+                    CHECK(full.survivors().size() == 60);
+                }
+            });
         }
     }
 }

@@ -2,7 +2,6 @@
 #include <array>
 #include <cmath>
 #include <memory>
-#include <numeric>
 
 #include "convexnn/solve/anderson.hpp"
 #include "convexnn/solve/block_descent.hpp"
@@ -66,7 +65,13 @@ private:
 
         std::size_t stalls = 0;
         for (;;) {
-            // 1. The gap over all patterns; v, prices and objective belong to the iterate.
+            // 1. The gap; v, prices and objective belong to the iterate. What is claimed at the end
+            // is priced over all patterns, not over those that screening left.
+            const bool last =
+                full_.proved(objective_) || n_iter_ >= settings_.max_iter || stalls >= kStalls;
+            if (last && full_.screened() && !full_.price(descent_.v)) {
+                return deadline_.reason();
+            }
             const double last_gap = full_.gap(objective_);
             const bool stop = record();
             if (full_.proved(objective_)) {
@@ -81,8 +86,14 @@ private:
             if (n_iter_ >= settings_.max_iter) {
                 return Status::max_iter;
             }
+            if (stalls >= kStalls) {
+                return Status::numerical_error;
+            }
 
-            // 2. Working set: what is active, and the most violated of the others.
+            // 2. Working set: what is active, and the most violated of those that may become so.
+            if (!full_.screen(objective_, [&](std::size_t i) { return descent_.is_zero(i); })) {
+                return deadline_.reason();
+            }
             choose_working_set();
 
             // 3. Solve on the working set.
@@ -91,16 +102,13 @@ private:
                 return deadline_.reason();
             }
 
-            // 4. Remove the drift of the fit, price every pattern, improve the dual point.
-            if (!refresh() || !full_.price(descent_.v)) {
+            // 4. Remove the drift of the fit, price the patterns left, improve the dual bound.
+            if (!refresh() || !full_.price_survivors(descent_.v)) {
                 return deadline_.reason();
             }
             const bool progress =
                 objective_ < before * (1.0 - 1e-15) || full_.gap(objective_) < 0.9 * last_gap;
             stalls = progress ? 0 : stalls + 1;
-            if (stalls >= kStalls) {
-                return Status::numerical_error;
-            }
         }
     }
 
@@ -220,14 +228,16 @@ private:
 
     void choose_working_set() {
         const std::size_t wanted = std::max(kSmallestWorkingSet, 2 * active_.size());
-        working_count_ = std::min(wanted, blocks_);
+        const std::span<const std::size_t> left = full_.survivors();
+        working_count_ = std::min(wanted, left.size());
         const std::span<double> prices = full_.prices();
         for (const std::size_t i : active_) {
             prices[i] = HUGE_VAL;
         }
-        std::iota(order_.begin(), order_.end(), std::size_t{0});
+        std::ranges::copy(left, order_.begin());
         const auto middle = order_.begin() + static_cast<std::ptrdiff_t>(working_count_);
-        std::nth_element(order_.begin(), middle, order_.end(), [&](std::size_t a, std::size_t b) {
+        const auto end = order_.begin() + static_cast<std::ptrdiff_t>(left.size());
+        std::nth_element(order_.begin(), middle, end, [&](std::size_t a, std::size_t b) {
             return prices[a] != prices[b] ? prices[a] > prices[b] : a < b;
         });
         std::copy(order_.begin(), middle, working_set_.begin());

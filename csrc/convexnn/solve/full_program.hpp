@@ -1,14 +1,17 @@
 // The program over all patterns, as every solver meets it between its own steps: prices, the best
-// dual point so far, the gap, and the record of both.
+// dual point so far, the gap, the record of both, and the patterns that no optimum uses.
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <memory>
+#include <numeric>
 #include <span>
 #include <utility>
 #include <vector>
 
+#include "convexnn/base/dense.hpp"
 #include "convexnn/program/masked_products.hpp"
 #include "convexnn/solve/deadline.hpp"
 #include "convexnn/solve/group_lasso.hpp"
@@ -28,19 +31,22 @@ public:
           products_(problem.A.X, problem.A.patterns),
           prices_(problem.A.blocks()),
           adjoints_(new double[problem.A.blocks() * problem.A.width()]),
+          survivors_(problem.A.blocks()),
           dual_(problem.A.rows(), 0.0) {
         history_.reserve(kHistory);
+        keep_all();
         objective_at_zero_ = data.value(dual_);
         dual_objective_ = data.dual_value(dual_, 1.0);
+        bound_ = dual_objective_;
     }
 
     Deadline& deadline() { return deadline_; }
     MaskedProducts<double>& products() { return products_; }
     double objective_at_zero() const { return objective_at_zero_; }
-    double dual_objective() const { return dual_objective_; }
-    double gap(double objective) const { return objective - dual_objective_; }
+    double dual_objective() const { return bound_; }
+    double gap(double objective) const { return objective - bound_; }
     double relative(double objective) const {
-        return relative_gap(objective, dual_objective_, objective_at_zero_);
+        return relative_gap(objective, bound_, objective_at_zero_);
     }
     bool proved(double objective) const { return relative(objective) <= settings_.tol; }
     // What relative gaps are multiplied by.
@@ -51,28 +57,61 @@ public:
     // Prices every pattern at v = -loss gradient of some fit, and keeps the best feasible multiple
     // of any v met so far. False: stopped.
     bool price(std::span<const double> v) {
+        keep_all();
         const MatrixView<const double> V(v.data(), v.size(), 1);
         if (!products_.adjoint(V, adjoints(), settings_.threads, deadline_)) {
             return false;
         }
-        largest_ = 0.0;
-        double bound = 0.0;
-        const double rounding = adjoint_rounding(problem_.A, v);
-        const double norm_rounding =
-            1.0 + (static_cast<double>(problem_.A.width()) + 8.0) * 0x1p-53;
-        for (std::size_t i = 0; i < prices_.size(); ++i) {
-            const double size = norm(adjoints().column(i));
-            prices_[i] = size / problem_.weights[i];
-            largest_ = std::max(largest_, prices_[i]);
-            if (size > 0.0 || !is_empty(i)) {
-                bound = std::max(bound, (size + rounding) * norm_rounding / problem_.weights[i]);
-            }
-        }
-        improve_dual(v, bound);
+        improve_dual(v, largest_of(v));
         return true;
     }
 
-    // Of the last v priced: X^T D_i v (d x P), ||X^T D_i v|| / w_i, and the largest of those.
+    // The same without the patterns screened; the dual bound then holds by the screening, and the
+    // dual point of the result stays the best one of `price`.
+    bool price_survivors(std::span<const double> v) {
+        if (survivors_.size() == prices_.size()) {
+            return price(v);
+        }
+        const MatrixView<const double> V(v.data(), v.size(), 1);
+        const MatrixView<double> out(adjoints_.get(), problem_.A.width(), survivors_.size());
+        if (!products_.adjoint(V, survivors_, out, settings_.threads, deadline_)) {
+            return false;
+        }
+        scale_ = data_.best_dual_scale(v, problem_.beta / largest_of(v));
+        bound_at_v_ = data_.dual_value(v, scale_);
+        bound_ = std::max(bound_, bound_at_v_);
+        return true;
+    }
+
+    // Gap-safe screening (Ndiaye, Fercoq, Gramfort and Salmon, JMLR 2017), after a pricing of v.
+    // The loss has curvature at most C = kCurvature max_k s_k, so D is strongly concave and the
+    // optimal dual point lies within R = sqrt(2 C gap) of t v. A pattern i with
+    //   ||X^T D_i t v|| + ||X||_2 R < beta w_i
+    // is zero at every optimum: no later `price_survivors` looks at it. Blocks for which
+    // `is_zero(i)` is false are kept. False: stopped.
+    template <typename IsZero>
+    bool screen(double objective, const IsZero& is_zero) {
+        if (spectral_bound_ < 0.0 && !bound_spectral_norm()) {
+            return false;
+        }
+        // Room for the rounding of both values; what is dropped wrongly is found by `price`.
+        const double gap = objective - bound_at_v_ + 1e-12 * scale(objective);
+        const double largest_weight = *std::ranges::max_element(problem_.samples.s);
+        const double reach =
+            spectral_bound_ * std::sqrt(2.0 * Loss::kCurvature * largest_weight * gap);
+        std::erase_if(survivors_, [&](std::size_t i) {
+            const double w = problem_.weights[i];
+            return is_zero(i) && std::abs(scale_) * prices_[i] * w + reach < problem_.beta * w;
+        });
+        return true;
+    }
+
+    // Every pattern, or those that screening left; in rising order.
+    std::span<const std::size_t> survivors() const { return survivors_; }
+    bool screened() const { return survivors_.size() < prices_.size(); }
+
+    // Of the last v of `price`: X^T D_i v (d x P); of the last v priced: ||X^T D_i v|| / w_i of the
+    // survivors, and the largest of those.
     MatrixView<double> adjoints() const {
         return {adjoints_.get(), problem_.A.width(), problem_.A.blocks()};
     }
@@ -84,7 +123,7 @@ public:
 
     // Records the state at a check of the gap; true when the monitor says stop.
     bool record(std::size_t iteration, double objective, std::size_t active) {
-        const Progress progress{iteration, objective, dual_objective_, active, deadline_.seconds()};
+        const Progress progress{iteration, objective, bound_, active, deadline_.seconds()};
         if (history_.size() == kHistory) {
             history_.pop_back();
         }
@@ -111,13 +150,70 @@ private:
                            [](std::uint64_t word) { return word == 0; });
     }
 
-    // `bound` is at least every exact price at v.
-    void improve_dual(std::span<const double> v, double bound) {
-        const double t = data_.best_dual_scale(v, problem_.beta / bound);
-        if (data_.dual_value(v, t) > dual_objective_) {
-            std::ranges::transform(v, dual_.begin(), [t](double x) { return t * x; });
+    void keep_all() {
+        survivors_.resize(prices_.size());
+        std::iota(survivors_.begin(), survivors_.end(), std::size_t{0});
+    }
+
+    // ||X||_2^2 <= max_j sum_k |X^T X|_jk; the Frobenius norm where X^T X would be larger than X.
+    bool bound_spectral_norm() {
+        const MatrixView<const double> X = problem_.A.X;
+        if (X.columns > X.rows) {
+            double squares = 0.0;
+            for (std::size_t j = 0; j < X.columns; ++j) {
+                const double size = norm(X.column(j));
+                squares += size * size;
+            }
+            spectral_bound_ = std::sqrt(squares);
+            return true;
+        }
+        const std::size_t d = X.columns;
+        std::vector<double> gram(d * d), sums(d, 0.0);
+        const MatrixView<double> G(gram.data(), d, d);
+        dense::Workspace workspace(settings_.threads);
+        if (dense::symmetric_product(1.0, X, dense::Op::transposed, 0.0, G, workspace, deadline_) !=
+            dense::Outcome::done) {
+            return false;
+        }
+        for (std::size_t k = 0; k < d; ++k) {
+            sums[k] += G.column(k)[k];
+            for (std::size_t j = k + 1; j < d; ++j) {  // the lower triangle
+                sums[j] += std::abs(G.column(k)[j]);
+                sums[k] += std::abs(G.column(k)[j]);
+            }
+        }
+        spectral_bound_ = std::sqrt(*std::ranges::max_element(sums));
+        return true;
+    }
+
+    // Prices of the survivors from their adjoints; returns a bound of every exact one.
+    double largest_of(std::span<const double> v) {
+        largest_ = 0.0;
+        double bound = 0.0;
+        const double rounding = adjoint_rounding(problem_.A, v);
+        const double norm_rounding =
+            1.0 + (static_cast<double>(problem_.A.width()) + 8.0) * 0x1p-53;
+        for (std::size_t a = 0; a < survivors_.size(); ++a) {
+            const std::size_t i = survivors_[a];
+            const double size = norm(adjoints().column(a));
+            prices_[i] = size / problem_.weights[i];
+            largest_ = std::max(largest_, prices_[i]);
+            if (size > 0.0 || !is_empty(i)) {
+                bound = std::max(bound, (size + rounding) * norm_rounding / problem_.weights[i]);
+            }
+        }
+        return bound;
+    }
+
+    // `largest` is at least every exact price at v.
+    void improve_dual(std::span<const double> v, double largest) {
+        scale_ = data_.best_dual_scale(v, problem_.beta / largest);
+        bound_at_v_ = data_.dual_value(v, scale_);
+        if (bound_at_v_ > dual_objective_) {
+            std::ranges::transform(v, dual_.begin(), [this](double x) { return scale_ * x; });
             dual_objective_ = data_.dual_value(dual_, 1.0);
         }
+        bound_ = dual_objective_;  // forgets what rested on screening
     }
 
     const GroupLasso& problem_;
@@ -128,9 +224,14 @@ private:
     std::vector<double> prices_;
     double largest_ = 0.0;
     std::unique_ptr<double[]> adjoints_;  // d x P
-    std::vector<double> dual_;
+    std::vector<std::size_t> survivors_;
+    std::vector<double> dual_;  // feasible for every pattern
     double objective_at_zero_ = 0.0;
     double dual_objective_ = 0.0;  // of dual_
+    double bound_ = 0.0;           // the best lower bound of the optimum
+    double scale_ = 0.0;           // t of the last v priced
+    double bound_at_v_ = 0.0;      // D(t v)
+    double spectral_bound_ = -1.0;
     std::vector<Progress> history_;
 };
 

@@ -61,8 +61,9 @@ inline constexpr std::size_t kHistory = 4096;
 // its relative gap is at most tol, and returns exactly zero whenever zero is optimal. Inputs are
 // finite and of matching sizes (checked by the caller) and must not change meanwhile.
 
-// Block coordinate descent on working sets (coordinate_descent.cpp). Iterations: epochs, that is
-// passes over the working set; a conjugate-gradient iteration of its Newton steps counts as one.
+// Block coordinate descent on working sets, with gap-safe screening (coordinate_descent.cpp).
+// Iterations: epochs, that is passes over the working set; a conjugate-gradient iteration of its
+// Newton steps counts as one.
 // Everything is allocated before the first epoch; the loop allocates nothing but the threads it is
 // allowed. Cost of an epoch: 4 n d for each block of the working set.
 GroupLassoResult coordinate_descent(const GroupLasso& problem, const SolverSettings& settings,

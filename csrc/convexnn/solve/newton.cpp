@@ -4,8 +4,9 @@
 //   g(eta) = max_a D(a) - a^T K a / 2 + beta sum_i w_i eta_i / 2,
 //   K = sum_i c_i D_i X X^T D_i,  c_i = eta_i / (beta w_i),      u_i = c_i X^T D_i a,
 //   dg/deta_i = beta w_i / 2 (1 - p_i^2 / beta^2),               p_i = ||X^T D_i a|| / w_i,
-//   Hessian = B^T (H^-1 + K)^-1 B,  B_i = D_i X X^T D_i a / (beta w_i),  H = diag(s l''),
+//   Hessian = B^T (H^-1 + K)^-1 B,  B_i = D_i X X^T D_i a / (beta w_i),  H = diag(h), h = s l'',
 //
+// (with an output offset H = diag(h) - h h^T / sum h, a pseudo-inverse for H^-1, and sum a = 0),
 // and eta_i = ||u_i|| at the optimum, where g is the program's optimum. Newton's method on it has
 // |A| unknowns where the blocks have |A| d.
 #include <algorithm>
