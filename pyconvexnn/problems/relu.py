@@ -146,7 +146,7 @@ class ReLUProblem(PatternProblem):
         problem without one. To rounding; never below but by that.
         """
         v0 = -self.loss.gradient(self._fit_of_zero, self.y, self.sample_weight)
-        g = (1.0 - self.slope) * _core.masked_adjoint(self.X, self.patterns.packed, v0)
+        g = (1.0 - self.slope) * _core.MaskedProducts(self.X, self.patterns.packed).adjoint(v0)
         if self.slope != 0.0:
             g += self.slope * (v0 @ self.X)
         return largest_price(self.X, self.patterns.packed, g, self.pattern_weight, 0.0)
