@@ -35,7 +35,7 @@ def problem(n: int, d: int, P: int) -> tuple[Any, Any, Any, Any]:
     X, y, patterns = cx.datasets.ar(n, d, P)
     X = np.asfortranarray(X)
     packed = patterns.packed
-    return X, packed, y, _core.masked_adjoint(X, packed, y)
+    return X, packed, y, _core.MaskedProducts(X, packed).adjoint(y)
 
 
 @pytest.mark.benchmark(timer=time.process_time)
@@ -48,7 +48,7 @@ def test_projections(benchmark: BenchmarkFixture, shape: tuple[int, int, int], s
     cones, blocks = _core.ConeProjections(X, packed), np.arange(2 * P)
     largest = float(cones.project(blocks, G)[1].max())
     near = y + 0.02 * np.random.default_rng(1).standard_normal(n)
-    nearby = _core.masked_adjoint(X, packed, near)
+    nearby = _core.MaskedProducts(X, packed).adjoint(near)
 
     def set_up() -> None:
         if start in ("cold", "threshold"):

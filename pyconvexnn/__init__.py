@@ -22,10 +22,10 @@ if importlib.util.find_spec("pyconvexnn._core") is None:
 from pyconvexnn import losses
 from pyconvexnn._runtime import show_config
 from pyconvexnn.certificates import Certificate, Verification, verify
-from pyconvexnn.networks import GatedNetwork, load_network
+from pyconvexnn.networks import GatedNetwork, TwoLayerNetwork, load_network
 from pyconvexnn.patterns import PatternSet, load_patterns
-from pyconvexnn.problems import GatedReLUProblem, SparseBlocks
-from pyconvexnn.recovery import recover
+from pyconvexnn.problems import GatedReLUProblem, ReLUProblem, SparseBlocks
+from pyconvexnn.recovery import Decomposition, decompose, recover
 from pyconvexnn.solvers import Path, Progress, Solution, Status, solve, solve_path
 
 if TYPE_CHECKING:
@@ -64,18 +64,22 @@ __all__ = [
     "Certificate",
     "ConvexMLPClassifier",
     "ConvexMLPRegressor",
+    "Decomposition",
     "GatedNetwork",
     "GatedReLUProblem",
     "Path",
     "PatternSet",
     "Progress",
+    "ReLUProblem",
     "Solution",
     "SparseBlocks",
     "Status",
+    "TwoLayerNetwork",
     "Verification",
     "__version__",
     "count_patterns",
     "datasets",
+    "decompose",
     "enumerate_patterns",
     "iter_patterns",
     "load_network",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pyconvexnn._typing import FloatArray
-from pyconvexnn.problems import GatedReLUProblem
+from pyconvexnn.problems import GatedReLUProblem, ReLUProblem
 from pyconvexnn.solvers import Solution
 from pyconvexnn.solvers.base import relative_gap
 
@@ -21,14 +21,16 @@ class Verification(NamedTuple):
     infeasibility: float
 
 
-def verify(prob: GatedReLUProblem, sol: Solution) -> Verification:
+def verify(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> Verification:
     """Recompute objective, dual bound and infeasibility from ``sol.coef`` and ``sol.dual``.
 
-    Everything is computed in NumPy from the problem's data; no compiled kernel takes part.
+    Everything is computed in NumPy from the problem's data; no compiled kernel takes part, but
+    that compiled projections propose the multipliers which prove the prices of a ReLU problem.
+    Whatever they propose, no price is understated.
 
     Parameters
     ----------
-    prob : GatedReLUProblem
+    prob : GatedReLUProblem or ReLUProblem
         Data, patterns and penalty.
     sol : Solution
         Its `coef` and `dual` are looked at, nothing else.
@@ -41,7 +43,9 @@ def verify(prob: GatedReLUProblem, sol: Solution) -> Verification:
         ``infeasibility = max(0, max_i ||X^T D_i v|| / (beta w_i) - 1)`` is zero (to rounding,
         1e-12); their difference `gap`; `relative_gap` as `tol` means it. With an output offset v
         must also sum to zero: where ``|sum v| > 1e-12 sum |v|`` that quotient is an infeasibility,
-        and ``dual_objective`` is -inf.
+        and ``dual_objective`` is -inf. Of a ReLU problem the prices are the lengths of the
+        projections of ``X^T D_i v`` and its opposite on the cone of pattern i, and the
+        infeasibility is at least that of the coefficients, :meth:`ReLUProblem.infeasibility`.
 
     Raises
     ------
@@ -57,18 +61,23 @@ def verify(prob: GatedReLUProblem, sol: Solution) -> Verification:
     >>> cx.verify(prob, cx.solve(prob, tol=1e-6)).relative_gap <= 1e-6
     True
     """
-    if not isinstance(prob, GatedReLUProblem):
-        raise TypeError(f"`prob` must be a GatedReLUProblem, got {type(prob).__name__}")
+    if not isinstance(prob, (GatedReLUProblem, ReLUProblem)):
+        raise TypeError(
+            "`prob` must be a GatedReLUProblem or a ReLUProblem, got " + type(prob).__name__
+        )
     if not isinstance(sol, Solution):
         raise TypeError(f"`sol` must be a Solution, got {type(sol).__name__}")
     objective = prob.objective(sol.coef)
     dual_objective = prob.dual_objective(sol.dual)
+    infeasibility = prob.dual_infeasibility(sol.dual)
+    if isinstance(prob, ReLUProblem):
+        infeasibility = max(infeasibility, prob.infeasibility(sol.coef))
     return Verification(
         objective,
         dual_objective,
         objective - dual_objective,
         relative_gap(objective, dual_objective, prob.objective_at_zero),
-        prob.dual_infeasibility(sol.dual),
+        infeasibility,
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,73 +19,33 @@ from pyconvexnn.losses import Loss, get_loss
 _BLOCK_ENTRIES = 1 << 20  # entries of the (rows, neurons) temporary in predict
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class GatedNetwork:
-    r"""Two-layer gated ReLU network with fixed gates g_j.
+ACTIVATIONS = ("relu", "leaky_relu", "abs")  # of networks without gates
 
-    .. math:: f(x) = \sum_{j=1}^m 1[x^T g_j \ge 0] \, (x^T w_j + b_{1j}) \, a_j + b_2
 
-    Here w_j, a_j are the rows of W1, W2. The gates' bits are computed by the same compiled
-    function as the patterns of a :class:`pyconvexnn.PatternSet`: a row of the training data has
-    exactly the bits that it was trained with, on a gate's hyperplane as well.
-
-    Parameters
-    ----------
-    W1 : (n_neurons, n_features) array
-        Hidden weights.
-    W2 : (n_neurons, n_outputs) array
-        Output weights.
-    gates : (n_neurons, n_features) array
-        Gates. There may be no neurons at all: then all three have no rows.
-    b1 : (n_neurons,) array, optional
-        Hidden biases; decayed like W1.
-    b2 : (n_outputs,) array, optional
-        Output offsets; not decayed.
+def slope_of(activation: str, slope: Any) -> float:
+    """What an activation multiplies negative numbers with; `slope` is that of "leaky_relu".
 
     Raises
     ------
-    TypeError, ValueError
-        If an array is not real and finite, or the shapes do not fit together.
-
-    Examples
-    --------
-    >>> import pyconvexnn as cx
-    >>> net = cx.GatedNetwork.from_arrays(W1=[[2.0, 0.0]], W2=[[3.0]], gates=[[1.0, -1.0]])
-    >>> net
-    GatedNetwork(n_neurons=1, n_features=2, n_outputs=1)
-    >>> net.predict([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
-    array([6., 6., 0.])
+    ValueError, TypeError
+        If `slope` is no number in [0, 1).
     """
+    slope = nonnegative(slope, "slope")
+    if slope >= 1.0:
+        raise ValueError(f"`slope` must be < 1, got {slope!r}")
+    return {"relu": 0.0, "leaky_relu": float(slope), "abs": -1.0}[activation]
+
+
+Net = TypeVar("Net", bound="_TwoLayers")
+
+
+class _TwoLayers(ABC):
+    """What the networks have in common: all but their hidden layer."""
 
     W1: FloatArray
     W2: FloatArray
-    gates: FloatArray
-    b1: FloatArray | None = None
-    b2: FloatArray | None = None
-
-    activation: ClassVar[str] = "gated_relu"
-
-    def __post_init__(self) -> None:
-        """Convert the arrays, check them against each other and freeze them."""
-        W1 = _as_weights(self.W1, "W1")
-        W2 = _as_weights(self.W2, "W2", rows=len(W1))
-        gates = _as_weights(self.gates, "gates", rows=len(W1), columns=W1.shape[1])
-        b1 = None if self.b1 is None else as_vector(self.b1, "b1", length=len(W1))
-        b2 = None if self.b2 is None else as_vector(self.b2, "b2", length=W2.shape[1])
-        for name, value in [("W1", W1), ("W2", W2), ("gates", gates), ("b1", b1), ("b2", b2)]:
-            object.__setattr__(self, name, value)
-
-    @classmethod
-    def from_arrays(
-        cls,
-        W1: ArrayLike,
-        W2: ArrayLike,
-        gates: ArrayLike,
-        b1: ArrayLike | None = None,
-        b2: ArrayLike | None = None,
-    ) -> GatedNetwork:
-        """Network of these weights, copied; the same as the constructor, for any array-like."""
-        return cls(W1, W2, gates, b1, b2)  # type: ignore[arg-type]  # __post_init__ converts
+    b1: FloatArray | None
+    b2: FloatArray | None
 
     @property
     def n_neurons(self) -> int:
@@ -218,7 +180,7 @@ class GatedNetwork:
             raise ValueError("the objective overflows: rescale `X`, `y` or the weights")
         return value
 
-    def balance(self) -> GatedNetwork:
+    def balance(self: Net) -> Net:
         """Return the same function with each neuron at its least penalty: ``|w_j| = |a_j|_1``.
 
         w_j includes b_1j. Neurons that contribute nothing, as w_j or a_j is zero, become zero.
@@ -238,12 +200,11 @@ class GatedNetwork:
         # Of two roots, as the quotient of the norms itself could overflow.
         up = np.where(alive, outer / np.where(alive, hidden, 1.0), 0.0)
         down = np.where(alive, hidden / np.where(alive, outer, 1.0), 0.0)
-        return GatedNetwork(
-            self.W1 * up[:, np.newaxis],
-            self.W2 * down[:, np.newaxis],
-            self.gates,
-            None if self.b1 is None else self.b1 * up,
-            self.b2,
+        return dataclasses.replace(  # type: ignore[type-var]  # every subclass is a dataclass
+            self,
+            W1=self.W1 * up[:, np.newaxis],
+            W2=self.W2 * down[:, np.newaxis],
+            b1=None if self.b1 is None else self.b1 * up,
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -258,18 +219,35 @@ class GatedNetwork:
         --------
         pyconvexnn.load_network : reads it.
         """
-        write_network(path, self, {})
+        write_network(path, self, {})  # type: ignore[arg-type]  # the subclasses are Network
 
     def __repr__(self) -> str:
         """Sizes, not contents."""
         return (
-            f"GatedNetwork(n_neurons={self.n_neurons}, n_features={self.n_features}, "
-            f"n_outputs={self.n_outputs})"
+            f"{type(self).__name__}(n_neurons={self.n_neurons}, n_features={self.n_features}, "
+            f"n_outputs={self.n_outputs}{self._kind})"
         )
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and unpickle through the constructor: its arrays are read-only again."""
-        return GatedNetwork, (self.W1, self.W2, self.gates, self.b1, self.b2)
+    @property
+    def _kind(self) -> str:
+        """What `repr` says of the hidden layer."""
+        return ""
+
+    @abstractmethod
+    def _activate(self, rows: FloatArray, hidden: FloatArray) -> None:
+        """Turn the (c, m) inputs of the neurons for some Fortran-ordered rows into their outputs.
+
+        In place.
+        """
+
+    def _check_weights(self) -> None:
+        """Convert the arrays, check them against each other and freeze them."""
+        W1 = _as_weights(self.W1, "W1")
+        W2 = _as_weights(self.W2, "W2", rows=len(W1))
+        b1 = None if self.b1 is None else as_vector(self.b1, "b1", length=len(W1))
+        b2 = None if self.b2 is None else as_vector(self.b2, "b2", length=W2.shape[1])
+        for name, value in [("W1", W1), ("W2", W2), ("b1", b1), ("b2", b2)]:
+            object.__setattr__(self, name, value)
 
     def _outputs(self, X: FloatArray) -> FloatArray:
         """Return the outputs (n, K), a block of rows at a time; X as `as_matrix` returns it.
@@ -283,9 +261,7 @@ class GatedNetwork:
             hidden = rows @ self.W1.T
             if self.b1 is not None:
                 hidden += self.b1
-            packed = _core.sign_patterns(rows, self.gates).astype("<u8", copy=False)
-            bits = np.unpackbits(packed.view(np.uint8), axis=1, count=len(rows), bitorder="little")
-            hidden[bits.T == 0] = 0.0
+            self._activate(rows, hidden)
             outputs[start : start + step] = hidden @ self.W2
         if self.b2 is not None:
             outputs += self.b2
@@ -301,8 +277,166 @@ class GatedNetwork:
         return targets
 
 
-def load_network(path: str | os.PathLike[str]) -> GatedNetwork:
-    """Read a network written by :meth:`GatedNetwork.save`, or by the command line.
+@dataclass(frozen=True, eq=False, repr=False)
+class GatedNetwork(_TwoLayers):
+    r"""Two-layer gated ReLU network with fixed gates g_j.
+
+    .. math:: f(x) = \sum_{j=1}^m 1[x^T g_j \ge 0] \, (x^T w_j + b_{1j}) \, a_j + b_2
+
+    Here w_j, a_j are the rows of W1, W2. The gates' bits are computed by the same compiled
+    function as the patterns of a :class:`pyconvexnn.PatternSet`: a row of the training data has
+    exactly the bits that it was trained with, on a gate's hyperplane as well.
+
+    Parameters
+    ----------
+    W1 : (n_neurons, n_features) array
+        Hidden weights.
+    W2 : (n_neurons, n_outputs) array
+        Output weights.
+    gates : (n_neurons, n_features) array
+        Gates. There may be no neurons at all: then all three have no rows.
+    b1 : (n_neurons,) array, optional
+        Hidden biases; decayed like W1.
+    b2 : (n_outputs,) array, optional
+        Output offsets; not decayed.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array is not real and finite, or the shapes do not fit together.
+
+    Examples
+    --------
+    >>> import pyconvexnn as cx
+    >>> net = cx.GatedNetwork.from_arrays(W1=[[2.0, 0.0]], W2=[[3.0]], gates=[[1.0, -1.0]])
+    >>> net
+    GatedNetwork(n_neurons=1, n_features=2, n_outputs=1)
+    >>> net.predict([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+    array([6., 6., 0.])
+    """
+
+    W1: FloatArray
+    W2: FloatArray
+    gates: FloatArray
+    b1: FloatArray | None = None
+    b2: FloatArray | None = None
+
+    activation: ClassVar[str] = "gated_relu"
+
+    def __post_init__(self) -> None:
+        """Convert the arrays, check them against each other and freeze them."""
+        self._check_weights()
+        gates = _as_weights(self.gates, "gates", rows=len(self.W1), columns=self.W1.shape[1])
+        object.__setattr__(self, "gates", gates)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        W1: ArrayLike,
+        W2: ArrayLike,
+        gates: ArrayLike,
+        b1: ArrayLike | None = None,
+        b2: ArrayLike | None = None,
+    ) -> GatedNetwork:
+        """Network of these weights, copied; the same as the constructor, for any array-like."""
+        return cls(W1, W2, gates, b1, b2)  # type: ignore[arg-type]  # __post_init__ converts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and unpickle through the constructor: its arrays are read-only again."""
+        return GatedNetwork, (self.W1, self.W2, self.gates, self.b1, self.b2)
+
+    def _activate(self, rows: FloatArray, hidden: FloatArray) -> None:
+        packed = _core.sign_patterns(rows, self.gates).astype("<u8", copy=False)
+        bits = np.unpackbits(packed.view(np.uint8), axis=1, count=len(rows), bitorder="little")
+        hidden[bits.T == 0] = 0.0
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TwoLayerNetwork(_TwoLayers):
+    r"""Two-layer network with an activation that is linear on either side of zero.
+
+    .. math:: f(x) = \sum_{j=1}^m \phi(x^T w_j + b_{1j}) \, a_j + b_2, \qquad
+        \phi(t) = t \;(t \ge 0), \quad \kappa t \;(t < 0)
+
+    Here w_j, a_j are the rows of W1, W2, and kappa is 0 for "relu", `slope` for "leaky_relu" and
+    -1 for "abs".
+
+    Parameters
+    ----------
+    W1 : (n_neurons, n_features) array
+        Hidden weights.
+    W2 : (n_neurons, n_outputs) array
+        Output weights. There may be no neurons at all: then both have no rows.
+    b1 : (n_neurons,) array, optional
+        Hidden biases; decayed like W1.
+    b2 : (n_outputs,) array, optional
+        Output offsets; not decayed.
+    activation : {"relu", "leaky_relu", "abs"}
+        phi.
+    slope : float
+        kappa of "leaky_relu", in [0, 1); of no meaning for the others.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array is not real and finite, or the shapes do not fit together.
+
+    Examples
+    --------
+    >>> import pyconvexnn as cx
+    >>> net = cx.TwoLayerNetwork.from_arrays(W1=[[2.0, 0.0]], W2=[[3.0]])
+    >>> net
+    TwoLayerNetwork(n_neurons=1, n_features=2, n_outputs=1, activation='relu')
+    >>> net.predict([[1.0, 0.0], [-1.0, 1.0]])
+    array([6., 0.])
+    """
+
+    W1: FloatArray
+    W2: FloatArray
+    b1: FloatArray | None = None
+    b2: FloatArray | None = None
+    activation: str = "relu"
+    slope: float = 0.01
+
+    def __post_init__(self) -> None:
+        """Convert the arrays, check them against each other and freeze them."""
+        self._check_weights()
+        choice(self.activation, "activation", ACTIVATIONS)
+        slope_of(self.activation, self.slope)
+        object.__setattr__(self, "slope", float(self.slope))
+
+    @classmethod
+    def from_arrays(
+        cls,
+        W1: ArrayLike,
+        W2: ArrayLike,
+        b1: ArrayLike | None = None,
+        b2: ArrayLike | None = None,
+        activation: str = "relu",
+        slope: float = 0.01,
+    ) -> TwoLayerNetwork:
+        """Network of these weights, copied; the same as the constructor, for any array-like."""
+        return cls(W1, W2, b1, b2, activation, slope)  # type: ignore[arg-type]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and unpickle through the constructor: its arrays are read-only again."""
+        return TwoLayerNetwork, (self.W1, self.W2, self.b1, self.b2, self.activation, self.slope)
+
+    @property
+    def _kind(self) -> str:
+        slope = f", slope={self.slope:g}" if self.activation == "leaky_relu" else ""
+        return f", activation={self.activation!r}{slope}"
+
+    def _activate(self, rows: FloatArray, hidden: FloatArray) -> None:
+        slope = slope_of(self.activation, self.slope)
+        np.multiply(hidden, slope, out=hidden, where=hidden < 0)
+
+
+Network: TypeAlias = GatedNetwork | TwoLayerNetwork
+
+
+def load_network(path: str | os.PathLike[str]) -> Network:
+    """Read a network written by its method `save`, or by the command line.
 
     Nothing in the file is trusted: it may come from anybody.
 
@@ -313,7 +447,7 @@ def load_network(path: str | os.PathLike[str]) -> GatedNetwork:
 
     Returns
     -------
-    GatedNetwork
+    GatedNetwork or TwoLayerNetwork
         Its predictions are those of the one saved, bit for bit.
 
     Raises
@@ -336,7 +470,7 @@ def load_network(path: str | os.PathLike[str]) -> GatedNetwork:
     return read_network(path)[0]
 
 
-def write_network(path: str | os.PathLike[str], net: GatedNetwork, extra: dict[str, Any]) -> None:
+def write_network(path: str | os.PathLike[str], net: Network, extra: dict[str, Any]) -> None:
     """Write a network and a JSON object that belongs to it.
 
     Raises
@@ -348,30 +482,43 @@ def write_network(path: str | os.PathLike[str], net: GatedNetwork, extra: dict[s
     """
     from pyconvexnn import _npz  # its imports (zipfile, json) are needed by files only
 
-    arrays = {"W1": net.W1, "W2": net.W2, "gates": net.gates}
+    arrays = {"W1": net.W1, "W2": net.W2}
     arrays |= {name: b for name, b in [("b1", net.b1), ("b2", net.b2)] if b is not None}
-    _npz.write(path, "network", {"activation": net.activation, "extra": extra}, arrays)
+    meta: dict[str, Any] = {"activation": net.activation, "extra": extra}
+    if isinstance(net, GatedNetwork):
+        arrays["gates"] = net.gates
+    else:
+        meta["slope"] = net.slope
+    _npz.write(path, "network", meta, arrays)
 
 
-def read_network(path: str | os.PathLike[str]) -> tuple[GatedNetwork, dict[str, Any]]:
+def read_network(path: str | os.PathLike[str]) -> tuple[Network, dict[str, Any]]:
     """Read what :func:`write_network` wrote, with :func:`load_network`'s checks and errors.
 
     The JSON object is somebody's: only its syntax is checked.
     """
     from pyconvexnn import _npz  # its imports (zipfile, json) are needed by files only
 
-    matrices = dict.fromkeys(("W1", "W2", "gates"), ("<f8", 2))
-    return _npz.read(path, "network", matrices, {"b1": ("<f8", 1), "b2": ("<f8", 1)}, _from_file)
+    matrices = dict.fromkeys(("W1", "W2"), ("<f8", 2))
+    others = {"gates": ("<f8", 2), "b1": ("<f8", 1), "b2": ("<f8", 1)}
+    return _npz.read(path, "network", matrices, others, _from_file)
 
 
 def _from_file(
     meta: dict[str, Any], arrays: dict[str, NDArray[Any]]
-) -> tuple[GatedNetwork, dict[str, Any]]:
-    extra = meta.get("extra")
+) -> tuple[Network, dict[str, Any]]:
+    extra, slope = meta.get("extra"), meta.pop("slope", None)
     if set(meta) != {"activation", "extra"} or not isinstance(extra, dict):
         raise ValueError("its JSON part must hold activation and the object extra")
-    choice(meta["activation"], "activation", [GatedNetwork.activation])
-    return GatedNetwork(**arrays), extra
+    activation = choice(meta["activation"], "activation", [GatedNetwork.activation, *ACTIVATIONS])
+    gated = activation == GatedNetwork.activation
+    if gated != ("gates" in arrays):
+        raise ValueError(f"member 'gates' is {'missing' if gated else 'there without use'}")
+    if gated != (slope is None):
+        raise ValueError(f"its JSON part must hold {'no' if gated else 'a'} slope")
+    if gated:
+        return GatedNetwork(**arrays), extra
+    return TwoLayerNetwork(**arrays, activation=activation, slope=slope), extra
 
 
 def _as_weights(

@@ -2,38 +2,57 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple, overload
+
 import numpy as np
 
+from pyconvexnn._typing import FloatArray
 from pyconvexnn._validation import SMALLEST_SCALE
-from pyconvexnn.networks import GatedNetwork
-from pyconvexnn.problems import GatedReLUProblem
+from pyconvexnn.networks import GatedNetwork, TwoLayerNetwork
+from pyconvexnn.problems import GatedReLUProblem, ReLUProblem
+from pyconvexnn.problems.base import as_blocks
+from pyconvexnn.problems.cones import Cones, project, split, violation
 from pyconvexnn.solvers import Solution
 
+_ROUNDING = 1e-15  # of x'u / (|x| |u|): a point of a cone has no less
 
-def recover(prob: GatedReLUProblem, sol: Solution) -> GatedNetwork:
+
+@overload
+def recover(prob: GatedReLUProblem, sol: Solution) -> GatedNetwork: ...
+
+
+@overload
+def recover(prob: ReLUProblem, sol: Solution) -> TwoLayerNetwork: ...
+
+
+def recover(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> GatedNetwork | TwoLayerNetwork:
     """Network whose weight-decay objective equals the convex objective of a solution.
 
-    Block u_i of the solution becomes the neuron with gate g_i (of pattern i), weights
+    Block u_i of a gated solution becomes the neuron with gate g_i (of pattern i), weights
     ``u_i / sqrt(||u_i||)`` and output weight ``sqrt(||u_i||)``: first and second layer balanced,
-    so that ``(||w||^2 + a^2) / 2 = ||u_i||``. With an output offset the solution's b becomes the
-    network's b2, which is not decayed.
+    so that ``(||w||^2 + a^2) / 2 = ||u_i||``. The blocks v_i, w_i of a ReLU solution become
+    neurons without gates in the same way, those of w_i with the output weight
+    ``-sqrt(||w_i||)``; a block that rounding has put outside of its cone is projected on it
+    first. With an output offset the solution's b becomes the network's b2, which is not decayed.
 
     Parameters
     ----------
-    prob : GatedReLUProblem
-        With a pattern set that has gates.
+    prob : GatedReLUProblem or ReLUProblem
+        A gated one with a pattern set that has gates.
     sol : Solution
         Of that problem.
 
     Returns
     -------
-    GatedNetwork
-        One neuron for each non-zero block; it acts on rows like those of ``prob.X``.
+    GatedNetwork or TwoLayerNetwork
+        One neuron for each non-zero block, in their order; it acts on rows like those of
+        ``prob.X``.
 
     Raises
     ------
     ValueError
-        When the pattern set has no gates; ``prob.patterns.realise(prob.X)`` finds them.
+        When the pattern set of a gated problem has no gates; ``prob.patterns.realise(prob.X)``
+        finds them.
 
     Examples
     --------
@@ -46,16 +65,13 @@ def recover(prob: GatedReLUProblem, sol: Solution) -> GatedNetwork:
     >>> bool(np.isclose(net.objective(X, y, 1.0), sol.objective, rtol=1e-9))
     True
     """
-    if not isinstance(prob, GatedReLUProblem):
-        raise TypeError(f"`prob` must be a GatedReLUProblem, got {type(prob).__name__}")
-    if not isinstance(sol, Solution):
-        raise TypeError(f"`sol` must be a Solution, got {type(sol).__name__}")
-    expected = (len(prob.patterns), prob.n_features)
-    if sol.coef.shape != expected:
-        raise ValueError(
-            f"`sol` must be a solution of `prob`, with coefficients of shape {expected}, "
-            f"got {sol.coef.shape}"
+    if not isinstance(prob, (GatedReLUProblem, ReLUProblem)):
+        raise TypeError(
+            "`prob` must be a GatedReLUProblem or a ReLUProblem, got " + type(prob).__name__
         )
+    _check_solution(prob, sol)
+    if isinstance(prob, ReLUProblem):
+        return _ungated(prob, sol)
     gates = prob.patterns.gates
     if gates is None:
         raise ValueError(
@@ -69,7 +85,132 @@ def recover(prob: GatedReLUProblem, sol: Solution) -> GatedNetwork:
             "other data (was X changed after the patterns were drawn?)"
         )
     size = np.sqrt(np.linalg.norm(sol.coef.values, axis=1, keepdims=True))
-    b2 = None
-    if prob.output_offset:  # next to data that a network may be of, what is tinier is zero
-        b2 = [sol.offset if abs(sol.offset) >= SMALLEST_SCALE else 0.0]
-    return GatedNetwork.from_arrays(sol.coef.values / size, size, gates[sol.coef.indices], b2=b2)
+    return GatedNetwork.from_arrays(
+        sol.coef.values / size, size, gates[sol.coef.indices], b2=_output_offset(prob, sol)
+    )
+
+
+class Decomposition(NamedTuple):
+    """A gated solution as a ReLU network: see :func:`decompose`."""
+
+    network: TwoLayerNetwork
+    growth: float
+
+
+def decompose(prob: GatedReLUProblem, sol: Solution) -> Decomposition:
+    r"""Turn a gated solution into a ReLU network with the same fit.
+
+    Each block is split within the cone of its pattern, ``u_i = v_i - w_i`` with v_i, w_i in
+    ``K_i = {u : (2 D_i - I) X u >= 0}``, as shortly as can be: ``||v_i|| + ||w_i||`` is minimal.
+    As ``D_i X u = (X u)_+`` on K_i, the network with the neurons v_i and -w_i has the fit of the
+    solution on ``prob.X``. Its objective is an upper bound of the ReLU program's optimum, whose
+    lower bound is ``sol.dual_objective``; it exceeds ``sol.objective`` by
+    ``beta (growth - 1) sum_i w_i ||u_i||``. Always ``||v_i|| + ||w_i|| <= (1 + 2 kappa_i)
+    ||u_i||``, kappa_i being the condition number of the rows of X, divided by their lengths, that
+    hold the shortest possible w_i (after Mishkin, Sahiner, Pilanci, ICML 2022).
+
+    Parameters
+    ----------
+    prob : GatedReLUProblem
+        Its patterns are cells: some u has every row of X that is not zero strictly on its side.
+        It needs no gates.
+    sol : Solution
+        Of that problem.
+
+    Returns
+    -------
+    Decomposition
+        ``network``, its neurons balanced, those of the v_i before those of the w_i; ``growth``,
+        the factor ``sum_i w_i (||v_i|| + ||w_i||) / sum_i w_i ||u_i||``, 1 for a zero solution.
+
+    Raises
+    ------
+    ValueError
+        When an active pattern is no cell, which the message names.
+
+    Examples
+    --------
+    >>> import numpy as np, pyconvexnn as cx
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.standard_normal((40, 3)), rng.standard_normal(40)
+    >>> prob = cx.GatedReLUProblem(X, y, cx.sample_patterns(X, 20), beta=1.0)
+    >>> sol = cx.solve(prob)
+    >>> dec = cx.decompose(prob, sol)
+    >>> np.abs(dec.network.predict(X) - prob.fit_values(sol.coef)).max() < 1e-12
+    np.True_
+    >>> dec.growth >= 1
+    True
+    """
+    if not isinstance(prob, GatedReLUProblem):
+        raise TypeError(f"`prob` must be a GatedReLUProblem, got {type(prob).__name__}")
+    _check_solution(prob, sol)
+    cones, indices, blocks = Cones(prob.X), sol.coef.indices, sol.coef.values
+    plus, minus = np.zeros_like(blocks), np.zeros_like(blocks)
+    for row, i in enumerate(indices):
+        parts = split(cones.normals(prob.patterns[[i]].to_dense()[0]), blocks[row])
+        if parts is None:
+            raise ValueError(
+                "`prob.patterns` must be cells of `prob.X` to decompose a solution, got pattern "
+                f"{i} without any u that has every non-zero row strictly on its side"
+            )
+        plus[row], minus[row] = parts
+    norms = [np.linalg.norm(part, axis=1) for part in (blocks, plus, minus)]
+    before, *after = (float(prob.pattern_weight[indices] @ norm) for norm in norms)
+    return Decomposition(
+        _network(
+            np.vstack([plus, minus]),
+            np.repeat([1.0, -1.0], len(indices)),
+            "relu",
+            0.0,
+            _output_offset(prob, sol),
+        ),
+        sum(after) / before if before > 0 else 1.0,
+    )
+
+
+def _check_solution(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> None:
+    if not isinstance(sol, Solution):
+        raise TypeError(f"`sol` must be a Solution, got {type(sol).__name__}")
+    signed = isinstance(prob, ReLUProblem)
+    try:
+        as_blocks(sol.coef, len(prob.patterns), prob.n_features, signed=signed)
+    except ValueError:
+        shape = (len(prob.patterns), prob.n_features)
+        raise ValueError(
+            "`sol` must be a solution of `prob`, with coefficients of shape "
+            f"{(2, *shape) if signed else shape}, got {sol.coef.shape}"
+        ) from None
+
+
+def _ungated(prob: ReLUProblem, sol: Solution) -> TwoLayerNetwork:
+    P, cones = len(prob.patterns), Cones(prob.X)
+    blocks = sol.coef.values.copy()
+    for row, i in enumerate(sol.coef.indices % P):
+        S = cones.normals(prob.patterns[[i]].to_dense()[0])
+        if violation(S, blocks[row]) > _ROUNDING:
+            blocks[row] = project(S, blocks[row])
+    signs = np.where(sol.coef.indices < P, 1.0, -1.0)
+    return _network(blocks, signs, prob.activation, prob.slope, _output_offset(prob, sol))
+
+
+def _network(
+    blocks: FloatArray, signs: FloatArray, activation: str, slope: float, b2: list[float] | None
+) -> TwoLayerNetwork:
+    """Balanced network of the blocks that are not zero."""
+    size = np.sqrt(np.linalg.norm(blocks, axis=1, keepdims=True))
+    kept = size[:, 0] > 0
+    size = size[kept]
+    return TwoLayerNetwork.from_arrays(
+        blocks[kept] / size,
+        signs[kept, np.newaxis] * size,
+        b2=b2,
+        activation=activation,
+        **({"slope": slope} if activation == "leaky_relu" else {}),
+    )
+
+
+def _output_offset(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> list[float] | None:
+    if not prob.output_offset:
+        return None
+    # Next to data that a network may be of, what is tinier is zero.
+    return [sol.offset if abs(sol.offset) >= SMALLEST_SCALE else 0.0]

@@ -122,7 +122,7 @@ def test_verify_wrong_arguments() -> None:
     few = dataclasses.replace(sol, coef=cx.SparseBlocks.from_dense(np.ones((3, 4))))
     nan = dataclasses.replace(sol, dual=sol.dual * np.nan)
     cases: list[tuple[Any, Any, type[Exception], str]] = [
-        (sol, sol, TypeError, "`prob` must be a GatedReLUProblem, got Solution"),
+        (sol, sol, TypeError, "`prob` must be a GatedReLUProblem or a ReLUProblem, got Solution"),
         (prob, None, TypeError, "`sol` must be a Solution, got NoneType"),
         (prob, short, ValueError, "`v` must have 70 entries, got 69"),
         (prob, few, ValueError, "`coef` must have shape (30, 4), got (3, 4)"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from typing import Any
 
@@ -13,6 +14,8 @@ from sklearn.datasets import load_breast_cancer, load_diabetes
 
 import pyconvexnn as cx
 from pyconvexnn._typing import FloatArray
+from pyconvexnn.problems import cones
+from tests.relu_reference import clarabel, in_cones, solved, with_dual
 from tests.vertex_method import DATA, every_pattern
 
 LOSSES = ["squared", "logistic"]  # the others, and offsets: tests/solvers/test_offset.py
@@ -209,8 +212,16 @@ def test_wrong_arguments() -> None:
     sol = cx.solve(prob)
     smaller = cx.GatedReLUProblem(other.X, other.y, other.patterns[:7], 1.0)
     for arguments, kind, message in (
-        ((None, sol), TypeError, "`prob` must be a GatedReLUProblem, got NoneType"),
-        ((sol, prob), TypeError, "`prob` must be a GatedReLUProblem, got Solution"),
+        (
+            (None, sol),
+            TypeError,
+            "`prob` must be a GatedReLUProblem or a ReLUProblem, got NoneType",
+        ),
+        (
+            (sol, prob),
+            TypeError,
+            "`prob` must be a GatedReLUProblem or a ReLUProblem, got Solution",
+        ),
         ((prob, sol.coef), TypeError, "`sol` must be a Solution, got SparseBlocks"),
         (
             (smaller, sol),
@@ -230,3 +241,258 @@ def test_gates_of_other_data_are_refused() -> None:
     prob = cx.GatedReLUProblem(X + 1.0, y, patterns, 0.5)
     with pytest.raises(ValueError, match=r"must have gates that yield its patterns on `prob\.X`"):
         cx.recover(prob, cx.solve(prob))
+
+
+# --- ReLU solutions ------------------------------------------------------------------------------
+
+
+def relu_problem(activation: str = "relu", seed: int = 0, **options: Any) -> cx.ReLUProblem:
+    rng = np.random.default_rng(seed)
+    X, y = rng.standard_normal((20, 3)), rng.standard_normal(20)
+    patterns = cx.sample_patterns(X, 12, seed=seed)
+    return cx.ReLUProblem(X, y, patterns, 0.8, activation=activation, slope=0.2, **options)
+
+
+def some_solution(prob: cx.ReLUProblem, seed: int = 0) -> cx.Solution:
+    """Feasible blocks, not optimal, a third of them zero."""
+    rng = np.random.default_rng(seed)
+    coef = rng.standard_normal((2, len(prob.patterns), prob.n_features))
+    coef *= rng.random(coef.shape[:2])[:, :, np.newaxis] < 0.7
+    return with_dual(prob, in_cones(prob, coef))
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "abs"])
+@pytest.mark.parametrize("offset", [False, True])
+def test_feasible_blocks_become_neurons(activation: str, offset: bool) -> None:
+    prob = relu_problem(activation, output_offset=offset)
+    sol = some_solution(prob)
+    net = cx.recover(prob, sol)
+    assert isinstance(net, cx.TwoLayerNetwork)
+    assert net.activation == activation
+    assert net.n_neurons == len(sol.active) > 3
+    np.testing.assert_allclose(np.linalg.norm(net.W1, axis=1), np.abs(net.W2[:, 0]), rtol=1e-13)
+    np.testing.assert_allclose(net.W1 * np.abs(net.W2), sol.coef.values, rtol=1e-11, atol=1e-14)
+    np.testing.assert_array_equal(net.W2[:, 0] > 0, sol.active < len(prob.patterns))
+    np.testing.assert_allclose(net.predict(prob.X), prob.fit_values(sol.coef), atol=1e-13)
+    assert net.objective(prob.X, prob.y, prob.beta) == pytest.approx(sol.objective, rel=1e-12)
+    assert (net.b2 is not None) == offset
+    # Elsewhere it is the activation that counts, not the pattern of the training data.
+    X = np.random.default_rng(5).standard_normal((50, 3))
+    inputs = X @ net.W1.T
+    slope = {"relu": 0.0, "leaky_relu": 0.2, "abs": -1.0}[activation]
+    expected = np.where(inputs > 0, inputs, slope * inputs) @ net.W2[:, 0] + sol.offset
+    np.testing.assert_allclose(net.predict(X), expected, atol=1e-13)
+
+
+def test_what_rounding_has_put_outside_is_projected() -> None:
+    prob = relu_problem()
+    sol = some_solution(prob)
+    rng = np.random.default_rng(1)
+    for size in (1e-14, 1e-9, 1e-3):
+        values = sol.coef.values + size * rng.standard_normal(sol.coef.values.shape)
+        moved = dataclasses.replace(
+            sol, coef=cx.SparseBlocks(sol.active, values, sol.coef.n_blocks, signed=True)
+        )
+        assert prob.infeasibility(moved.coef) > size / 100
+        net = cx.recover(prob, moved)
+        blocks = np.zeros((2, 12, 3))
+        index = [prob_index(prob, w, a) for w, a in zip(net.W1, net.W2[:, 0], strict=True)]
+        assert len(set(index)) == len(index)
+        assert net.objective(prob.X, prob.y, prob.beta) == pytest.approx(
+            sol.objective, rel=100 * size
+        )
+        for (half, i), w, a in zip(index, net.W1, net.W2[:, 0], strict=True):
+            blocks[half, i] = abs(a) * w
+        assert prob.infeasibility(blocks) <= 1e-14
+        np.testing.assert_allclose(net.predict(prob.X), prob.fit_values(blocks), atol=1e-12)
+
+
+def prob_index(prob: cx.ReLUProblem, w: FloatArray, a: float) -> tuple[int, int]:
+    """Block that a neuron is in the cone of, inside or on an edge."""
+    inside = np.where(prob.patterns.to_dense(), 1.0, -1.0) * (prob.X @ w)
+    return int(a < 0), int(np.argmax(inside.min(axis=1) / np.linalg.norm(w)))
+
+
+def test_a_relu_solution_of_zero_is_a_network_without_neurons() -> None:
+    prob = relu_problem()
+    net = cx.recover(prob, with_dual(prob, np.zeros((2, 12, 3))))
+    assert (net.n_neurons, net.n_features) == (0, 3)
+
+
+def test_verify_of_a_relu_solution_believes_nothing() -> None:
+    prob = relu_problem()
+    sol = solved(prob)
+    true = cx.verify(prob, sol)
+    assert true.relative_gap < 1e-5
+    assert true.infeasibility <= 1e-12
+    liar = dataclasses.replace(sol, objective=0.0, dual_objective=1e9, objective_at_zero=1e-9)
+    assert cx.verify(prob, liar) == true
+    larger = cx.verify(prob, dataclasses.replace(sol, dual=1.01 * sol.dual))
+    assert larger.infeasibility == pytest.approx(0.01, abs=1e-4)
+    outside = cx.SparseBlocks.from_dense(-sol.coef.to_dense())
+    checked = cx.verify(prob, dataclasses.replace(sol, coef=outside))
+    assert checked.infeasibility == prob.infeasibility(outside) > 1e-2
+
+
+def test_wrong_relu_solutions() -> None:
+    prob = relu_problem()
+    sol = some_solution(prob)
+    few = dataclasses.replace(sol, coef=cx.SparseBlocks.from_dense(np.ones((2, 3, 3))))
+    with pytest.raises(ValueError, match="solution of `prob`") as error:
+        cx.recover(prob, few)
+    assert str(error.value) == (
+        "`sol` must be a solution of `prob`, with coefficients of shape (2, 12, 3), got (2, 3, 3)"
+    )
+    flat = cx.SparseBlocks(sol.coef.indices, sol.coef.values, 24)
+    net = cx.recover(prob, dataclasses.replace(sol, coef=flat))
+    np.testing.assert_array_equal(net.W1, cx.recover(prob, sol).W1)
+
+
+# --- gated solutions as ReLU networks ------------------------------------------------------------
+
+
+def bound(prob: cx.GatedReLUProblem, i: int, u: FloatArray) -> float:
+    """1 + 2 kappa of the rows that hold the shortest w with w and w + u in the cone."""
+    S = cones.Cones(prob.X).normals(prob.patterns[[i]].to_dense()[0])
+    w = cones._shortest(S, np.maximum(-S @ u, 0.0))
+    assert w is not None
+    held = S[(np.abs(S @ w - np.maximum(-S @ u, 0.0)) < 1e-9 * (1 + np.linalg.norm(w)))]
+    if not w.any():
+        return 1.0
+    sizes = np.linalg.svd(held)[1]
+    return float(1 + 2 * sizes[0] / sizes[sizes > 1e-9][-1])
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_gated_relu_and_decomposition_are_in_order(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n, d = int(rng.integers(5, 25)), int(rng.integers(2, 6))
+    X, y = rng.standard_normal((n, d)), rng.standard_normal(n)
+    if seed % 3 == 0:
+        X[:, -1] = 1.0
+    patterns = quiet_patterns(X, 8, seed)
+    beta = float(rng.choice([0.02, 0.1, 0.3])) * cx.GatedReLUProblem(X, y, patterns, 1.0).beta_max
+    gated = cx.GatedReLUProblem(X, y, patterns, beta, output_offset=seed % 5 == 0)
+    relu = cx.ReLUProblem(X, y, patterns, beta, output_offset=seed % 5 == 0)
+    sol = cx.solve(gated, tol=1e-9)
+    dec = cx.decompose(gated, sol)
+    net, blocks = dec.network, np.zeros((2, len(patterns), d))
+
+    np.testing.assert_allclose(
+        net.predict(X), gated.fit_values(sol.coef), atol=1e-12 * (1 + np.abs(net.W1).max() ** 2)
+    )
+    norms = np.linalg.norm(sol.coef.values, axis=1)
+    objective = net.objective(X, y, beta)
+    assert objective == pytest.approx(
+        sol.objective + beta * (dec.growth - 1) * norms.sum(), rel=1e-9
+    )
+    limits = [bound(gated, i, u) for i, u in zip(sol.active, sol.coef.values, strict=True)]
+    optimum = clarabel(relu.to_cvxpy())
+    assert sol.dual_objective <= optimum * (1 + 1e-6)
+    assert optimum <= objective * (1 + 1e-6)
+    assert objective <= sol.objective + beta * float((np.array(limits) - 1) @ norms) * (1 + 1e-9)
+
+    for w, a in zip(net.W1, net.W2[:, 0], strict=True):
+        half, i = prob_index(relu, w, a)
+        blocks[half, i] += abs(a) * w
+    assert relu.infeasibility(blocks) <= 1e-12
+    np.testing.assert_allclose(relu.fit_values(blocks), net.predict(X), atol=1e-9)
+
+
+def quiet_patterns(X: FloatArray, count: int, seed: int) -> cx.PatternSet:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # there may be fewer
+        return cx.sample_patterns(X, count, seed=seed)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("scale", [1e-20, 1.0, 1e20])
+def test_a_block_is_split_as_shortly_as_can_be(seed: int, scale: float) -> None:
+    import cvxpy as cp
+
+    rng = np.random.default_rng(seed)
+    X, u = rng.standard_normal((12, 3)), rng.standard_normal(3)
+    if seed % 2:
+        X, u = np.round(2 * X), np.round(2 * u)  # many ties
+    S = cones.Cones(X).normals(X @ rng.standard_normal(3) >= 0)
+    parts = cones.split(S, scale * u)
+    assert parts is not None
+    v, w = parts[0] / scale, parts[1] / scale
+    np.testing.assert_allclose(v - w, u, atol=1e-15 * (1 + np.abs(v).max()))
+    assert max(cones.violation(S, v), cones.violation(S, w)) <= 1e-13
+    shift = cp.Variable(3)
+    lengths = cp.norm2(shift) + cp.norm2(shift + u)
+    best = clarabel(cp.Problem(cp.Minimize(lengths), [S @ shift >= 0, S @ (shift + u) >= 0]))
+    assert np.linalg.norm(v) + np.linalg.norm(w) == pytest.approx(best, rel=1e-7)
+
+
+def test_splits_that_need_no_search() -> None:
+    S, u = np.eye(2), np.array([2.0, 0.5])
+    for sign in (1.0, -1.0):
+        parts = cones.split(S, sign * u)
+        assert parts is not None
+        v, w = parts if sign > 0 else parts[::-1]
+        np.testing.assert_array_equal(v, u)
+        np.testing.assert_array_equal(w, np.zeros(2))
+    parts = cones.split(S, 0 * u)
+    assert parts is not None
+    assert not parts[0].any()
+    assert not parts[1].any()
+    # Of a half line and of a point nothing is the difference.
+    assert cones.split(np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]]), u) is None
+    assert cones.split(np.array([[1.0, 0.0], [-0.6, 0.8], [-0.6, -0.8]]), u) is None
+
+
+def test_decomposition_of_zero_and_wrong_arguments() -> None:
+    prob = random_problem(ratio=2.0)
+    dec = cx.decompose(prob, cx.solve(prob))
+    assert dec.network.n_neurons == 0
+    assert dec.growth == 1.0
+    network, growth = dec
+    assert (network, growth) == (dec.network, dec.growth)
+
+    relu = relu_problem()
+    for arguments, kind, message in (
+        ((relu, None), TypeError, "`prob` must be a GatedReLUProblem, got ReLUProblem"),
+        ((prob, None), TypeError, "`sol` must be a Solution, got NoneType"),
+        (
+            (prob, some_solution(relu)),
+            ValueError,
+            "`sol` must be a solution of `prob`, with coefficients of shape (30, 4), "
+            "got (2, 12, 3)",
+        ),
+    ):
+        with pytest.raises(kind) as error:
+            cx.decompose(*arguments)
+        assert str(error.value) == message
+
+
+def test_a_pattern_that_is_no_cell_cannot_be_decomposed() -> None:
+    X, y = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]]), np.array([1.0, 2.0, 3.0])
+    patterns = cx.PatternSet.from_dense([[1, 0, 1], [1, 1, 1]])
+    prob = cx.GatedReLUProblem(X, y, patterns, 0.01)
+    with pytest.raises(ValueError, match="must be cells") as error:
+        cx.decompose(prob, cx.solve(prob))
+    assert str(error.value) == (
+        "`prob.patterns` must be cells of `prob.X` to decompose a solution, got pattern 1 without "
+        "any u that has every non-zero row strictly on its side"
+    )
+
+
+def test_decomposition_with_pattern_weights() -> None:
+    weights = np.random.default_rng(1).uniform(0.5, 2, 30)
+    prob = random_problem(pattern_weight=weights)
+    sol = cx.solve(prob)
+    dec = cx.decompose(prob, sol)
+    split = [
+        cones.split(cones.Cones(prob.X).normals(mask), u)
+        for mask, u in zip(prob.patterns[sol.active].to_dense(), sol.coef.values, strict=True)
+    ]
+    after = sum(
+        w * (np.linalg.norm(parts[0]) + np.linalg.norm(parts[1]))
+        for w, parts in zip(weights[sol.active], split, strict=True)
+        if parts is not None
+    )
+    before = weights[sol.active] @ np.linalg.norm(sol.coef.values, axis=1)
+    assert dec.growth == pytest.approx(after / before, rel=1e-12)
+    np.testing.assert_allclose(dec.network.predict(prob.X), prob.fit_values(sol.coef), atol=1e-11)

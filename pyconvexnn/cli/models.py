@@ -18,7 +18,7 @@ class Model:
 
     Attributes
     ----------
-    network : GatedNetwork
+    network : GatedNetwork or TwoLayerNetwork
         It has one output for a number and for two classes, else one for each class.
     recipe : Recipe
         From the columns of a table to the network's features.
@@ -28,7 +28,7 @@ class Model:
         Value of the column appended to the features; None for no such column.
     """
 
-    network: networks.GatedNetwork
+    network: networks.Network
     recipe: tables.Recipe
     classes: list[str] | None
     intercept_scaling: float | None

@@ -2,5 +2,6 @@
 
 from pyconvexnn.problems.base import SparseBlocks
 from pyconvexnn.problems.gated_relu import GatedReLUProblem
+from pyconvexnn.problems.relu import ReLUProblem
 
-__all__ = ["GatedReLUProblem", "SparseBlocks"]
+__all__ = ["GatedReLUProblem", "ReLUProblem", "SparseBlocks"]

@@ -26,28 +26,39 @@ class SparseBlocks:
     values : (k, d) float64
         Their coefficients.
     n_blocks : int
-        P, number of all blocks.
+        Number of all blocks: P, or 2 P with `signed`.
+    signed : bool
+        Whether there are two blocks for each of P patterns, as in a ReLUProblem: block i is v_i,
+        block P + i is w_i.
 
     Raises
     ------
     ValueError
-        When `indices` are not ascending numbers in [0, P), or `values` not finite or not (k, d).
+        When `indices` are not ascending numbers in [0, n_blocks), `values` not finite or not
+        (k, d), or `n_blocks` not even with `signed`.
     TypeError
-        When `n_blocks` is not an integer.
+        When `n_blocks` is not an integer, or `signed` not a boolean.
 
     Examples
     --------
     >>> import numpy as np, pyconvexnn as cx
     >>> cx.SparseBlocks(np.array([1]), np.array([[5.0, 6.0]]), 3).to_dense().tolist()
     [[0.0, 0.0], [5.0, 6.0], [0.0, 0.0]]
+    >>> cx.SparseBlocks(np.array([1]), np.array([[5.0, 6.0]]), 2, signed=True).to_dense().tolist()
+    [[[0.0, 0.0]], [[5.0, 6.0]]]
     """
 
     indices: IndexArray
     values: FloatArray
     n_blocks: int
+    signed: bool = False
 
     def __post_init__(self) -> None:
         n_blocks = positive_int(self.n_blocks, "n_blocks", minimum=0)
+        if not isinstance(self.signed, (bool, np.bool_)):
+            raise TypeError(f"`signed` must be True or False, got {describe(self.signed)}")
+        if self.signed and n_blocks % 2:
+            raise ValueError(f"`n_blocks` must be even for signed blocks, got {n_blocks}")
         indices = np.asarray(self.indices)
         if indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iu"):
             raise ValueError(f"`indices` must be 1-D integers, got {describe(indices)}")
@@ -67,39 +78,50 @@ class SparseBlocks:
         object.__setattr__(self, "indices", np.ascontiguousarray(indices, dtype=np.int64))
         object.__setattr__(self, "values", np.ascontiguousarray(values, dtype=np.float64))
         object.__setattr__(self, "n_blocks", n_blocks)
+        object.__setattr__(self, "signed", bool(self.signed))
 
     def __repr__(self) -> str:
         return f"SparseBlocks({len(self.indices)} of {self.n_blocks} blocks, shape {self.shape})"
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """(P, d), the shape of `to_dense()`."""
-        return self.n_blocks, self.values.shape[1]
+    def shape(self) -> tuple[int, ...]:
+        """(P, d), or (2, P, d) with `signed`: the shape of `to_dense()`."""
+        width = self.values.shape[1]
+        return (2, self.n_blocks // 2, width) if self.signed else (self.n_blocks, width)
 
     def to_dense(self) -> FloatArray:
-        """All blocks as an array of shape (P, d)."""
-        dense = np.zeros(self.shape)
+        """All blocks as an array of shape (P, d), or (2, P, d) with `signed`: (v, w)."""
+        dense = np.zeros((self.n_blocks, self.values.shape[1]))
         dense[self.indices] = self.values
-        return dense
+        return dense.reshape(self.shape)
 
     @classmethod
     def from_dense(cls, dense: FloatArray) -> SparseBlocks:
-        """Keep the rows of an array of shape (P, d) that are not zero."""
-        indices = np.flatnonzero(np.any(dense != 0, axis=1))
-        return cls(indices, dense[indices], dense.shape[0])
+        """Keep the blocks of an array of shape (P, d) or (2, P, d) that are not zero."""
+        rows = dense.reshape(-1, dense.shape[-1])
+        indices = np.flatnonzero(np.any(rows != 0, axis=1))
+        return cls(indices, rows[indices], rows.shape[0], signed=dense.ndim == 3)
 
 
-def as_blocks(coef: Any, n_blocks: int, width: int, name: str = "coef") -> SparseBlocks:
-    """Coefficients given as SparseBlocks or as an array of shape (P, d), checked."""
+def as_blocks(
+    coef: Any, n_patterns: int, width: int, name: str = "coef", *, signed: bool = False
+) -> SparseBlocks:
+    """Coefficients given as SparseBlocks or as an array of their dense shape, checked.
+
+    That is (P, d), or with `signed` (2, P, d); SparseBlocks of 2 P blocks are taken as signed then.
+    """
+    shape = (2, n_patterns, width) if signed else (n_patterns, width)
     if isinstance(coef, SparseBlocks):
-        if coef.shape != (n_blocks, width):
-            raise ValueError(f"`{name}` must have shape {(n_blocks, width)}, got {coef.shape}")
-        return coef
+        if coef.shape == shape:
+            return coef
+        if signed and coef.shape == (2 * n_patterns, width):
+            return SparseBlocks(coef.indices, coef.values, coef.n_blocks, signed=True)
+        raise ValueError(f"`{name}` must have shape {shape}, got {coef.shape}")
     dense = np.asarray(coef)
     if dense.dtype.kind not in "fiu":
         raise TypeError(f"`{name}` must hold real numbers, got dtype {dense.dtype}")
-    if dense.shape != (n_blocks, width):
-        raise ValueError(f"`{name}` must have shape {(n_blocks, width)}, got {dense.shape}")
+    if dense.shape != shape:
+        raise ValueError(f"`{name}` must have shape {shape}, got {dense.shape}")
     if not np.isfinite(dense).all():
         raise ValueError(f"`{name}` must be finite, got NaN or infinity")
     return SparseBlocks.from_dense(dense)

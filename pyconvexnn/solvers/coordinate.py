@@ -17,8 +17,9 @@ class CoordinateDescent(CompiledSolver):
     priced and the set is chosen anew (Johnson and Guestrin 2015; Massias, Gramfort and Salmon
     2018). Patterns that the gap shows to be zero at every optimum are priced no more (gap-safe
     screening: Ndiaye, Fercoq, Gramfort and Salmon 2017) until the last gap, which is that over
-    all patterns. Anderson extrapolation (Bertrand and Massias 2021) and, every ten epochs, a truncated
-    Newton step on the non-zero blocks speed it up; either is taken only where the objective falls.
+    all patterns. Anderson extrapolation (Bertrand and Massias 2021) and, every ten epochs, a
+    truncated Newton step on the non-zero blocks speed it up; either is taken only where the
+    objective falls.
 
     An iteration is an epoch, or one of conjugate gradients in a Newton step.
     """

@@ -156,3 +156,33 @@ def test_unpacked_lists_every_pattern_once(count: int, monkeypatch: pytest.Monke
     assert positions == list(range(count))
     for part, masks in parts:
         np.testing.assert_array_equal(masks, dense[order[part]])
+
+
+# --- blocks of both signs ------------------------------------------------------------------------
+
+
+def test_signed_blocks_are_pairs() -> None:
+    dense = np.zeros((2, 3, 2))
+    dense[0, 2], dense[1, 1] = (1.0, 2.0), (3.0, 0.0)
+    blocks = cx.SparseBlocks.from_dense(dense)
+    assert (blocks.signed, blocks.n_blocks, blocks.shape) == (True, 6, (2, 3, 2))
+    assert blocks.indices.tolist() == [2, 4]
+    assert repr(blocks) == "SparseBlocks(2 of 6 blocks, shape (2, 3, 2))"
+    for again in (blocks, copy.deepcopy(blocks), pickle.loads(pickle.dumps(blocks))):
+        np.testing.assert_array_equal(again.to_dense(), dense)
+    flat = cx.SparseBlocks(blocks.indices, blocks.values, 6)
+    for coef in (dense, dense.tolist(), blocks, flat):
+        found = as_blocks(coef, 3, 2, signed=True)
+        assert found.signed
+        np.testing.assert_array_equal(found.to_dense(), dense)
+    with pytest.raises(ValueError, match=r"^`coef` must have shape \(6, 2\), got \(2, 3, 2\)$"):
+        as_blocks(blocks, 6, 2)
+    with pytest.raises(ValueError, match=r"^`coef` must have shape \(2, 2, 2\), got \(6, 2\)$"):
+        as_blocks(flat, 2, 2, signed=True)
+
+
+def test_wrong_signed_blocks() -> None:
+    with pytest.raises(ValueError, match=r"^`n_blocks` must be even for signed blocks, got 5$"):
+        cx.SparseBlocks(INDICES, VALUES, 5, signed=True)
+    with pytest.raises(TypeError, match=r"^`signed` must be True or False, got 1$"):
+        cx.SparseBlocks(INDICES, VALUES, 4, signed=1)  # type: ignore[arg-type]

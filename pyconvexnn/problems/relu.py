@@ -1,0 +1,235 @@
+"""The ReLU program over given activation patterns: blocks that stay in the cones of their patterns.
+
+Also the one of other activations with a kink at zero.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyconvexnn import _core
+from pyconvexnn._bits import nonzero_rows, pack
+from pyconvexnn._typing import ArrayLike, BoolArray, FloatArray, IndexArray
+from pyconvexnn._validation import choice
+from pyconvexnn.losses import Loss
+from pyconvexnn.networks import ACTIVATIONS, slope_of
+from pyconvexnn.patterns import PatternSet
+from pyconvexnn.problems.base import SparseBlocks, as_blocks, unpacked
+from pyconvexnn.problems.cones import Cones, violation
+from pyconvexnn.problems.masked import PatternProblem, import_cvxpy
+from pyconvexnn.problems.prices import largest_price
+
+if TYPE_CHECKING:
+    import cvxpy
+
+
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class ReLUProblem(PatternProblem):
+    r"""Two-layer ReLU networks with the given activation patterns, as a convex program.
+
+    .. math::
+
+        \min_{v_i, w_i \in K_i,\, b} \;
+        \sum_k s_k\, \ell\big((\sum_i D_i X (v_i - w_i))_k + b,\, y_k\big)
+        \;+\; \beta \sum_i p_i (\|v_i\|_2 + \|w_i\|_2), \qquad
+        K_i = \{u : (2\,\mathrm{diag}(\text{pattern } i) - I) X u \ge 0\}.
+
+    D_i is diag(pattern i), with the slope of the activation in place of 0. On K_i the network's
+    activation of X u is D_i X u, so the optimum is that of the non-convex weight-decay problem
+    ``sum loss + beta/2 sum_j (||u_j||^2 + alpha_j^2)`` over networks ``sum_j act(X u_j) alpha_j``
+    whose neurons have these patterns; over all networks if the set is complete (Pilanci, Ergen,
+    ICML 2020; p_i = 1). No factor 1/n anywhere. Without `output_offset` b = 0; with it b is free
+    and not penalised, and every method that takes coefficients means them with their best offset,
+    :meth:`best_offset`.
+
+    Coefficients are an array (2, P, d), ``(v, w)``, or SparseBlocks of 2 P blocks, of which block
+    i is v_i and block P + i is w_i.
+
+    Parameters
+    ----------
+    X : (n_samples, n_features) array
+        Data; float64 inside. Its largest entry is between 1e-60 and 1e60 in size.
+    y : (n_samples,) array
+        Targets; -1 and +1 for the losses of labels.
+    patterns : PatternSet
+        P activation patterns of the n_samples rows. With "abs" a pattern and its opposite have the
+        same blocks: only the one of less weight is kept, or else the first, so that
+        ``prob.patterns``, which the coefficients refer to, may be fewer than these.
+    beta : float
+        Penalty, >= 1e-120.
+    activation : {"relu", "leaky_relu", "abs"}
+        ``t`` for t >= 0, and 0, ``slope t`` or ``-t`` for t < 0.
+    slope : float
+        Of "leaky_relu", in [0, 1); the others have their own, which ``prob.slope`` tells.
+    loss : str or Loss
+        "squared": ``(f - y)^2 / 2``; "huber": the same up to ``|f - y| = 1.35``, linear beyond, or
+        ``cx.losses.Huber(delta)``; for labels "logistic": ``log(1 + exp(-y f))``, and
+        "squared_hinge": ``(1 - y f)_+^2 / 2``.
+    sample_weight : (n_samples,) array, optional
+        s_k >= 0, 1 by default; a row of weight 0 does not count in the loss, but its inequality is
+        one of its pattern's still.
+    pattern_weight : (P,) array, optional
+        p_i > 0, 1 by default.
+    ridge, skip
+        Not available yet: anything but the default raises NotImplementedError.
+    output_offset : bool
+        Whether b is free. The logistic loss then needs both labels among the rows of positive
+        weight.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument, the rule and the value.
+
+    Examples
+    --------
+    >>> import numpy as np, pyconvexnn as cx
+    >>> X, y = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([3.0, -2.0])
+    >>> prob = cx.ReLUProblem(X, y, cx.enumerate_patterns(X), beta=1.0)
+    >>> prob.beta_max
+    3.0
+    >>> coef = np.zeros((2, len(prob.patterns), 2))
+    >>> i = prob.patterns.to_dense().tolist().index([True, False])
+    >>> coef[0, i] = [2.0, 0.0]   # of v_i; -2 in the second feature would leave the cone
+    >>> prob.objective(coef), prob.infeasibility(coef)
+    (4.5, 0.0)
+    """
+
+    activation: str
+    slope: float
+
+    def __init__(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        patterns: PatternSet,
+        beta: float,
+        *,
+        activation: str = "relu",
+        slope: float = 0.01,
+        loss: str | Loss = "squared",
+        sample_weight: ArrayLike | None = None,
+        pattern_weight: ArrayLike | None = None,
+        ridge: float = 0.0,
+        output_offset: bool = False,
+        skip: None = None,
+    ) -> None:
+        activation = choice(activation, "activation", ACTIVATIONS)
+        slope = slope_of(activation, slope)
+        self._set(
+            X,
+            y,
+            patterns,
+            beta,
+            loss=loss,
+            sample_weight=sample_weight,
+            pattern_weight=pattern_weight,
+            ridge=ridge,
+            output_offset=output_offset,
+            skip=skip,
+        )
+        object.__setattr__(self, "activation", activation)
+        object.__setattr__(self, "slope", slope)
+        if activation == "abs":
+            self._drop_opposites()
+
+    @functools.cached_property
+    def beta_max(self) -> float:
+        """Smallest beta whose optimum is zero, for these patterns.
+
+        ``max_i max(||Proj_i(g_i)||, ||Proj_i(-g_i)||) / p_i``, ``g_i = X^T D_i v0``, Proj_i the
+        projection on K_i and v0 = -loss'(b). b is the best offset of zero coefficients, 0 in a
+        problem without one. To rounding; never below but by that.
+        """
+        v0 = -self.loss.gradient(self._fit_of_zero, self.y, self.sample_weight)
+        g = (1.0 - self.slope) * _core.MaskedProducts(self.X, self.patterns.packed).adjoint(v0)
+        if self.slope != 0.0:
+            g += self.slope * (v0 @ self.X)
+        return largest_price(self.X, self.patterns.packed, g, self.pattern_weight, 0.0)
+
+    # --- independent NumPy references: slow and obvious --------------------------------------
+
+    def gradient(self, coef: Any) -> FloatArray:
+        """Gradient of the loss part, (2, P, d): rows ``X^T D_i s l'(f)``, and for w their opposite.
+
+        f is :meth:`fit_values`.
+        """
+        g = super().gradient(coef)
+        return np.stack([g, -g])
+
+    def infeasibility(self, coef: Any) -> float:
+        """How far the coefficients are from their cones: 0 inside.
+
+        ``max (-s_k x_k'u)_+ / (||x_k|| ||u||)`` over the blocks u = v_i, w_i that are not zero and
+        the rows x_k that are not, s_k = +1 where pattern i is on and -1 where it is off.
+        """
+        blocks = self._blocks(coef)
+        patterns, _ = self._by_pattern(blocks)
+        cones, largest = Cones(self.X), 0.0
+        for part, masks in unpacked(self.patterns, patterns):
+            for mask, u in zip(masks, blocks.values[part], strict=True):
+                largest = max(largest, violation(cones.normals(mask), u))
+        return largest
+
+    def to_cvxpy(self) -> cvxpy.Problem:
+        """Return the same problem as a ``cvxpy.Problem``, cones included.
+
+        Its variables "V" and "W" have shape (P, d); with an output offset there is a third, "b".
+
+        Raises
+        ------
+        ImportError
+            Without cvxpy (``pip install "pyconvexnn[reference]"``).
+        """
+        cp = import_cvxpy()
+        masks = self.patterns.to_dense()
+        shape = (len(self.patterns), self.n_features)
+        V, W = cp.Variable(shape, name="V"), cp.Variable(shape, name="W")
+        f = cp.sum(cp.multiply(self._factors(masks).T, self.X @ (V - W).T), axis=1)
+        counted = nonzero_rows(self.X)
+        rows, signs = self.X[counted], np.where(masks, 1.0, -1.0).T[counted]
+        cones = [cp.multiply(signs, rows @ U.T) >= 0 for U in (V, W)] if len(rows) else []
+        return self._to_cvxpy(f, [cp.norm2(V, axis=1), cp.norm2(W, axis=1)], cones)
+
+    # --- what makes it a PatternProblem --------------------------------------------------------
+
+    @property
+    def _kind(self) -> str:
+        slope = f", slope={self.slope:g}" if self.activation == "leaky_relu" else ""
+        return f", activation={self.activation!r}{slope}"
+
+    def _blocks(self, coef: Any) -> SparseBlocks:
+        return as_blocks(coef, len(self.patterns), self.n_features, signed=True)
+
+    def _by_pattern(self, blocks: SparseBlocks) -> tuple[IndexArray, FloatArray]:
+        patterns = blocks.indices % len(self.patterns)
+        signs = np.where(blocks.indices < len(self.patterns), 1.0, -1.0)
+        return patterns, signs[:, np.newaxis] * blocks.values
+
+    def _factors(self, masks: BoolArray) -> FloatArray:
+        return np.where(masks, 1.0, self.slope)
+
+    def _largest_price(self, v: FloatArray, floor: float) -> float:
+        return largest_price(
+            self.X, self.patterns.packed, self._adjoint(v), self.pattern_weight, floor
+        )
+
+    def _drop_opposites(self) -> None:
+        """Keep the lightest of patterns that are opposite to each other, the first of equals."""
+        counted = pack(nonzero_rows(self.X)[np.newaxis])
+        here, there = self.patterns.packed & counted, ~self.patterns.packed & counted
+        kept = np.ones(len(self.patterns), bool)
+        lighter: set[bytes] = set()
+        for i in np.argsort(self.pattern_weight, kind="stable"):
+            kept[i] = there[i].tobytes() not in lighter
+            if kept[i]:
+                lighter.add(here[i].tobytes())
+        if not kept.all():
+            weight = self.pattern_weight[kept]
+            weight.flags.writeable = False
+            object.__setattr__(self, "patterns", self.patterns[kept])
+            object.__setattr__(self, "pattern_weight", weight)
