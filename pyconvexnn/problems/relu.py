@@ -161,6 +161,22 @@ class ReLUProblem(PatternProblem):
         g = super().gradient(coef)
         return np.stack([g, -g])
 
+    def nonconvex_objective(self, coef: Any) -> float:
+        """Weight-decay objective of the network of the coefficients.
+
+        ``sum_k s_k l(f(x_k), y_k) + beta/2 sum_j p_j (||u_j||^2 + alpha_j^2)`` with the neurons
+        ``u_j = v_i / sqrt(||v_i||)``, ``alpha_j = sqrt(||v_i||)``, and for w_i the opposite alpha:
+        f is the network's own, with the activation of X u_j and not the patterns. It is
+        :meth:`objective` for coefficients in their cones.
+        """
+        blocks = self._blocks(coef)
+        patterns, values = self._by_pattern(blocks)
+        signs = np.where(blocks.indices < len(self.patterns), 1.0, -1.0)
+        Z = self.X @ blocks.values.T
+        f = self._with_offset(np.where(Z > 0, Z, self.slope * Z) @ signs)
+        penalty = self.pattern_weight[patterns] @ np.linalg.norm(values, axis=1)
+        return self.loss.value(f, self.y, self.sample_weight) + self.beta * float(penalty)
+
     def infeasibility(self, coef: Any) -> float:
         """How far the coefficients are from their cones: 0 inside.
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pyconvexnn.problems import GatedReLUProblem, SparseBlocks
 from pyconvexnn.solvers.base import Callback, Solution, Status
-from pyconvexnn.solvers.compiled import CompiledSolver
+from pyconvexnn.solvers.compiled import GatedSolver
 from pyconvexnn.solvers.coordinate import CoordinateDescent
 from pyconvexnn.solvers.fista import Fista
 from pyconvexnn.solvers.newton import Newton
@@ -17,7 +17,7 @@ _SMALL = 1 << 30  # bytes that nobody need ask the system for
 
 
 @dataclass(frozen=True)
-class Auto(CompiledSolver):
+class Auto(GatedSolver):
     """Newton's method, with coordinate descent behind it.
 
     ``python -m bench.auto_solver`` measures the rule: from tolerance 1e-2 to 1e-6 and from
@@ -50,11 +50,11 @@ class Auto(CompiledSolver):
         behind = dataclasses.replace(self._as(CoordinateDescent), time_limit=left)
         return _better(first, behind.solve(problem, warm_start=first.coef, callback=callback))
 
-    def _as(self, solver: type[CompiledSolver]) -> CompiledSolver:
+    def _as(self, solver: type[GatedSolver]) -> GatedSolver:
         return solver(**dataclasses.asdict(self))
 
 
-def pick(problem: GatedReLUProblem) -> type[CompiledSolver]:
+def pick(problem: GatedReLUProblem) -> type[GatedSolver]:
     """The first solver of the rule.
 
     Examples

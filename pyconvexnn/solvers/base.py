@@ -5,10 +5,10 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pyconvexnn._typing import FloatArray, IndexArray
-from pyconvexnn.problems import GatedReLUProblem, SparseBlocks
+from pyconvexnn.problems import SparseBlocks
 
 
 class Status(enum.Enum):
@@ -55,9 +55,10 @@ class Solution:
     Attributes
     ----------
     coef : SparseBlocks
-        The blocks u_i; ``coef.to_dense()`` is (P, d).
+        The blocks u_i; ``coef.to_dense()`` is (P, d). Of a ReLUProblem v_i and w_i, (2, P, d).
     dual : (n,) float64
-        v, feasible: ``max_i ||X^T D_i v|| <= beta w_i (1 + 1e-12)``.
+        v, feasible: ``max_i ||X^T D_i v|| <= beta w_i (1 + 1e-12)``; of a ReLUProblem the length
+        of the projections of ``X^T D_i v`` and its opposite on the cone of pattern i.
     objective : float
         Objective of `coef`.
     dual_objective : float
@@ -67,13 +68,16 @@ class Solution:
         vanishes.
     status : Status
     n_iter : int
-        Epochs (coordinate descent) or proximal steps (FISTA).
+        Iterations; each solver says what it counts.
     solve_time : float
         Seconds in the solver.
     history : tuple of Progress
         One entry for every check of the gap over all patterns.
     offset : float
         b, the best output offset of the blocks; 0 in a problem without one.
+    nonconvex_objective : float or None
+        Of a ReLUProblem: the weight-decay objective of the network that the blocks are
+        (:func:`pyconvexnn.recover`), which is that of the program, to rounding. None otherwise.
 
     Notes
     -----
@@ -90,6 +94,7 @@ class Solution:
     solve_time: float
     history: tuple[Progress, ...] = field(repr=False)
     offset: float = field(default=0.0, repr=False)
+    nonconvex_objective: float | None = field(default=None, repr=False)
 
     @property
     def gap(self) -> float:
@@ -112,7 +117,7 @@ class Solver(Protocol):
 
     def solve(
         self,
-        problem: GatedReLUProblem,
+        problem: Any,
         *,
         warm_start: SparseBlocks | None = None,
         callback: Callback | None = None,

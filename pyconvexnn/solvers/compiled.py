@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
 from pyconvexnn import _core
 from pyconvexnn.problems import GatedReLUProblem, SparseBlocks
+from pyconvexnn.problems.masked import PatternProblem
 from pyconvexnn.solvers.base import Callback, Progress, Solution, Status
+
+Program = TypeVar("Program", bound=PatternProblem)
 
 
 @dataclass(frozen=True)
-class CompiledSolver:
-    """Settings of a compiled solver of the gated program.
+class CompiledSolver(Generic[Program]):
+    """Settings of a compiled solver.
 
     Attributes
     ----------
@@ -30,7 +33,6 @@ class CompiledSolver:
         For the passes over all patterns; the result does not depend on it.
     """
 
-    code: ClassVar[int]  # position in kMethods of csrc/bindings/bind_solve.cpp
     title: ClassVar[str]
     arrays: ClassVar[int]  # of P d numbers that the kernel allocates at most
 
@@ -41,29 +43,21 @@ class CompiledSolver:
 
     def solve(
         self,
-        problem: GatedReLUProblem,
+        problem: Program,
         *,
         warm_start: SparseBlocks | None = None,
         callback: Callback | None = None,
     ) -> Solution:
         """Solve, starting from the blocks of `warm_start`, or from zero if that is no worse."""
-        if warm_start is None:
-            warm_start = SparseBlocks(
-                np.empty(0, np.int64), np.empty((0, problem.n_features)), len(problem.patterns)
-            )
 
         def report(*state: float) -> bool:
             return bool(callback(_progress(state))) if callback is not None else False
 
+        nothing = np.empty(0, np.int64), np.empty((0, problem.n_features))
+        indices, values = nothing if warm_start is None else (warm_start.indices, warm_start.values)
         try:
-            result = _core.solve_group_lasso(
-                problem.X,
-                problem.patterns.packed,
-                problem.y,
-                problem.sample_weight,
-                problem.pattern_weight,
-                problem.beta,
-                method=self.code,
+            result = self._kernel(
+                problem,
                 loss=problem.loss.code,
                 loss_parameter=problem.loss.parameter,
                 output_offset=problem.output_offset,
@@ -71,8 +65,8 @@ class CompiledSolver:
                 max_iter=min(self.max_iter, sys.maxsize),
                 time_limit=math.inf if self.time_limit is None else self.time_limit,
                 threads=self.threads,
-                indices=warm_start.indices,
-                values=warm_start.values,
+                indices=indices,
+                values=values,
                 callback=None if callback is None else report,
             )
         except MemoryError:
@@ -83,7 +77,7 @@ class CompiledSolver:
                 "had; take fewer patterns"
             ) from None
         return Solution(
-            coef=SparseBlocks(result.indices, result.values, len(problem.patterns)),
+            coef=self._blocks(problem, result),
             dual=result.dual,
             objective=result.objective,
             dual_objective=result.dual_objective,
@@ -94,6 +88,34 @@ class CompiledSolver:
             history=tuple(_progress(row) for row in result.history.tolist()),
             offset=result.offset,
         )
+
+    def _kernel(self, problem: Program, **settings: Any) -> _core.GroupLassoResult:
+        """Call the kernel."""
+        raise NotImplementedError
+
+    def _blocks(self, problem: Program, result: _core.GroupLassoResult) -> SparseBlocks:
+        return SparseBlocks(result.indices, result.values, len(problem.patterns))
+
+
+class GatedSolver(CompiledSolver[GatedReLUProblem]):
+    """A compiled solver of the gated program."""
+
+    code: ClassVar[int]  # position in kMethods of csrc/bindings/bind_solve.cpp
+
+    def _kernel(self, problem: GatedReLUProblem, **settings: Any) -> _core.GroupLassoResult:
+        return _core.solve_group_lasso(*arrays_of(problem), method=self.code, **settings)
+
+
+def arrays_of(problem: PatternProblem) -> tuple[Any, ...]:
+    """What every kernel takes first."""
+    return (
+        problem.X,
+        problem.patterns.packed,
+        problem.y,
+        problem.sample_weight,
+        problem.pattern_weight,
+        problem.beta,
+    )
 
 
 def _progress(state: tuple[float, ...] | list[float]) -> Progress:

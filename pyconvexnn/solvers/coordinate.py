@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pyconvexnn.solvers.compiled import CompiledSolver
+from pyconvexnn.solvers.compiled import GatedSolver
 
 
 @dataclass(frozen=True)
-class CoordinateDescent(CompiledSolver):
+class CoordinateDescent(GatedSolver):
     """Proximal block coordinate descent on working sets, accelerated.
 
     Each epoch takes one proximal gradient step in every block of the working set; a working set

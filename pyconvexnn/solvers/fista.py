@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pyconvexnn.solvers.compiled import CompiledSolver
+from pyconvexnn.solvers.compiled import GatedSolver
 
 
 @dataclass(frozen=True)
-class Fista(CompiledSolver):
+class Fista(GatedSolver):
     """FISTA on working sets, with restarts: for loose tolerances and many samples.
 
     The steps of Beck and Teboulle (2009) in all blocks of a working set at once; their length is

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pyconvexnn.solvers.compiled import CompiledSolver
+from pyconvexnn.solvers.compiled import GatedSolver
 
 
 @dataclass(frozen=True)
-class Newton(CompiledSolver):
+class Newton(GatedSolver):
     """Newton's method in the norms of the blocks.
 
     With ``w ||u|| = min_{eta >= 0} w (||u||^2 / eta + eta) / 2`` and the blocks eliminated, the

@@ -15,10 +15,9 @@ import numpy as np
 
 from pyconvexnn._typing import ArrayLike, FloatArray, IndexArray
 from pyconvexnn._validation import as_real_array, describe, positive, positive_int
-from pyconvexnn.problems import GatedReLUProblem
-from pyconvexnn.problems.gated_relu import SMALLEST_BETA
+from pyconvexnn.problems.masked import SMALLEST_BETA
 from pyconvexnn.solvers.base import Callback, Progress, Solution, Status
-from pyconvexnn.solvers.solve import solve
+from pyconvexnn.solvers.solve import Problem, solve, solvers_of
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -118,7 +117,7 @@ class Path(Sequence[Solution]):
 
 
 def solve_path(
-    prob: GatedReLUProblem,
+    prob: Problem,
     *,
     betas: ArrayLike | None = None,
     n_betas: int = 50,
@@ -135,7 +134,7 @@ def solve_path(
 
     Parameters
     ----------
-    prob : GatedReLUProblem
+    prob : GatedReLUProblem or ReLUProblem
         Data, patterns and loss; ``prob.beta`` does not matter.
     betas : (k,) array, optional
         Penalties, >= 1e-120, in any order, which the result keeps.
@@ -145,7 +144,7 @@ def solve_path(
         Without `betas`: the last is ``beta_min_ratio * prob.beta_max``; in (0, 1).
     tol : float
         Bound on the relative gap of every point, > 0.
-    solver : {"auto", "cd", "newton", "fista"}
+    solver : str
         As in :func:`solve`.
     max_iter : int, optional
         Most iterations for each point; one that runs out of them is followed by the next.
@@ -190,8 +189,7 @@ def solve_path(
     >>> len(path), bool((path.relative_gaps <= 1e-6).all()), int(path.n_active[0])
     (5, True, 0)
     """
-    if not isinstance(prob, GatedReLUProblem):
-        raise TypeError(f"`prob` must be a GatedReLUProblem, got {type(prob).__name__}")
+    solvers_of(prob)  # raises where there is none
     positive(tol, "tol")  # before the pass over all patterns that finds beta_max
     if callback is not None and not callable(callback):
         raise TypeError(f"`callback` must be callable or None, got {describe(callback)}")
@@ -251,7 +249,7 @@ class _Stop:
         return self.asked
 
 
-def _grid(prob: GatedReLUProblem, n_betas: Any, beta_min_ratio: Any) -> FloatArray:
+def _grid(prob: Problem, n_betas: Any, beta_min_ratio: Any) -> FloatArray:
     count = positive_int(n_betas, "n_betas")
     ratio = positive(beta_min_ratio, "beta_min_ratio")
     if ratio >= 1:
@@ -281,22 +279,27 @@ def _given(betas: ArrayLike) -> FloatArray:
     return np.asarray(grid)
 
 
-def _carried(at: GatedReLUProblem, beta: float, sol: Solution, status: Status) -> Solution:
+def _carried(at: Problem, beta: float, sol: Solution, status: Status) -> Solution:
     """Solution of a larger penalty `beta` as one of `at`, at the price of a sum over the rows.
 
     The coefficients' norms weigh less, and the dual point is shrunk into the smaller set.
     """
     norms = np.linalg.norm(sol.coef.values, axis=1)
-    penalty = float(np.sum(at.pattern_weight[sol.active] * norms))
+    weights = at.pattern_weight[sol.active % len(at.patterns)]  # v_i and w_i have that of pattern i
+    penalty = float(np.sum(weights * norms))
     dual = sol.dual * (at.beta / beta)
     dual.flags.writeable = sol.dual.flags.writeable
-    objective = sol.objective - (beta - at.beta) * penalty
+    less = (beta - at.beta) * penalty
+    objective = sol.objective - less
     bound = float(at.dual_objective(dual))
     return dataclasses.replace(
         sol,
         dual=dual,
         objective=objective,
         dual_objective=bound,
+        nonconvex_objective=(
+            sol.nonconvex_objective - less if sol.nonconvex_objective is not None else None
+        ),
         status=status,
         n_iter=0,
         solve_time=0.0,

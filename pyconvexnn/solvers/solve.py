@@ -6,25 +6,31 @@ import warnings
 from typing import Any
 
 from pyconvexnn._validation import choice, describe, positive, positive_int, resolve_threads
-from pyconvexnn.problems import GatedReLUProblem, SparseBlocks
+from pyconvexnn.problems import GatedReLUProblem, ReLUProblem, SparseBlocks
 from pyconvexnn.problems.base import as_blocks
 from pyconvexnn.solvers.auto import Auto
 from pyconvexnn.solvers.base import Callback, Progress, Solution, Status
 from pyconvexnn.solvers.compiled import CompiledSolver
 from pyconvexnn.solvers.coordinate import CoordinateDescent
+from pyconvexnn.solvers.cutting_plane import CuttingPlane
 from pyconvexnn.solvers.fista import Fista
 from pyconvexnn.solvers.newton import Newton
 
-_SOLVERS: dict[str, type[CompiledSolver]] = {
-    "auto": Auto,
-    "cd": CoordinateDescent,
-    "newton": Newton,
-    "fista": Fista,
+Problem = GatedReLUProblem | ReLUProblem
+
+_SOLVERS: dict[type[Problem], dict[str, type[CompiledSolver[Any]]]] = {
+    GatedReLUProblem: {
+        "auto": Auto,
+        "cd": CoordinateDescent,
+        "newton": Newton,
+        "fista": Fista,
+    },
+    ReLUProblem: {"auto": CuttingPlane, "cutting_plane": CuttingPlane},
 }
 
 
 def solve(
-    prob: GatedReLUProblem,
+    prob: Problem,
     *,
     solver: str = "auto",
     tol: float = 1e-6,
@@ -39,20 +45,21 @@ def solve(
 
     Parameters
     ----------
-    prob : GatedReLUProblem
+    prob : GatedReLUProblem or ReLUProblem
         What is minimised.
-    solver : {"auto", "cd", "newton", "fista"}
+    solver : {"auto", "cd", "newton", "fista"} or, for a ReLUProblem, {"auto", "cutting_plane"}
         "cd": block coordinate descent with working sets. "newton": the variational second-order
         method, the fastest by far on most problems. "fista": accelerated proximal gradient, which
         needs the least memory. "auto": "newton", and what :class:`~pyconvexnn.solvers.Auto` says
-        where that will not do.
+        where that will not do. "cutting_plane": neurons priced by cone projections, then a
+        second-order method, :class:`~pyconvexnn.solvers.CuttingPlane`.
     tol : float
         Bound on ``gap / max(|objective|, 1e-10 objective at zero)``, > 0.
     max_iter : int, optional
         Most iterations: epochs of "cd", steps of the others; 100 000 by default.
     time_limit : float, optional
         Seconds after which the best point so far is returned.
-    warm_start : Solution, SparseBlocks or (P, d) array, optional
+    warm_start : Solution, SparseBlocks or (P, d) array, (2, P, d) for a ReLUProblem, optional
         Where to start; zero without, and where its objective is not below that of zero.
     threads : int, optional
         None is 1, -1 all cores. The result does not depend on it.
@@ -90,12 +97,11 @@ def solve(
     >>> sol.relative_gap <= 1e-8
     True
     """
-    if not isinstance(prob, GatedReLUProblem):
-        raise TypeError(f"`prob` must be a GatedReLUProblem, got {type(prob).__name__}")
-    choice(solver, "solver", _SOLVERS)
+    solvers = solvers_of(prob)
+    choice(solver, "solver", solvers)
     if callback is not None and not callable(callback):
         raise TypeError(f"`callback` must be callable or None, got {describe(callback)}")
-    method = _SOLVERS[solver](
+    method = solvers[solver](
         tol=positive(tol, "tol"),
         max_iter=100_000 if max_iter is None else positive_int(max_iter, "max_iter"),
         time_limit=None if time_limit is None else positive(time_limit, "time_limit"),
@@ -112,9 +118,19 @@ def solve(
     return solution
 
 
-def _start_blocks(warm_start: Any, prob: GatedReLUProblem) -> SparseBlocks:
+def solvers_of(prob: object) -> dict[str, type[CompiledSolver[Any]]]:
+    """Solvers by name; raises where there is none for `prob`."""
+    for kind, solvers in _SOLVERS.items():
+        if isinstance(prob, kind):
+            return solvers
+    known = " or a ".join(kind.__name__ for kind in _SOLVERS)
+    raise TypeError(f"`prob` must be a {known}, got {type(prob).__name__}")
+
+
+def _start_blocks(warm_start: Any, prob: Problem) -> SparseBlocks:
     coef = warm_start.coef if isinstance(warm_start, Solution) else warm_start
-    return as_blocks(coef, len(prob.patterns), prob.n_features, "warm_start")
+    signed = isinstance(prob, ReLUProblem)
+    return as_blocks(coef, len(prob.patterns), prob.n_features, "warm_start", signed=signed)
 
 
 def _warn_not_solved(solution: Solution, tol: float) -> None:

@@ -323,7 +323,9 @@ def test_wrong_arguments(options: dict[str, Any], kind: type[Exception], message
 
 
 def test_wrong_problem() -> None:
-    with pytest.raises(TypeError, match="`prob` must be a GatedReLUProblem, got int"):
+    with pytest.raises(
+        TypeError, match="`prob` must be a GatedReLUProblem or a ReLUProblem, got int"
+    ):
         cx.solve_path(3)  # type: ignore[arg-type]
 
 

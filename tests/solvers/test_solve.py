@@ -401,7 +401,11 @@ KNOWN = "auto, cd, newton, fista"
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     [
-        ({"prob": None}, TypeError, "`prob` must be a GatedReLUProblem, got NoneType"),
+        (
+            {"prob": None},
+            TypeError,
+            "`prob` must be a GatedReLUProblem or a ReLUProblem, got NoneType",
+        ),
         ({"solver": "lbfgs"}, ValueError, f"`solver` must be one of {KNOWN}; got 'lbfgs'"),
         ({"solver": None}, ValueError, f"`solver` must be one of {KNOWN}; got None"),
         ({"tol": 0}, ValueError, "`tol` must be > 0, got 0.0"),
