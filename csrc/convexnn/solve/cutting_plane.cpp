@@ -489,10 +489,10 @@ private:
         bool unit = false;
         bool parabola = false;
         for (int round = 0; round < kInnerSteps; ++round) {
-            const bool same = faces_.set(
-                blocks_, c_, [&](std::size_t b) { return program_.active_rows(b); },
-                [&](std::size_t b, std::span<double> x) { program_.mask(b, x); });
-            if (Loss::kLinearSlope && same && unit) {
+            if (!set_faces()) {
+                return false;
+            }
+            if (Loss::kLinearSlope && faces_.unchanged() && unit) {
                 return true;  // the faces are right, and the loss is its own model
             }
             set_curvature(parabola);
@@ -535,13 +535,18 @@ private:
             unit = t == 1.0;
             parabola = !Loss::kLinearSlope && t < 0.25;
             if (done && unit) {
-                faces_.set(
-                    blocks_, c_, [&](std::size_t b) { return program_.active_rows(b); },
-                    [&](std::size_t b, std::span<double> x) { program_.mask(b, x); });
-                return faces_.build(metric_, deadline_) == Outcome::done;
+                return set_faces() && faces_.build(metric_, deadline_) == Outcome::done;
             }
         }
         return true;
+    }
+
+    // Those of the last projections.
+    bool set_faces() {
+        return faces_.set(
+                   blocks_, c_, [&](std::size_t b) { return program_.active_rows(b); },
+                   [&](std::size_t b, std::span<double> x) { program_.mask(b, x); },
+                   deadline_) == Outcome::done;
     }
 
     void set_curvature(bool parabola) {

@@ -25,11 +25,11 @@ public:
 
     // The faces are those of `blocks` (rising), of which block t has the factor c[t] and the active
     // rows active(b); mask(b, x) turns x = X z into F_b z. Faces that are as they were are not
-    // computed again. True: none has changed.
+    // computed again.
     template <typename Active, typename Mask>
-    bool set(std::span<const std::size_t> blocks, std::span<const double> c, const Active& active,
-             const Mask& mask) {
-        bool same = faces_.size() == blocks.size();
+    dense::Outcome set(std::span<const std::size_t> blocks, std::span<const double> c,
+                       const Active& active, const Mask& mask, Monitor& monitor) {
+        unchanged_ = faces_.size() == blocks.size();
         old_.swap(faces_);
         faces_.clear();
         std::size_t from = 0;
@@ -47,7 +47,10 @@ public:
             }
             Face& face = faces_.back();
             if (!face.known || !same_rows(face, rows)) {
-                same = false;
+                unchanged_ = false;
+                if (monitor.stop_requested()) {
+                    return dense::Outcome::stopped;
+                }
                 find_directions(face, rows);
                 for (std::size_t j = 0; j < face.directions; ++j) {
                     mask(face.block, std::span<double>(face.features.data() + j * n_, n_));
@@ -56,8 +59,10 @@ public:
             face.c = c[t];
             directions_ += face.directions;
         }
-        return same;
+        return dense::Outcome::done;
     }
+    // Whether all faces were those of the call before.
+    bool unchanged() const { return unchanged_; }
 
     // Number of columns of E.
     std::size_t directions() const { return directions_; }
@@ -108,6 +113,7 @@ private:
     std::size_t n_, d_;
     dense::Workspace workspace_;
     std::vector<Face> faces_, old_;
+    bool unchanged_ = false;
     std::size_t directions_ = 0;
     bool by_sample_ = false;                // the factor is n x n
     std::vector<double> scaled_, factor_;   // C E (n x m); L
