@@ -24,6 +24,7 @@ from pyconvexnn.recovery import recover
 from pyconvexnn.sampling import sample_patterns
 from pyconvexnn.sampling.everything import cell_bound
 from pyconvexnn.solvers import Progress, Solution, solve
+from pyconvexnn.solvers.solve import Problem
 
 LATER_ACTIVATIONS = ("threshold", "linear")
 
@@ -33,7 +34,6 @@ AUTO_LEAST = 1000
 AUTO_WORK = 2**32  # m r P, the multiplications of a pass over all patterns
 
 Callback = Callable[[Progress], bool]
-Problem = GatedReLUProblem | ReLUProblem
 
 
 def auto_pattern_count(
