@@ -135,7 +135,8 @@ public:
             prices_.resize(atoms());
             dense::multiply_transposed({features_.data(), n_, atoms()}, v_, prices_);
             const double largest = *std::ranges::max_element(prices_);
-            const double t_dual = largest > 0.0 ? std::min(1.0, beta_ / largest) : 1.0;
+            const double t_dual =
+                data_.best_dual_scale(v_, largest > 0.0 ? beta_ / largest : HUGE_VAL);
             if (before - data_.dual_value(v_, t_dual) <= gap * std::abs(before)) {
                 return true;
             }

@@ -8,9 +8,9 @@
 //   p_b(a) = projection of F_b'a onto the cone of b,       u_b = (eta_b / beta) p_b(a),
 //   dg/deta_b = beta / 2 (1 - q_b^2 / beta^2),             q_b = ||p_b(a)||,
 //
-// eta_b = ||u_b|| at the optimum. For fixed eta, a is found by a semismooth Newton method, which
-// takes the faces on which the projections lie for the cones (FaceSystem); with those faces
-// the Hessian of g is B'(H^-1 + K)^-1 B, B_b = F_b p_b / beta. Every iterate lies in the cones.
+// eta_b = ||u_b|| at the optimum. For fixed eta, a is found by ConeFit; on the faces where its
+// projections lie, the Hessian of g is B'(H^-1 + K)^-1 B, B_b = F_b p_b / beta. Every iterate lies
+// in the cones.
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -21,9 +21,9 @@
 #include <vector>
 
 #include "convexnn/solve/atom_master.hpp"
+#include "convexnn/solve/cone_fit.hpp"
 #include "convexnn/solve/cone_lasso.hpp"
 #include "convexnn/solve/cone_program.hpp"
-#include "convexnn/solve/face_system.hpp"
 #include "convexnn/solve/nonnegative_qp.hpp"
 
 namespace convexnn {
@@ -40,8 +40,7 @@ constexpr std::size_t kSpareNeurons = 200;  // kept beside four times those in u
 constexpr std::size_t kMostViolators = 50;  // or as many as there are blocks
 constexpr std::size_t kPatience = 8;        // second-order steps without a smaller gap
 constexpr std::size_t kAlternations = 10;   // of the two phases
-constexpr int kInnerSteps = 60;
-constexpr double kInnerAccuracy = 0.03;  // of the relative gap
+constexpr double kInnerAccuracy = 0.03;     // of the relative gap
 constexpr double kSecularCap = 4.0;
 constexpr double kSmallestNorm = 1e-14;  // of the largest; less is zero
 constexpr double kSmallestRidge = 1e-10;
@@ -62,17 +61,13 @@ public:
           program_(problem, data_, settings, monitor),
           deadline_(program_.deadline()),
           master_(problem_.samples, data_, problem_.beta, d_, settings.threads),
-          faces_(problem_.A.X, settings.threads),
-          metric_(n_),
+          fit_(problem_.A.X, data_, program_, settings.threads),
           workspace_(settings.threads),
           best_objective_(program_.objective_at_zero()),
           best_offset_(data_.offset()),
           f_(n_),
           v_(n_),
-          a_(n_),
           old_a_(n_),
-          residual_(n_),
-          change_(n_),
           feature_(n_) {}
 
     GroupLassoResult run(const Start& start) { return finish(iterate(start)); }
@@ -271,7 +266,7 @@ private:
         for (std::size_t t = 0; t < blocks_.size(); ++t) {
             eta_[t] = norm({best_values_.data() + t * d_, d_});
         }
-        a_ = v_;
+        fit_.a = v_;
         ridge_ = kSmallestRidge;
         cautious_ = false;
         ++n_iter_;
@@ -305,14 +300,14 @@ private:
         const double noise = 1e-12 * std::abs(upper_);
         old_blocks_ = blocks_;
         old_eta_ = eta_;
-        old_a_ = a_;
+        old_a_ = fit_.a;
         choose_free_blocks();
         if (free_.empty()) {
             return false;
         }
         // Where steps fail, or few samples have curvature left and the optimum is far, a parabola
         // above the loss has some.
-        const auto flat = static_cast<std::size_t>(std::ranges::count(metric_.h, 0.0));
+        const auto flat = static_cast<std::size_t>(std::ranges::count(fit_.metric.h, 0.0));
         const double gap = program_.relative(best_objective_);
         const bool parabola = !Loss::kLinearSlope &&
                               (cautious_ || flat == n_ || (2 * flat > n_ && gap > kNearOptimum));
@@ -338,7 +333,7 @@ private:
         cautious_ = true;
         blocks_ = old_blocks_;
         eta_ = old_eta_;
-        a_ = old_a_;
+        fit_.a = old_a_;
         return evaluate();
     }
 
@@ -381,8 +376,8 @@ private:
     // delta_ for the free blocks, with the curvature of the fit or of a parabola above the loss.
     bool find_direction(bool parabola) {
         if (parabola) {
-            set_curvature(true);
-            if (faces_.build(metric_, deadline_) != Outcome::done) {
+            fit_.set_curvature(true);
+            if (!fit_.build()) {
                 return false;
             }
         }
@@ -390,11 +385,11 @@ private:
         scaled_ = features_;
         const MatrixView<double> CB(scaled_.data(), n_, count);
         for (std::size_t j = 0; j < count; ++j) {
-            metric_.scale(CB.column(j));
+            fit_.metric.scale(CB.column(j));
         }
         hessian_.resize(count * count);
         const MatrixView<double> H(hessian_.data(), count, count);
-        if (faces_.reduce(dense::constant(CB), H, deadline_) != Outcome::done) {
+        if (fit_.faces.reduce(dense::constant(CB), H, deadline_) != Outcome::done) {
             return false;
         }
         double mean = 0.0;
@@ -445,129 +440,37 @@ private:
         }
         blocks_.resize(kept);
         eta_.resize(kept);
-        a_ = old_a_;
+        fit_.a = old_a_;
     }
 
     // a for this eta, the blocks u that belong to it, all prices, and the bounds of g.
     bool evaluate() {
-        if (!settle()) {
+        c_.resize(blocks_.size());
+        for (std::size_t t = 0; t < blocks_.size(); ++t) {
+            c_[t] = eta_[t] / problem_.beta;
+        }
+        const double gap = program_.relative(best_objective_);
+        if (!fit_.solve(blocks_, c_, std::clamp(kInnerAccuracy * gap, 1e-13, 1e-2))) {
             return false;
         }
-        data_.clip(a_);
-        if (!program_.price(a_, blocks_) || !fit_of_projections()) {
+        data_.clip(fit_.a);
+        if (!program_.price(fit_.a, blocks_) || !fit_.fit(blocks_, c_)) {
             return false;
         }
         double penalty = 0.0;
         double norms = 0.0;
         for (std::size_t t = 0; t < blocks_.size(); ++t) {
-            penalty += eta_[t] / problem_.beta * program_.prices()[t];
+            penalty += c_[t] * program_.prices()[t];
             norms += eta_[t];
         }
-        const double loss = data_.value(f_);
+        const double loss = data_.value(fit_.f);
         if (program_.exact()) {
+            values_ = fit_.values;
             keep_best(loss + problem_.beta * penalty);
         }
-        lower_ = data_.dual_value(a_, 1.0) - half_kernel_ + 0.5 * problem_.beta * norms;
-        upper_ = loss + half_kernel_ + 0.5 * problem_.beta * norms;
+        lower_ = data_.dual_value(fit_.a, 1.0) - fit_.half_kernel + 0.5 * problem_.beta * norms;
+        upper_ = loss + fit_.half_kernel + 0.5 * problem_.beta * norms;
         return true;
-    }
-
-    // The a with a = -L'(f(a)), f(a) = sum_b (eta_b / beta) F_b p_b(a), which minimises
-    // L(f(a)) + sum_b eta_b q_b^2 / (2 beta), by semismooth Newton steps with a line search.
-    bool settle() {
-        const double gap = program_.relative(best_objective_);
-        const double accuracy = std::clamp(kInnerAccuracy * gap, 1e-13, 1e-2);
-        c_.resize(blocks_.size());
-        for (std::size_t t = 0; t < blocks_.size(); ++t) {
-            c_[t] = eta_[t] / problem_.beta;
-        }
-        data_.clip(a_);
-        if (!program_.price_listed(a_, blocks_) || !fit_of_projections()) {
-            return false;
-        }
-        double value = data_.value(f_) + half_kernel_;
-        bool unit = false;
-        bool parabola = false;
-        for (int round = 0; round < kInnerSteps; ++round) {
-            if (!set_faces()) {
-                return false;
-            }
-            if (Loss::kLinearSlope && faces_.unchanged() && unit) {
-                return true;  // the faces are right, and the loss is its own model
-            }
-            set_curvature(parabola);
-            data_.negative_gradient(f_, v_);
-            for (std::size_t k = 0; k < n_; ++k) {
-                residual_[k] = v_[k] - a_[k];
-            }
-            if (faces_.build(metric_, deadline_) != Outcome::done ||
-                !program_.load_adjoints(residual_, blocks_)) {
-                return false;
-            }
-            const double fall = faces_.step(
-                residual_, metric_,
-                [&](std::size_t b, std::span<double> out) { program_.adjoint(b, out); }, change_);
-            if (!std::isfinite(fall)) {
-                return false;
-            }
-            const bool done = fall <= accuracy * accuracy * std::abs(value);
-            // The last step is taken as well: what is left of a is its square.
-            trial_a_ = a_;
-            double t = 1.0;
-            for (;;) {
-                for (std::size_t k = 0; k < n_; ++k) {
-                    a_[k] = trial_a_[k] + t * change_[k];
-                }
-                if (!program_.price_listed(a_, blocks_) || !fit_of_projections()) {
-                    return false;
-                }
-                const double trial = data_.value(f_) + half_kernel_;
-                if (trial <= value - 1e-4 * t * fall + 1e-14 * std::abs(value)) {
-                    value = trial;
-                    break;
-                }
-                t *= 0.5;
-                if (t < 1e-8) {
-                    a_ = trial_a_;
-                    return program_.price_listed(a_, blocks_) && fit_of_projections();
-                }
-            }
-            unit = t == 1.0;
-            parabola = !Loss::kLinearSlope && t < 0.25;
-            if (done && unit) {
-                return set_faces() && faces_.build(metric_, deadline_) == Outcome::done;
-            }
-        }
-        return true;
-    }
-
-    // Those of the last projections.
-    bool set_faces() {
-        return faces_.set(
-                   blocks_, c_, [&](std::size_t b) { return program_.active_rows(b); },
-                   [&](std::size_t b, std::span<double> x) { program_.mask(b, x); },
-                   deadline_) == Outcome::done;
-    }
-
-    void set_curvature(bool parabola) {
-        fill_curvature(data_, f_, parabola, metric_.h);
-        metric_.set(data_.has_offset());
-    }
-
-    // values_, f_ and half_kernel_ of the projections at hand.
-    bool fit_of_projections() {
-        values_.resize(blocks_.size() * d_);
-        half_kernel_ = 0.0;
-        for (std::size_t t = 0; t < blocks_.size(); ++t) {
-            const double c = eta_[t] / problem_.beta;
-            const std::span<const double> p = program_.projection(t);
-            for (std::size_t j = 0; j < d_; ++j) {
-                values_[t * d_ + j] = c * p[j];
-            }
-            const double q = norm(p);
-            half_kernel_ += 0.5 * c * q * q;
-        }
-        return program_.fit(blocks_, {values_.data(), d_, blocks_.size()}, f_);
     }
 
     // --- the best so far, and the end ------------------------------------------------------------
@@ -607,8 +510,7 @@ private:
     ConeProgram<Loss> program_;
     Deadline& deadline_;
     AtomMaster<Loss> master_;
-    FaceSystem faces_;
-    CurvatureMetric metric_;
+    ConeFit<Loss> fit_;
     dense::Workspace workspace_;
     std::unique_ptr<NonnegativeQp> qp_;
     std::size_t qp_capacity_ = 0;
@@ -629,10 +531,9 @@ private:
     std::vector<double> gradient_, plain_, lower_bounds_, delta_;  // of free_
     std::vector<char> off_bounds_;
     std::vector<double> features_, scaled_, hessian_;  // B and C B (n x free_); B'(H^-1 + K)^-1 B
-    double half_kernel_ = 0.0;                         // a'K a / 2
     double lower_ = 0.0, upper_ = 0.0;                 // bounds of g at eta_
 
-    std::vector<double> f_, v_, a_, old_a_, trial_a_, residual_, change_, feature_;  // n
+    std::vector<double> f_, v_, old_a_, feature_;  // n
 };
 
 }  // namespace
