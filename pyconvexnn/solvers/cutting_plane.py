@@ -41,7 +41,7 @@ class CuttingPlane(CompiledSolver[ReLUProblem]):
         warm_start: SparseBlocks | None = None,
         callback: Callback | None = None,
     ) -> Solution:
-        """Solve, starting from the blocks of `warm_start`."""
+        """Solve, starting from the blocks of `warm_start`, projected onto their cones."""
         solution = super().solve(problem, warm_start=warm_start, callback=callback)
         return dataclasses.replace(
             solution, nonconvex_objective=problem.nonconvex_objective(solution.coef)

@@ -87,6 +87,22 @@ public:
         c_.push_back(0.0);
     }
 
+    // Where the next solve starts: c >= 0, atoms() numbers, or zero where that is no worse. The
+    // squared loss is solved from anywhere.
+    void start(std::span<const double> c) {
+        if constexpr (!Loss::kLinearSlope) {
+            std::ranges::fill(f, 0.0);
+            const double at_zero = data_.value(f);
+            multiply(c, f);
+            if (data_.value(f) + beta_ * sum(c) < at_zero) {
+                c_.assign(c.begin(), c.end());
+            } else {
+                std::ranges::fill(c_, 0.0);
+                std::ranges::fill(f, 0.0);
+            }
+        }
+    }
+
     // Forgets the atoms with c = 0.
     void prune() {
         std::vector<char> keep(atoms());

@@ -19,9 +19,9 @@ struct ConeLasso {
 
 // Cutting planes over neurons, then a second-order method on the faces of the cones
 // (cutting_plane.cpp). Block i of the start and of the result is v_i, block P + i is w_i; those of
-// the start are taken as they are, those of the result lie in their cones to rounding. Iterations:
-// pricings of all patterns. Otherwise as the solvers of group_lasso.hpp, but that it allocates as
-// the neurons that it looks at become more.
+// the start are projected onto their cones, in which those of the result lie to rounding.
+// Iterations: pricings of all patterns. Otherwise as the solvers of group_lasso.hpp, but that it
+// allocates as the neurons that it looks at become more.
 GroupLassoResult cutting_plane(const ConeLasso& problem, const SolverSettings& settings,
                                const Start& start, Monitor& monitor);
 

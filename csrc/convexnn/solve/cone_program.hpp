@@ -67,7 +67,7 @@ public:
                 }
                 if (size > beta) {
                     priced_.push_back(b);
-                } else {  // no projection is longer
+                } else if (size > 0.0 || !is_empty(i)) {  // no projection is longer
                     bound = std::max(bound, with_rounding(size, i));
                 }
             }
@@ -110,6 +110,37 @@ public:
     bool price_listed(std::span<const double> v, std::span<const std::size_t> listed) {
         priced_.assign(listed.begin(), listed.end());
         return load_adjoints(v, listed) && project(0, priced_.size(), -1.0);
+    }
+
+    // Projects column t of `start` onto the cone of blocks[t], distinct ones, whose prices are then
+    // not known any more; what has no projection to rounding becomes zero. False: stopped.
+    bool project_start(std::span<const std::size_t> blocks, MatrixView<double> start) {
+        const MatrixView<double> G(adjoints_.data(), d_, patterns_);
+        for (const std::size_t half : {0U, 1U}) {
+            priced_.clear();
+            for (std::size_t t = 0; t < blocks.size(); ++t) {
+                if (blocks[t] % 2 == half) {
+                    priced_.push_back(blocks[t]);
+                    std::ranges::transform(start.column(t), G.column(blocks[t] / 2).begin(),
+                                           [&](double x) { return sign(blocks[t]) * x; });
+                }
+            }
+            if (!project(0, priced_.size(), -1.0)) {
+                return false;
+            }
+            std::size_t at = 0;
+            for (std::size_t t = 0; t < blocks.size(); ++t) {
+                if (blocks[t] % 2 == half) {
+                    if (usable(results_[at])) {
+                        std::ranges::copy(projection(at), start.column(t).begin());
+                    } else {
+                        std::ranges::fill(start.column(t), 0.0);
+                    }
+                    ++at;
+                }
+            }
+        }
+        return true;
     }
 
     // Of the last pricing: the blocks, first `kept` or `listed`, then those whose price may exceed
@@ -214,6 +245,17 @@ private:
         return (size + rounding_ / problem_.weights[i]) * norm_rounding;
     }
 
+    // A block whose feature is zero, and its price exactly.
+    bool is_empty(std::size_t i) const {
+        const auto words = problem_.A.patterns.column(i);
+        return slope_ == 0.0 && std::ranges::all_of(words, [](auto word) { return word == 0; });
+    }
+    // Whether it lies in its cone to rounding.
+    static bool usable(const ConeProjection& result) {
+        return result.outcome == Projected::exact ||
+               (result.outcome == Projected::stalled && result.violation <= 1e-13 * result.norm);
+    }
+
     bool project(std::size_t begin, std::size_t end, double threshold) {
         const std::span<const std::size_t> blocks(priced_.data() + begin, end - begin);
         const MatrixView<double> U(projected_.data() + begin * d_, d_, blocks.size());
@@ -225,11 +267,8 @@ private:
         exact_ = begin == 0 || exact_;
         for (std::size_t t = begin; t < end; ++t) {
             const ConeProjection& result = results_[t];
-            const bool usable =
-                result.outcome == Projected::exact ||
-                (result.outcome == Projected::stalled && result.violation <= 1e-13 * result.norm);
-            prices_[t] = usable ? result.norm : std::min(result.norm, problem_.beta);
-            exact_ = exact_ && (usable || result.outcome == Projected::below);
+            prices_[t] = usable(result) ? result.norm : std::min(result.norm, problem_.beta);
+            exact_ = exact_ && (usable(result) || result.outcome == Projected::below);
         }
         return true;
     }

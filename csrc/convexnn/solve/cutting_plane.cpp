@@ -92,8 +92,7 @@ private:
                                                     : Status::numerical_error;
         }
         if (!start.blocks.empty()) {
-            load(start);
-            if (!solve_master(kSlowGap)) {
+            if (!load(start) || !solve_master(kSlowGap)) {
                 return deadline_.reason();
             }
         }
@@ -230,24 +229,43 @@ private:
         return program_.price(v_, {});
     }
 
-    // Blocks of the start as atoms.
-    void load(const Start& start) {
+    // The start's blocks, moved into their cones, as atoms. False: stopped.
+    bool load(const Start& start) {
+        blocks_.clear();
+        values_.assign(start.values.begin(), start.values.end());
         for (std::size_t t = 0; t < start.blocks.size(); ++t) {
-            const std::size_t b = start.blocks[t];
-            const std::size_t i = b % patterns_;
-            add_block(2 * i + (b < patterns_ ? 0 : 1), {start.values.data() + t * d_, d_});
+            const std::size_t i = start.blocks[t] % patterns_;
+            blocks_.push_back(2 * i + (start.blocks[t] < patterns_ ? 0 : 1));
+            for (std::size_t j = 0; j < d_; ++j) {
+                values_[t * d_ + j] *= problem_.weights[i];
+            }
         }
+        if (!program_.project_start(blocks_, {values_.data(), d_, blocks_.size()})) {
+            return false;
+        }
+        add_blocks(blocks_, values_);
+        return true;
     }
     // The best blocks as the only atoms.
     void reload() {
         master_.clear();
-        for (std::size_t t = 0; t < best_blocks_.size(); ++t) {
-            add_block(best_blocks_[t], {best_values_.data() + t * d_, d_});
+        add_blocks(best_blocks_, best_values_);
+    }
+    void add_blocks(std::span<const std::size_t> blocks, std::span<const double> values) {
+        std::vector<double> sizes;
+        for (std::size_t t = 0; t < blocks.size(); ++t) {
+            const std::span<const double> u = values.subspan(t * d_, d_);
+            const std::size_t before = master_.atoms();
+            add_block(blocks[t], u);
+            if (master_.atoms() > before) {
+                sizes.push_back(norm(u));
+            }
         }
+        master_.start(sizes);
     }
     void add_block(std::size_t b, std::span<const double> u) {
         const double size = norm(u);
-        if (!(size > 0.0)) {
+        if (!(size > 0.0) || !std::isfinite(size)) {
             return;
         }
         std::vector<double> direction(u.begin(), u.end());
