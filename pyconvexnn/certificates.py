@@ -92,7 +92,8 @@ class Certificate:
     lower_bound : float
         Lower bound of the optimum: the dual objective at `dual`.
     method : str
-        "patterns": against the gated networks whose gates come from one pattern set.
+        "patterns": against the gated networks whose gates come from one pattern set, or the
+        networks without gates whose neurons have their patterns in it.
     rtol : float
         Relative gap at which `is_optimal` is said.
     objective_at_zero : float

@@ -216,6 +216,22 @@ def test_fit_and_predict_numbers(run: Any, numbers: Path, tmp_path: Path) -> Non
     assert cx.load_network(model).n_features == 3
 
 
+def test_fit_and_predict_without_gates(run: Any, numbers: Path, tmp_path: Path) -> None:
+    model = tmp_path / "m.npz"
+    options = ["--target", "3", "--beta", "0.01", "--save", model, "--activation", "relu", "--json"]
+    code, out, _ = run("fit", numbers, *options)
+    facts = json.loads(out)
+    assert code == 0
+    assert facts["proved"]
+    assert isinstance(cx.load_network(model), cx.TwoLayerNetwork)
+    code, out, _ = run("predict", model, numbers)
+    f = np.array(out.split()[1:], float)
+    data = np.loadtxt(numbers, delimiter=",")
+    est = cx.ConvexMLPRegressor("relu", beta=0.01).fit(data[:, :3], data[:, 3])
+    np.testing.assert_allclose(f, est.predict(data[:, :3]), atol=1e-12)
+    assert facts["objective"] == pytest.approx(est.loss_, rel=1e-12)
+
+
 def test_two_classes_of_numbers(run: Any, tmp_path: Path) -> None:
     path, model = tmp_path / "d.csv", tmp_path / "m.npz"
     path.write_text("x,y\n" + "".join(f"{k},{int(k > 4)}\n" for k in range(10)))
@@ -276,7 +292,10 @@ def test_exit_code_3_when_not_proved(run: Any, numbers: Path, tmp_path: Path) ->
         (["--beta", "1", "--target", "nope"], "has no column 'nope'"),
         (["--beta", "1", "--patterns", "0"], "`patterns` must be >= 1, got 0"),
         (["--beta", "1", "--patterns", "many"], "`patterns` must be one of auto, exact; got"),
-        (["--beta", "1", "--activation", "relu"], "`activation` = 'relu' is not available yet"),
+        (
+            ["--beta", "1", "--activation", "threshold"],
+            "`activation` = 'threshold' is not available yet",
+        ),
         (
             ["--beta", "1", "--task", "regression"],
             "'target' must hold finite numbers, got 'setosa'",

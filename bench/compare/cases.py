@@ -31,6 +31,7 @@ class Case:
     shape: tuple[int, int, int] = (0, 0, 0)  # n, d, P of a recipe
     loss: str = "squared"
     outputs: int = 1
+    most_patterns: int = 1000  # of a table, two for each row otherwise
     target: float = 10.0  # how many times faster than the best peer we want to be
     longest: float = 120.0  # seconds that any solve may take
 
@@ -50,7 +51,7 @@ class Case:
         else:
             X, target = load_table(self.data, folder)
             X, y = standardised(X), self._targets(target)
-            n_patterns = min(2 * len(X), 1000)
+            n_patterns = min(2 * len(X), self.most_patterns)
             patterns = cx.sample_patterns(X, n_patterns, coordinates="raw", seed=0)
         problem = Problem(self.name, self.program, self.loss, X, y, patterns.to_dense(), np.ones(1))
         betas = gated_beta_max(problem) * np.array(self.ratios)
@@ -116,15 +117,26 @@ def _gated(shape: tuple[int, int, int], *ratios: float, **more: Any) -> list[Cas
     return [Case("ar", "gated", (r,), shape, target=targets.get(r, 10.0), **more) for r in ratios]
 
 
-def _relu(shape: tuple[int, int, int], *ratios: float) -> list[Case]:
+def _relu(shape: tuple[int, int, int], *ratios: float, loss: str = "squared") -> list[Case]:
     target = 50.0 if shape[0] >= 100 else 15.0
     return [
-        Case(data, "relu", (r,), shape, target=target) for data in ("ar", "gauss") for r in ratios
+        Case(data, "relu", (r,), shape, loss, target=target)
+        for data in ("ar", "gauss")
+        for r in ratios
     ]
 
 
 def _table(name: str, loss: str) -> list[Case]:
     return [Case(name, "gated", (r,), loss=loss) for r in (0.1, 0.02)]
+
+
+def _relu_tables(loss: str) -> list[Case]:
+    return [
+        Case(name, "relu", (r,), loss=loss, most_patterns=200)
+        for name in SCIKIT
+        for r in (0.3, 0.1, 0.02)
+        if name != "diabetes" or loss in ("squared", "huber")
+    ]
 
 
 GATED = [(200, 10, 200), (500, 20, 500), (1000, 20, 1000), (1000, 10, 5000), (2000, 50, 1000)]
@@ -166,6 +178,7 @@ def standard() -> list[Case]:
             for name in SCIKIT
             for case in _table(name, "squared" if name == "diabetes" else "logistic")
         ),
+        *_relu_tables("squared"),
     ]
 
 
@@ -188,6 +201,12 @@ def full() -> list[Case]:
             for case in _gated((500, 20, 500), 0.5, 0.1, 0.02, 0.005, loss=loss)
         ),
         *_gated((500, 20, 500), 0.1, 0.02, loss="cross_entropy", outputs=3),
+        *(
+            case
+            for loss in ("huber", "logistic", "squared_hinge")
+            for case in _relu((200, 10, 100), 0.1, 0.01, loss=loss)
+        ),
+        *_relu_tables("logistic"),
         *(case for name, loss in FILES.items() for case in _table(name, loss)),
     ]
     return list(dict.fromkeys([*standard(), *more]))

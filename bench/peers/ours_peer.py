@@ -13,7 +13,7 @@ METHODS = (
     Method(
         "pyconvexnn",
         None,
-        frozenset({"gated"}),
+        frozenset({"gated", "relu"}),
         frozenset({"squared", "huber", "logistic", "squared_hinge"}),
         (1e-3, 1e-4, 1e-6, 1e-8, 1e-9),
     ),
@@ -31,11 +31,12 @@ class _Ours:
 
     def solve(self, tolerance: float) -> None:
         cx, problem = self._cx, self._problem
+        program_of = {"gated": cx.GatedReLUProblem, "relu": cx.ReLUProblem}[problem.program]
         self._solutions = []
         last = None
         for beta in problem.betas:
             # Made here, not before: what a user pays for each penalty, checks of X included.
-            program = cx.GatedReLUProblem(
+            program = program_of(
                 problem.X, problem.y, self._patterns, float(beta), loss=problem.loss
             )
             last = cx.solve(program, tol=tolerance, warm_start=last)

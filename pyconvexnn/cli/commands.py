@@ -135,7 +135,9 @@ def demo(plot: Path | None, as_json: bool) -> int:
 @click.option("--target", required=True, help="Column to predict: its name, or its index from 0.")
 @click.option("--beta", required=True, type=float, help="Weight of the penalty, > 0.")
 @click.option("--save", required=True, type=_out, help="File for the model (.npz).")
-@click.option("--activation", default="gated_relu", show_default=True, help="Network to train.")
+@click.option(
+    "--activation", default="gated_relu", show_default=True, help="Or relu, leaky_relu, abs."
+)
 @click.option("--patterns", default="auto", show_default=True, help="Patterns to draw: auto or N.")
 @click.option(
     "--task",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -16,30 +17,34 @@ from pyconvexnn._typing import FloatArray
 from pyconvexnn._validation import as_matrix, choice, describe, positive, positive_int
 from pyconvexnn.certificates import Certificate, verify
 from pyconvexnn.losses import Loss
-from pyconvexnn.networks import GatedNetwork
+from pyconvexnn.networks import ACTIVATIONS, GatedNetwork, Network, slope_of
 from pyconvexnn.patterns import PatternSet
-from pyconvexnn.problems import GatedReLUProblem
+from pyconvexnn.problems import GatedReLUProblem, ReLUProblem
 from pyconvexnn.recovery import recover
 from pyconvexnn.sampling import sample_patterns
 from pyconvexnn.sampling.everything import cell_bound
 from pyconvexnn.solvers import Progress, Solution, solve
+from pyconvexnn.solvers.solve import Problem
 
-LATER_ACTIVATIONS = ("relu", "leaky_relu", "abs", "threshold", "linear")
+LATER_ACTIVATIONS = ("threshold", "linear")
 
 AUTO_MOST = 20_000
+AUTO_MOST_CONES = 1000  # where every pattern costs a projection on its cone
 AUTO_LEAST = 1000
 AUTO_WORK = 2**32  # m r P, the multiplications of a pass over all patterns
 
 Callback = Callable[[Progress], bool]
 
 
-def auto_pattern_count(X: FloatArray, sample_weight: FloatArray | None = None) -> int:
+def auto_pattern_count(
+    X: FloatArray, sample_weight: FloatArray | None = None, *, gated: bool = True
+) -> int:
     """Patterns that ``patterns="auto"`` draws from data X with their intercept column.
 
-    ``P = 20 000``; no more than ``2^32 / (m r)``, but at least 1000; and no more than the
-    ``2 sum_{k<r} C(m - 1, k)`` cells that there can be, all of which are then listed. Here r is
-    the rank of X and m the number of its distinct rows, those of weight 0 left out: repeated rows,
-    or integer weights instead, change nothing.
+    ``P = 20 000``, or 1000 for a network without gates; no more than ``2^32 / (m r)``, but at
+    least 1000; and no more than the ``2 sum_{k<r} C(m - 1, k)`` cells that there can be, all of
+    which are then listed. Here r is the rank of X and m the number of its distinct rows, those of
+    weight 0 left out: repeated rows, or integer weights instead, change nothing.
 
     Notes
     -----
@@ -60,13 +65,26 @@ def auto_pattern_count(X: FloatArray, sample_weight: FloatArray | None = None) -
     and 500 digits.) The gain depends neither on m nor on r in a way that a rule could use. The
     second bound keeps passes over all patterns short: 100 000 rows of 20 features get 2147.
     ``python -m bench.auto_patterns FOLDER`` in the sources prints the table, set by set.
+
+    Without gates every pattern costs projections on its cone, and a neuron must have the signs of
+    one: 1000 patterns are solved in seconds, and more still lower the optimum much. Four times as
+    many, beta_max being that of gated networks (``bench.auto_patterns --relu``):
+
+    ==============  ========  =============  =========  ========
+    beta/beta_max   diabetes  breast_cancer  wine       digits
+    ==============  ========  =============  =========  ========
+    0.1             10.6      0.0            10.2-13.1  2.0-2.8
+    0.02            4.9       7.8-10.1       15.9-16.9  8.4-10.5
+    0.005           4.6       19.2-21.7      17.1-17.2  14.1-17.2
+    ==============  ========  =============  =========  ========
     """
     counted = X if sample_weight is None else X[sample_weight > 0]
     distinct = np.unique(counted, axis=0)
-    count = AUTO_MOST
-    if distinct.size * AUTO_MOST > AUTO_WORK:  # else the rank, a factorisation, does not matter
+    most = AUTO_MOST if gated else AUTO_MOST_CONES
+    count = most
+    if distinct.size * most > AUTO_WORK:  # else the rank, a factorisation, does not matter
         work = len(distinct) * max(1, Whitened(distinct).rank)
-        count = min(AUTO_MOST, max(AUTO_LEAST, AUTO_WORK // work))
+        count = min(most, max(AUTO_LEAST, AUTO_WORK // work))
     cells = cell_bound(distinct, count)
     return count if cells is None else cells
 
@@ -133,7 +151,10 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
 
     def _check_settings(self) -> None:
         """Raise for a setting that is wrong, and by name for one that is not built yet."""
-        choice(self.activation, "activation", ("gated_relu",), later=LATER_ACTIVATIONS)
+        known = ("gated_relu", *ACTIVATIONS)
+        choice(self.activation, "activation", known, later=LATER_ACTIVATIONS)
+        if not self._gated:
+            slope_of(self.activation, self.slope)
         # A loss object is accepted by the name that it bears.
         loss = getattr(self.loss, "name", self.loss)
         choice(loss, "loss", self._losses, later=self._later_losses)
@@ -148,6 +169,11 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
             raise NotImplementedError("`warm_start` = True is not available yet; use False")
         if self.certify not in (True, False) and self.certify != "full":
             raise ValueError(f"`certify` must be True, False or 'full', got {self.certify!r}")
+        if self.certify == "full" and not self._gated:
+            raise NotImplementedError(
+                f"`certify` = 'full' is not available yet for `activation` = {self.activation!r}; "
+                "use True, against the patterns used"
+            )
         positive(self.beta, "beta")
         positive(self.intercept_scaling, "intercept_scaling")
         positive(self.tol, "tol")
@@ -168,6 +194,10 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
                 )
             positive_int(self.patterns, "patterns")
 
+    @property
+    def _gated(self) -> bool:
+        return bool(self.activation == "gated_relu")
+
     # ---- data ------------------------------------------------------------------------------
 
     def _with_intercept(self, X: FloatArray) -> FloatArray:
@@ -183,7 +213,8 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         with warnings.catch_warnings():
             # "auto" asks for up to so many: fewer cells than that are no news to the user.
             warnings.simplefilter("ignore", UserWarning)
-            return sample_patterns(data, auto_pattern_count(data, sample_weight), seed=seed)
+            count = auto_pattern_count(data, sample_weight, gated=self._gated)
+            return sample_patterns(data, count, seed=seed)
 
     def _given_patterns(self, patterns: PatternSet, data: FloatArray) -> PatternSet:
         """Give the user's patterns gates that have them on these data."""
@@ -218,23 +249,12 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         """Solve one scalar problem for each column of Y, all on the same patterns."""
         data = self._with_intercept(X)
         patterns = self._draw_patterns(data, sample_weight)
-        problems = [
-            GatedReLUProblem(
-                data,
-                column,
-                patterns,
-                self.beta,
-                loss=self.loss,
-                sample_weight=sample_weight,
-                output_offset=bool(self.output_offset),
-            )
-            for column in Y.T
-        ]
+        problems = [self._problem(data, column, patterns, sample_weight) for column in Y.T]
         solutions = self._solve(problems, callback)
         networks = [recover(problem, sol) for problem, sol in zip(problems, solutions, strict=True)]
 
         scalar = len(problems) == 1
-        self.patterns_ = patterns
+        self.patterns_ = problems[0].patterns
         self.solution_ = solutions[0] if scalar else solutions
         self.network_ = networks[0] if scalar else _side_by_side(networks)
         self.n_iter_ = max(sol.n_iter for sol in solutions)
@@ -244,9 +264,25 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         self.certificate_ = self._certificate(problems, solutions) if self.certify else None
         self._set_mlp_attributes(X.shape[1])
 
-    def _solve(
-        self, problems: Sequence[GatedReLUProblem], callback: Callback | None
-    ) -> list[Solution]:
+    def _problem(
+        self,
+        data: FloatArray,
+        y: FloatArray,
+        patterns: PatternSet,
+        sample_weight: FloatArray | None,
+    ) -> Problem:
+        """One scalar problem of the setting ``activation``."""
+        options: dict[str, Any] = {
+            "loss": self.loss,
+            "sample_weight": sample_weight,
+            "output_offset": bool(self.output_offset),
+        }
+        if self._gated:
+            return GatedReLUProblem(data, y, patterns, self.beta, **options)
+        options |= {"activation": self.activation, "slope": self.slope}
+        return ReLUProblem(data, y, patterns, self.beta, **options)
+
+    def _solve(self, problems: Sequence[Problem], callback: Callback | None) -> list[Solution]:
         """Solve the problems one after the other, each within its share of ``time_limit``."""
         deadline = None if self.time_limit is None else time.perf_counter() + self.time_limit
         solutions = []
@@ -267,7 +303,7 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         return solutions
 
     def _certificate(
-        self, problems: Sequence[GatedReLUProblem], solutions: Sequence[Solution]
+        self, problems: Sequence[Problem], solutions: Sequence[Solution]
     ) -> Certificate:
         """Set the network's objective against the sum of the columns' dual bounds."""
         checks = [verify(problem, sol) for problem, sol in zip(problems, solutions, strict=True)]
@@ -309,7 +345,7 @@ def _seed(random_state: Any) -> int | np.random.Generator | None:
     return positive_int(random_state, "random_state", minimum=0)
 
 
-def _side_by_side(networks: Sequence[GatedNetwork]) -> GatedNetwork:
+def _side_by_side(networks: Sequence[Network]) -> Network:
     """One network with the neurons of all; neuron j feeds only the output it came from."""
     W2 = np.zeros((sum(net.n_neurons for net in networks), len(networks)))
     offsets = [net.b2 for net in networks if net.b2 is not None]  # of all networks, or of none
@@ -317,9 +353,9 @@ def _side_by_side(networks: Sequence[GatedNetwork]) -> GatedNetwork:
     for output, net in enumerate(networks):
         W2[start : start + net.n_neurons, output] = net.W2[:, 0]
         start += net.n_neurons
-    return GatedNetwork.from_arrays(
-        np.vstack([net.W1 for net in networks]),
-        W2,
-        np.vstack([net.gates for net in networks]),
-        b2=None if not offsets else np.concatenate(offsets),
-    )
+    hidden = ("W1", "gates") if isinstance(networks[0], GatedNetwork) else ("W1",)
+    weights: dict[str, Any] = {
+        name: np.vstack([getattr(net, name) for net in networks]) for name in hidden
+    }
+    b2 = None if not offsets else np.concatenate(offsets)
+    return dataclasses.replace(networks[0], W2=W2, b2=b2, **weights)

@@ -16,9 +16,9 @@ from pyconvexnn.estimators.base import BaseConvexMLP, Callback
 
 
 class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
-    r"""Two-layer gated ReLU network for classification, trained to its certified global optimum.
+    r"""Two-layer network for classification, trained to the certified optimum for its patterns.
 
-    The gates g_i are drawn once and stay fixed; with them the patterns
+    The gates g_i of a gated ReLU network are drawn once and stay fixed; with them the patterns
     ``D_i = diag(1[X g_i >= 0])``. With labels ``y_k`` in {-1, +1} training solves
 
     .. math::
@@ -27,23 +27,26 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
 
     whose value is the least of ``sum_k s_k log(1 + exp(-y_k f(x_k))) + beta/2 sum_j (||w_j||^2 +
     a_j^2)`` over all networks ``f(x) = sum_j 1[x.g_j >= 0] (x.w_j) a_j`` with gates among the
-    g_i. Neither sum is divided by the number of samples. K > 2 classes are K such problems, one
-    class against the rest, on the same patterns.
+    g_i. Neither sum is divided by the number of samples. With the other activations phi it is that
+    of :class:`~pyconvexnn.ReLUProblem`, the least over all networks ``f(x) = sum_j phi(x.w_j) a_j``
+    of which each neuron has the signs of one D_i: ``x.w_j >= 0`` on the rows x of X that are on,
+    ``<= 0`` on the others. K > 2 classes are K
+    such problems, one class against the rest, on the same patterns.
 
     Parameters
     ----------
-    activation : {"gated_relu"}, default="gated_relu"
+    activation : {"gated_relu", "relu", "leaky_relu", "abs"}, default="gated_relu"
         Network to train. The default becomes ``"relu"`` in a later version.
     beta : float, default=1.0
         Weight of the penalty, > 0. For two classes it is the ``alpha`` of
         :class:`sklearn.neural_network.MLPClassifier` fitted with ``solver="lbfgs"``, apart from
         the biases: those of the hidden layer are penalised here, and the output has none.
     slope : float, default=0.01
-        Of the leaky ReLU; not used by ``activation="gated_relu"``.
+        Of ``activation="leaky_relu"``, in [0, 1); not used by the others.
     patterns : "auto", int or PatternSet, default="auto"
-        Gates to choose from. An integer draws that many distinct patterns from Gaussian gates.
-        ``"auto"`` draws 20 000 of them, fewer where the data are large or have fewer; the rule,
-        and what more of them would bring, are those of
+        Patterns to choose from. An integer draws that many distinct ones from Gaussian gates.
+        ``"auto"`` draws 20 000 of them for a gated network and 1000 for another, fewer where the
+        data are large or have fewer; the rule, and what more of them would bring, are those of
         :func:`~pyconvexnn.estimators.base.auto_pattern_count`. A :class:`~pyconvexnn.PatternSet`
         of the rows of X is used as it is; gates are found by
         :meth:`~pyconvexnn.PatternSet.realise` unless it has gates for the features followed by
@@ -65,8 +68,9 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
     max_iter : int, default=None
         Most iterations of the solver; None is the solver's own limit.
     certify : bool or "full", default=True
-        Whether ``certificate_`` is computed. A gated network is certified by the dual point of
-        its own solution, so that True and ``"full"`` are the same.
+        Whether ``certificate_`` is computed, by the dual point of the solution. It is against the
+        patterns used; ``"full"``, for a gated network the same, is against all patterns for
+        another, which is not available yet.
     time_limit : float, default=None
         Most seconds for solving, shared alike by the outputs; the best network so far is kept,
         with its gap.
@@ -75,7 +79,7 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
     threads : int, default=None
         Threads of the compiled code: None is 1, -1 all cores. The result does not depend on it.
     random_state : int, RandomState, Generator or None, default=0
-        Seed of the gates; None draws new ones in every fit.
+        Seed of the patterns; None draws new ones in every fit.
     verbose : int, default=0
         Passed to :func:`pyconvexnn.solve`.
     class_weight : dict, "balanced" or None, default=None
@@ -87,23 +91,24 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
     ----------
     classes_ : ndarray of shape (K,)
         Class labels, sorted.
-    network_ : GatedNetwork
+    network_ : GatedNetwork or TwoLayerNetwork
         The trained network. With ``fit_intercept`` it acts on X with a column of
         ``intercept_scaling`` appended. It has one output for two classes, else one for each
         class, and each neuron feeds one output.
     coefs_ : list of two arrays, (n_features, m) and (m, 1 or K)
-        Hidden and output weights, laid out as in MLPClassifier. They do not tell the whole
-        network: neuron j is on where ``network_.gates[j]`` says, not where its own input is
+        Hidden and output weights, laid out as in MLPClassifier. They do not tell the whole of a
+        gated network: neuron j is on where ``network_.gates[j]`` says, not where its own input is
         positive.
     intercepts_ : list of two arrays, (m,) and (1 or K,)
         Hidden biases and the output's, which are zero without ``output_offset``.
     certificate_ : Certificate or None
-        Objective of ``network_`` and a lower bound on that of every network with these gates
-        (``method="patterns"``), each summed over the outputs; None for ``certify=False``.
+        Objective of ``network_`` and a lower bound on that of every network with these gates, or
+        with neurons of these patterns (``method="patterns"``), each summed over the outputs; None
+        for ``certify=False``.
     solution_ : Solution or list of Solution
         What the solver returned; a list, one for each class, for K > 2.
     patterns_ : PatternSet
-        Patterns that the network was chosen from.
+        Patterns that the network was chosen from; for ``"abs"`` one of each pair of opposites.
     loss_ : float
         Objective of ``network_``, the penalty included.
     n_iter_ : int

@@ -53,6 +53,13 @@ def test_table_is_standardised_and_the_largest_class_is_told_from_the_rest() -> 
     assert problem.masks.shape == (356, 178)
 
 
+def test_relu_program_on_a_table_has_two_hundred_patterns() -> None:
+    (case,) = [case for case in SETS["standard"]() if case.name == "relu wine squared 0.1"]
+    problem = case.build(None)
+    assert problem.masks.shape == (200, 178)
+    np.testing.assert_allclose([problem.y.mean(), problem.y.std()], [0, 1], atol=1e-12)
+
+
 def test_csv_with_text_and_idx_files(tmp_path: Path) -> None:
     (tmp_path / "abalone.csv").write_text("M,1.5,7\nF,2.5,9\nM,3.5,8\n")
     X, y = cases.load_table("abalone", tmp_path)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
-from bench.compare import environments
+from bench.compare import environments, evaluate
 from bench.compare.client import Peer
 from bench.peers import lbfgs_peer, mlp_peer, ours_peer, worker
 from bench.peers.protocol import Answer, FloatArray, Problem
@@ -364,6 +364,20 @@ def test_ours_claims_its_objective_along_a_path(loss: str) -> None:
         assert answer.objective[i] == pytest.approx(plain_objective(problem, f, penalty), rel=1e-12)
         prices = np.linalg.norm((problem.masks * answer.dual[i]) @ problem.X, axis=1)
         assert prices.max() <= beta * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("loss", sorted(ours_peer.METHODS[0].losses))
+def test_ours_solves_the_relu_program_along_a_path(loss: str) -> None:
+    problem = make_problem("relu", loss)
+    session = ours_peer.prepare("pyconvexnn", problem)
+    session.solve(1e-8)
+    verdicts = evaluate.judge_path(problem, session.answer(), accuracy=1e-12)
+    assert len(verdicts) == len(problem.betas)
+    for verdict in verdicts:
+        assert verdict.failure is None
+        assert verdict.infeasibility <= 1e-12
+        gap = (verdict.objective, verdict.bound_from_dual, evaluate.at_zero(problem))
+        assert evaluate.relative_gap(*gap) <= 1.01e-8
 
 
 @pytest.mark.parametrize("module", [lbfgs_peer, mlp_peer, ours_peer])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
 import re
 from typing import Any
@@ -12,6 +13,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from scipy import sparse
+from scipy.optimize import nnls
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
@@ -23,8 +25,11 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import pyconvexnn as cx
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.estimators.base import auto_pattern_count
+from pyconvexnn.networks import Network
 
 BOTH = [cx.ConvexMLPRegressor, cx.ConvexMLPClassifier]
+UNGATED = {"relu": 0.0, "leaky_relu": 0.1, "abs": -1.0}  # and what they multiply t < 0 with
+ACTIVATIONS = ["gated_relu", *UNGATED]
 
 
 def make_data(n: int = 60, d: int = 3, seed: int = 0) -> tuple[FloatArray, FloatArray]:
@@ -48,7 +53,9 @@ def with_ones(X: FloatArray, scaling: float = 1.0) -> FloatArray:
 # Its data are far from zero, where the solver stops at its limit of iterations and says so.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-@parametrize_with_checks([estimator() for estimator in BOTH])  # type: ignore[untyped-decorator]
+@parametrize_with_checks(  # type: ignore[untyped-decorator]
+    [estimator(activation) for activation in ("gated_relu", "relu") for estimator in BOTH]
+)
 def test_scikit_learn_check(estimator: Any, check: Any) -> None:
     check(estimator)
 
@@ -140,13 +147,25 @@ def test_layouts_and_dtypes_agree(estimator: type) -> None:
         ({"patterns": True}, TypeError, "`patterns` must be 'auto', an integer or a PatternSet"),
         ({"patterns": "all"}, ValueError, "`patterns` must be one of auto, exact; got 'all'"),
         ({"patterns": "exact"}, NotImplementedError, "`patterns` = 'exact' is not available yet"),
-        ({"activation": "relu"}, NotImplementedError, "`activation` = 'relu' is not available"),
+        (
+            {"activation": "threshold"},
+            NotImplementedError,
+            "`activation` = 'threshold' is not available yet; available: gated_relu, relu, ",
+        ),
+        ({"activation": "linear"}, NotImplementedError, "`activation` = 'linear' is not available"),
         ({"activation": "tanh"}, ValueError, "`activation` must be one of gated_relu, relu,"),
+        ({"activation": "leaky_relu", "slope": 1.0}, ValueError, "`slope` must be < 1, got 1.0"),
+        ({"activation": "relu", "slope": "a"}, TypeError, "`slope` must be a real number, got 'a'"),
         ({"scale": "standard"}, NotImplementedError, "`scale` = 'standard' is not available yet"),
         ({"scale": "minmax"}, ValueError, "`scale` must be one of standard; got 'minmax'"),
         ({"output_offset": 1}, TypeError, "`output_offset` must be True or False, got 1"),
         ({"warm_start": True}, NotImplementedError, "`warm_start` = True is not available yet"),
         ({"certify": "half"}, ValueError, "`certify` must be True, False or 'full', got 'half'"),
+        (
+            {"activation": "relu", "certify": "full"},
+            NotImplementedError,
+            "`certify` = 'full' is not available yet for `activation` = 'relu'; use True",
+        ),
         ({"loss": "absolute"}, ValueError, "`loss` must be one of "),
     ],
 )
@@ -209,16 +228,18 @@ def test_constant_columns_and_small_data(estimator: type) -> None:
     assert estimator().fit([[0.0], [1.0]], t[np.argsort(y)[[0, -1]]]).certificate_.is_optimal
 
 
-def test_regressor_of_one_sample() -> None:
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_regressor_of_one_sample(activation: str) -> None:
     # One active pattern: min 1/2 (|x|^2 s - y)^2 + beta |x| s, x = (2, 1), y = 4, beta = 1.
-    est = cx.ConvexMLPRegressor(beta=1.0, tol=1e-10).fit([[2.0]], [4.0])
+    est = cx.ConvexMLPRegressor(activation, beta=1.0, tol=1e-10).fit([[2.0]], [4.0])
     assert est.predict([[2.0]])[0] == pytest.approx(4.0 - 1 / np.sqrt(5.0), abs=1e-8)
 
 
 @pytest.mark.parametrize("estimator", BOTH)
-def test_zero_network_above_beta_max(estimator: type) -> None:
+@pytest.mark.parametrize("activation", ["gated_relu", "relu"])
+def test_zero_network_above_beta_max(estimator: type, activation: str) -> None:
     X, y = make_data()
-    est: Any = estimator(beta=1e4).fit(X, targets(estimator, y))
+    est: Any = estimator(activation, beta=1e4).fit(X, targets(estimator, y))
     assert est.network_.n_neurons == 0
     assert est.certificate_.is_optimal
     assert [w.shape for w in est.coefs_] == [(3, 0), (0, 1)]
@@ -227,14 +248,16 @@ def test_zero_network_above_beta_max(estimator: type) -> None:
 
 
 @pytest.mark.parametrize("estimator", BOTH)
-def test_warning_when_not_converged(estimator: type) -> None:
+@pytest.mark.parametrize("activation", ["gated_relu", "relu"])
+def test_warning_when_not_converged(estimator: type, activation: str) -> None:
     X, y = make_data()
+    make = functools.partial(estimator, activation, beta=1e-3, tol=1e-10)
     with pytest.warns(ConvergenceWarning, match="status MAX_ITER"):
-        est: Any = estimator(beta=1e-3, max_iter=1, tol=1e-10).fit(X, targets(estimator, y))
+        est: Any = make(max_iter=1).fit(X, targets(estimator, y))
     assert not est.certificate_.is_optimal
     assert est.certificate_.lower_bound <= est.certificate_.objective
     with pytest.warns(ConvergenceWarning, match="status TIME_LIMIT"):
-        estimator(beta=1e-3, time_limit=1e-9, tol=1e-10).fit(X, targets(estimator, y))
+        make(time_limit=1e-9).fit(X, targets(estimator, y))
 
 
 # ---- patterns ---------------------------------------------------------------------------------
@@ -254,6 +277,22 @@ def test_patterns_auto_integer_and_given() -> None:
     np.testing.assert_array_equal(given.predict(X), sampled.predict(X))
 
 
+def test_patterns_without_gates() -> None:
+    X, y = make_data()
+    data = with_ones(X)
+    est = cx.ConvexMLPRegressor("relu").fit(X, y)
+    assert est.patterns_ == cx.sample_patterns(data, auto_pattern_count(data, gated=False))
+    some = cx.sample_patterns(data, 30)
+    bare = cx.PatternSet.from_dense(some.to_dense())
+    for patterns in (some, bare):
+        est = cx.ConvexMLPRegressor("relu", patterns=patterns).fit(X, y)
+        assert est.patterns_ == some
+    with pytest.raises(ValueError, match="`patterns` must be patterns of the 59 rows of X, got"):
+        cx.ConvexMLPRegressor("relu", patterns=some).fit(X[1:], y[1:])
+    both = some | some.complement()
+    assert len(cx.ConvexMLPRegressor("abs", patterns=both).fit(X, y).patterns_) == 30
+
+
 def random_rows(n: int, d: int) -> FloatArray:
     return np.random.default_rng(0).standard_normal((n, d))
 
@@ -271,6 +310,11 @@ def random_rows(n: int, d: int) -> FloatArray:
 )
 def test_auto_count(n: int, d: int, count: int) -> None:
     assert auto_pattern_count(random_rows(n, d)) == count
+
+
+@pytest.mark.parametrize(("n", "d", "count"), [(3, 2, 6), (40, 3, 1000), (200, 4, 1000)])
+def test_auto_count_without_gates(n: int, d: int, count: int) -> None:
+    assert auto_pattern_count(random_rows(n, d), gated=False) == count
 
 
 @pytest.mark.parametrize(("n", "d"), [(8, 3), (200, 4), (9000, 70)])
@@ -343,9 +387,12 @@ def test_threads_do_not_change_the_result() -> None:
 # ---- the numbers ------------------------------------------------------------------------------
 
 
-def by_hand(net: cx.GatedNetwork, data: FloatArray) -> FloatArray:
-    """Outputs (n, K) of a gated network, in one line of NumPy."""
-    return ((data @ net.gates.T >= 0) * (data @ net.W1.T)) @ net.W2
+def by_hand(net: Network, data: FloatArray) -> FloatArray:
+    """Outputs (n, K) of a network, in NumPy."""
+    hidden = data @ net.W1.T
+    if isinstance(net, cx.GatedNetwork):
+        return ((data @ net.gates.T >= 0) * hidden) @ net.W2
+    return np.where(hidden > 0, hidden, UNGATED[net.activation] * hidden) @ net.W2
 
 
 @pytest.mark.parametrize("scaling", [None, 1.0, 10.0])
@@ -383,14 +430,54 @@ def test_regression_objective_bound_and_layout(scaling: float | None) -> None:
     assert est.n_iter_ >= 1
 
 
-def test_several_outputs_are_separate_problems() -> None:
+@pytest.mark.parametrize("activation", UNGATED)
+@pytest.mark.parametrize("offset", [False, True])
+def test_regression_without_gates(activation: str, offset: bool) -> None:
+    X, y = make_data()
+    slope, data = UNGATED[activation], with_ones(X, 10.0)
+    est: Any = cx.ConvexMLPRegressor(
+        activation,
+        beta=0.5,
+        slope=0.1,
+        tol=1e-8,
+        intercept_scaling=10.0,
+        output_offset=offset,
+        patterns=50,
+    ).fit(X, y)
+    net = est.network_
+    assert (net.activation, net.b2 is None) == (activation, not offset)
+
+    # coefs_ and intercepts_ are the whole network.
+    hidden = X @ est.coefs_[0] + est.intercepts_[0]
+    hidden = np.where(hidden > 0, hidden, slope * hidden)
+    f = (hidden @ est.coefs_[1] + est.intercepts_[1])[:, 0]
+    np.testing.assert_allclose(est.predict(X), f, atol=1e-12)
+    objective = 0.5 * np.sum((f - y) ** 2) + 0.25 * (np.sum(net.W1**2) + np.sum(net.W2**2))
+    assert est.loss_ == pytest.approx(objective, rel=1e-12)
+    assert est.solution_.objective == pytest.approx(objective, rel=1e-9)
+
+    # Prices of the dual point: |Proj_K(g)| is the distance of g from the polar cone.
+    v = est.certificate_.dual
+    prices = []
+    for bits in est.patterns_.to_dense():
+        normals = np.where(bits, 1.0, -1.0)[:, np.newaxis] * data
+        g = data.T @ (np.where(bits, 1.0, slope) * v)
+        prices += [nnls(normals.T, side)[1] for side in (g, -g)]
+    assert max(prices) <= 0.5 * (1 + 1e-9)
+    assert est.certificate_.lower_bound == pytest.approx(v @ y - v @ v / 2, rel=1e-9)
+    assert est.certificate_.method == "patterns"
+    assert est.certificate_.is_optimal
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_several_outputs_are_separate_problems(activation: str) -> None:
     X, y = make_data()
     Y = np.column_stack([y, X[:, 2], np.zeros(len(y))])
-    est = cx.ConvexMLPRegressor(beta=0.5, tol=1e-6).fit(X, Y)
-    singles: list[Any] = [
-        cx.ConvexMLPRegressor(beta=0.5, tol=1e-6).fit(X, column) for column in Y.T
-    ]
+    make = functools.partial(cx.ConvexMLPRegressor, activation, beta=0.5, slope=0.1, tol=1e-6)
+    est = make().fit(X, Y)
+    singles: list[Any] = [make().fit(X, column) for column in Y.T]
     assert est.predict(X).shape == Y.shape
+    np.testing.assert_allclose(est.predict(X), by_hand(est.network_, with_ones(X)), atol=1e-12)
     for k, single in enumerate(singles):
         np.testing.assert_allclose(est.predict(X)[:, k], single.predict(X), atol=1e-12)
     assert est.loss_ == pytest.approx(sum(single.loss_ for single in singles), rel=1e-12)
@@ -421,10 +508,11 @@ def test_certify_false() -> None:
     assert cx.ConvexMLPRegressor(certify="full").fit(X, y).certificate_ is not None
 
 
-def test_two_classes() -> None:
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_two_classes(activation: str) -> None:
     X, y = make_data()
     t = np.where(y > 0, "up", "down")
-    est = cx.ConvexMLPClassifier(beta=0.1, tol=1e-7).fit(X, t)
+    est = cx.ConvexMLPClassifier(activation, slope=0.1, beta=0.1, tol=1e-7).fit(X, t)
     assert est.classes_.tolist() == ["down", "up"]
     scores = est.decision_function(X)
     assert scores.shape == (60,)
@@ -442,11 +530,12 @@ def test_two_classes() -> None:
     assert est.score(X, t) > 0.95
 
 
-def test_more_classes_one_against_the_rest() -> None:
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_more_classes_one_against_the_rest(activation: str) -> None:
     X, y = make_data(90)
     t = np.digitize(y, [-0.3, 0.3])
-    est = cx.ConvexMLPClassifier(beta=0.1).fit(X, t)
-    rest = [cx.ConvexMLPClassifier(beta=0.1).fit(X, t == k) for k in range(3)]
+    est: Any = cx.ConvexMLPClassifier(activation, beta=0.1).fit(X, t)
+    rest = [cx.ConvexMLPClassifier(activation, beta=0.1).fit(X, t == k) for k in range(3)]
     scores = est.decision_function(X)
     assert scores.shape == (90, 3)
     for k, binary in enumerate(rest):
@@ -458,6 +547,8 @@ def test_more_classes_one_against_the_rest() -> None:
     )
     np.testing.assert_array_equal(est.predict(X), scores.argmax(axis=1))
     assert est.n_outputs_ == 3
+    assert [sol.status for sol in est.solution_] == [cx.Status.SOLVED] * 3
+    assert np.all(np.count_nonzero(est.network_.W2, axis=1) == 1)
     assert est.certificate_ is not None
     assert est.certificate_.relative_gap <= 1e-4
 

@@ -95,6 +95,26 @@ public:
         }
     }
 
+    // The slope between f and the fit whose negative gradient is a (in the dual's domain), where
+    // they differ: h_k (f*_k - f_k - b) = v_k - a_k; elsewhere the curvature at f.
+    void secant(std::span<const double> f, std::span<const double> a, std::span<double> h) {
+        find_offset(f);
+        for (std::size_t k = 0; k < f.size(); ++k) {
+            const double s = samples_.s[k];
+            const double y = samples_.y[k];
+            const double at = f[k] + offset_;
+            if (s == 0.0) {
+                h[k] = 0.0;
+                continue;
+            }
+            const double change = loss_.fit(a[k] / s, y) - at;
+            const double fall = -loss_.slope(at, y) - a[k] / s;
+            const bool near = std::abs(change) <= 1e-6 * (1.0 + std::abs(at));
+            h[k] = s * (near ? loss_.curvature(at, y)
+                             : std::clamp(fall / change, 0.0, Loss::kCurvature));
+        }
+    }
+
     // v becomes the point of the dual's domain next to it.
     void clip(std::span<double> v) const {
         for (std::size_t k = 0; k < v.size(); ++k) {

@@ -4,6 +4,7 @@
 //   slope(f, y)      dl/df
 //   curvature(f, y)  d2l/df2 (from one side where it jumps)
 //   majorant(f, y)   curvature of a parabola that touches l at f and is nowhere below it
+//   fit(p, y)        an f with -dl/df = p, for p inside of the dual's domain; any one at its ends
 //   dual(p, y)       -l*(-p); only asked for p = -slope scaled by a factor >= 0 that `reach` allows
 //   clip(p, y)       the p of the dual's domain next to p
 //   reach()          the largest |p| of the dual's domain; infinite where there is none
@@ -37,6 +38,7 @@ struct SquaredLoss {
     static double slope(double f, double y) { return f - y; }
     static double curvature(double /*f*/, double /*y*/) { return 1.0; }
     static double majorant(double /*f*/, double /*y*/) { return 1.0; }
+    static double fit(double p, double y) { return y - p; }
     static double dual(double p, double y) { return p * y - 0.5 * p * p; }
     static double clip(double p, double /*y*/) { return p; }
     static double reach() { return std::numeric_limits<double>::infinity(); }
@@ -69,6 +71,10 @@ struct LogisticLoss {
         const double size = std::abs(f);
         return size < 1e-4 ? 0.25 : std::tanh(0.5 * size) / (2.0 * size);
     }
+    static double fit(double p, double y) {
+        const double q = std::clamp(y * p, 1e-300, 1.0 - 0x1p-53);
+        return y * (std::log1p(-q) - std::log(q));
+    }
     static double dual(double p, double y) {
         const double q = y * p < 1.0 ? y * p : 1.0;
         // log1p: 1 - q is not exact where q is tiny, and D is a sum of such terms there.
@@ -99,6 +105,7 @@ struct HuberLoss {
     }
     double curvature(double f, double y) const { return std::abs(f - y) <= delta ? 1.0 : 0.0; }
     double majorant(double f, double y) const { return std::min(1.0, delta / std::abs(f - y)); }
+    static double fit(double p, double y) { return y - p; }
     double dual(double p, double y) const { return p * y - 0.5 * p * p; }
     double clip(double p, double /*y*/) const { return std::clamp(p, -delta, delta); }
     double reach() const { return delta; }
@@ -122,6 +129,7 @@ struct SquaredHingeLoss {
     }
     static double curvature(double f, double y) { return y * f < 1.0 ? 1.0 : 0.0; }
     static double majorant(double /*f*/, double /*y*/) { return 1.0; }
+    static double fit(double p, double y) { return y - p; }
     static double dual(double p, double y) { return p * y - 0.5 * p * p; }  // where p y >= 0
     static double clip(double p, double y) { return y * p > 0.0 ? p : 0.0; }
     static double reach() { return std::numeric_limits<double>::infinity(); }

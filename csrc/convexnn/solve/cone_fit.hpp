@@ -2,8 +2,9 @@
 //
 //   a = -L'(f(a)),    f(a) = sum_b c_b F_b p_b(a),    p_b(a) = projection of F_b'a onto b's cone,
 //
-// which minimises L(f(a)) + sum_b c_b ||p_b(a)||^2 / 2, by semismooth Newton steps with a line
-// search: the faces on which the projections lie stand in for the cones, (I + H K) da = -L' - a.
+// which maximises the concave function D(a) - sum_b c_b ||p_b(a)||^2 / 2, by semismooth Newton
+// steps with a line search: the faces on which the projections lie stand in for the cones, (I + H
+// K) da = -L'(f(a)) - a.
 #pragma once
 
 #include <algorithm>
@@ -46,16 +47,15 @@ public:
     CurvatureMetric metric;
     FaceSystem faces;
 
-    // From the a there is, until a step promises less than `accuracy`^2 of the value. False:
-    // stopped, or not finite.
+    // From the a there is, until L(f(a)) + half_kernel is above that function by `accuracy`^2 of
+    // its size, or rounding lets it come no nearer. False: stopped, or not finite.
     bool solve(std::span<const std::size_t> blocks, std::span<const double> c, double accuracy) {
         data_.clip(a);
         if (!project(blocks, c)) {
             return false;
         }
-        double value = data_.value(f) + half_kernel;
-        bool unit = false;      // the last step was a whole one
-        bool parabola = false;  // ... or a short one: a parabola above the loss is safer
+        bool unit = false;    // the last step was a whole one
+        bool secant = false;  // ... or a short one
         for (int round = 0; round < kSteps; ++round) {
             if (!set_faces(blocks, c)) {
                 return false;
@@ -63,7 +63,13 @@ public:
             if (Loss::kLinearSlope && faces.unchanged() && unit) {
                 return true;  // the faces are right, and the loss is its own model
             }
-            set_curvature(parabola);
+            // The slope between f and where a would have it makes every step one of ascent.
+            if (secant) {
+                data_.secant(f, a, metric.h);
+                metric.set(data_.has_offset());
+            } else {
+                set_curvature(false);
+            }
             data_.negative_gradient(f, v_);
             for (std::size_t k = 0; k < n_; ++k) {
                 residual_[k] = v_[k] - a[k];
@@ -77,19 +83,22 @@ public:
             if (!std::isfinite(fall)) {
                 return false;
             }
+            const double upper = data_.value(f) + half_kernel;
+            const bool near = upper - lower() <= accuracy * accuracy * std::abs(upper);
             // The last step is taken as well: what is left of a is its square.
-            const double t = search(blocks, c, fall, value);
+            const double t = search(blocks, c);
             if (t < 0.0) {
                 return false;
             }
-            unit = t == 1.0;
-            parabola = !Loss::kLinearSlope && t < 0.25;
-            if (t == 0.0) {
-                return true;  // as near as rounding lets it come
-            }
-            if (unit && fall <= accuracy * accuracy * std::abs(value)) {
+            if (near) {
+                set_curvature(false);
                 return set_faces(blocks, c) && build();
             }
+            if (t == 0.0 && (secant || Loss::kLinearSlope)) {
+                return true;
+            }
+            unit = t == 1.0;
+            secant = !Loss::kLinearSlope && t < 0.25;
         }
         return true;
     }
@@ -132,26 +141,39 @@ private:
                    program_.deadline()) == dense::Outcome::done;
     }
 
-    // Moves a along change_ until the value falls; the length of the step, 0 if it does not fall,
-    // -1 if stopped.
-    double search(std::span<const std::size_t> blocks, std::span<const double> c, double fall,
-                  double& value) {
+    double lower() const { return data_.dual_value(a, 1.0) - half_kernel; }
+
+    // Moves a along change_ until the function rises; the length of the step, 0 if it does not, -1
+    // if stopped. A step cut short goes to the best of the halves.
+    double search(std::span<const std::size_t> blocks, std::span<const double> c) {
         from_ = a;
+        const double before = lower();
+        double last = -HUGE_VAL;
         for (double t = 1.0; t >= kShortest; t *= 0.5) {
-            for (std::size_t k = 0; k < n_; ++k) {
-                a[k] = from_[k] + t * change_[k];
-            }
-            if (!project(blocks, c)) {
+            if (!go_to(t, blocks, c)) {
                 return -1.0;
             }
-            const double trial = data_.value(f) + half_kernel;
-            if (trial <= value - 1e-4 * t * fall + 1e-14 * std::abs(value)) {
-                value = trial;
+            const double value = lower();
+            if (t == 1.0 && value >= before - 1e-15 * std::abs(before)) {
                 return t;
             }
+            if (last > before && value <= last) {
+                return go_to(2.0 * t, blocks, c) ? 2.0 * t : -1.0;
+            }
+            last = value;
         }
-        a = from_;
-        return project(blocks, c) ? 0.0 : -1.0;
+        if (last > before) {
+            return kShortest;
+        }
+        return go_to(0.0, blocks, c) ? 0.0 : -1.0;
+    }
+
+    bool go_to(double t, std::span<const std::size_t> blocks, std::span<const double> c) {
+        for (std::size_t k = 0; k < n_; ++k) {
+            a[k] = from_[k] + t * change_[k];
+        }
+        data_.clip(a);
+        return project(blocks, c);
     }
 
     DataTerm<Loss>& data_;

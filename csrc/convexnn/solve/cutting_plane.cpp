@@ -41,6 +41,7 @@ constexpr std::size_t kMostViolators = 50;  // or as many as there are blocks
 constexpr std::size_t kPatience = 8;        // second-order steps without a smaller gap
 constexpr std::size_t kAlternations = 10;   // of the two phases
 constexpr double kInnerAccuracy = 0.03;     // of the relative gap
+constexpr std::size_t kMostParabolas = 64;
 constexpr double kSecularCap = 4.0;
 constexpr double kSmallestNorm = 1e-14;  // of the largest; less is zero
 constexpr double kSmallestRidge = 1e-10;
@@ -292,7 +293,8 @@ private:
         }
         fit_.a = v_;
         ridge_ = kSmallestRidge;
-        cautious_ = false;
+        parabolas_ = 0;
+        next_parabolas_ = 1;
         ++n_iter_;
         if (!evaluate()) {
             return why();
@@ -333,8 +335,9 @@ private:
         // above the loss has some.
         const auto flat = static_cast<std::size_t>(std::ranges::count(fit_.metric.h, 0.0));
         const double gap = program_.relative(best_objective_);
-        const bool parabola = !Loss::kLinearSlope &&
-                              (cautious_ || flat == n_ || (2 * flat > n_ && gap > kNearOptimum));
+        const bool parabola =
+            !Loss::kLinearSlope && (parabolas_ > 0 || flat + (data_.has_offset() ? 1 : 0) >= n_ ||
+                                    (2 * flat > n_ && gap > kNearOptimum));
         if (!find_direction(parabola)) {
             return false;
         }
@@ -346,19 +349,31 @@ private:
             }
             // Both bounds of g, as its value is only known to the accuracy of a.
             if (lower_ <= before + noise) {
-                ridge_ = attempt == 0 ? std::max(kSmallestRidge, ridge_ / 10.0)
-                                      : std::max(100.0 * ridge_, 1e-6);
-                cautious_ = attempt > 0;
+                if (attempt == 0) {
+                    ridge_ = std::max(kSmallestRidge, ridge_ / 10.0);
+                    parabolas_ -= parabolas_ > 0 ? 1 : 0;
+                } else {
+                    be_cautious();
+                }
                 return true;
             }
             t *= 0.3;
         }
-        ridge_ = std::max(100.0 * ridge_, 1e-6);
-        cautious_ = true;
+        be_cautious();
         blocks_ = old_blocks_;
         eta_ = old_eta_;
         fit_.a = old_a_;
         return evaluate();
+    }
+
+    // After a step that was too long: the next ones with a parabola above the loss, more of them
+    // each time, or where it is its own with a larger ridge.
+    void be_cautious() {
+        if (Loss::kLinearSlope || parabolas_ > 0) {
+            ridge_ = std::max(100.0 * ridge_, 1e-6);
+        }
+        next_parabolas_ = std::min(2 * next_parabolas_, kMostParabolas);
+        parabolas_ = next_parabolas_;
     }
 
     // The blocks that are not zero and the most violated of the others, rising, with their
@@ -541,7 +556,9 @@ private:
 
     double switch_gap_ = kSwitchGap;
     double ridge_ = kSmallestRidge;
-    bool cautious_ = false;  // whether the last step was refused
+    // How many steps more take a parabola above the loss, and half of how many do when the next one
+    // is refused.
+    std::size_t parabolas_ = 0, next_parabolas_ = 1;
     std::size_t n_iter_ = 0;
 
     std::vector<std::size_t> blocks_, best_blocks_, old_blocks_;  // rising
