@@ -81,6 +81,46 @@ TEST(the_offset_is_the_best_one) {
     }
 }
 
+namespace {
+
+// h (f* - f) = v - a for the fit f* whose negative gradient is a.
+template <typename Loss>
+void check_secant(const Loss& loss, bool labels) {
+    const std::size_t n = 50;
+    std::vector<double> y = check::gaussian(n, 1);
+    const std::vector<double> s(n, 1.7);
+    const std::vector<double> f = check::gaussian(n, 2);
+    std::vector<double> a(n), h(n), v(n);
+    for (std::size_t k = 0; k < n; ++k) {
+        y[k] = labels ? (y[k] > 0.0 ? 1.0 : -1.0) : y[k];
+    }
+    const std::vector<double> other = check::gaussian(n, 3);
+    DataTerm<Loss> data({y, s}, loss, false);
+    data.negative_gradient(other, a);
+    data.negative_gradient(f, v);
+    data.secant(f, a, h);
+    for (std::size_t k = 0; k < n; ++k) {
+        const double change = loss.fit(a[k] / s[k], y[k]) - f[k];
+        CHECK(h[k] >= 0.0 && h[k] <= s[k] * Loss::kCurvature);
+        CHECK(std::abs(h[k] * change - (v[k] - a[k])) <= 1e-12);
+    }
+    data.secant(f, v, h);
+    for (std::size_t k = 0; k < n; ++k) {  // the curvature, where there is no way to go
+        if (std::abs(loss.fit(v[k] / s[k], y[k]) - f[k]) < 1e-9) {
+            CHECK(h[k] == s[k] * loss.curvature(f[k], y[k]));
+        }
+    }
+}
+
+}  // namespace
+
+TEST(secants_lie_between_two_fits) {
+    check_secant(SquaredLoss{}, false);
+    check_secant(HuberLoss{0.5}, false);
+    check_secant(LogisticLoss{}, true);
+    check_secant(SquaredHingeLoss{}, true);
+}
+
 TEST(losses_are_dual_to_their_conjugates) {
     check_duality(SquaredLoss{}, 0.7);
     check_duality(HuberLoss{1.35}, 0.7);
