@@ -534,7 +534,7 @@ def test_two_classes(activation: str) -> None:
 def test_more_classes_one_against_the_rest(activation: str) -> None:
     X, y = make_data(90)
     t = np.digitize(y, [-0.3, 0.3])
-    est = cx.ConvexMLPClassifier(activation, beta=0.1).fit(X, t)
+    est: Any = cx.ConvexMLPClassifier(activation, beta=0.1).fit(X, t)
     rest = [cx.ConvexMLPClassifier(activation, beta=0.1).fit(X, t == k) for k in range(3)]
     scores = est.decision_function(X)
     assert scores.shape == (90, 3)
