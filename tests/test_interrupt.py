@@ -56,6 +56,48 @@ def test_ctrl_c_ends_a_solve(solver: str) -> None:
     assert min(delays) < 0.2, delays
 
 
+# Where the ReLU solver is when the key is pressed: n, d, P, ratio, and the check of the gap after
+# which it is there.
+PHASES: dict[str, tuple[int, int, int, float, Callable[[cx.Progress], bool]]] = {
+    "first pricing": (5000, 20, 2000, 0.03, lambda at: False),
+    "cuts": (5000, 20, 2000, 0.03, lambda at: at.iteration == 1),
+    "master problem": (1000, 20, 600, 1e-5, lambda at: at.active > 500),
+    "projections": (300, 400, 100, 0.01, lambda at: at.iteration == 1),
+    "faces": (1000, 20, 200, 1e-3, lambda at: at.gap < 1e-5 * at.objective),
+}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_ctrl_c_ends_each_phase_of_a_relu_solve(phase: str) -> None:
+    n, d, P, ratio, reached = PHASES[phase]
+    X, y, patterns = cx.datasets.gauss(n, d, P)
+    prob = cx.ReLUProblem(X, y, patterns, 1.0)
+    prob = prob.with_beta(ratio * prob.beta_max)
+
+    def delay() -> float:
+        sent: list[float] = []
+
+        def press() -> None:
+            sent.append(time.perf_counter())
+            os.kill(os.getpid(), signal.SIGINT)
+
+        timer = threading.Timer(0.05, press)
+        if phase == "first pricing":
+            timer.start()
+
+        def callback(at: cx.Progress) -> None:
+            if reached(at) and not timer.is_alive() and not sent:
+                timer.start()
+
+        with pytest.raises(KeyboardInterrupt):
+            cx.solve(prob, tol=1e-300, callback=callback)
+        timer.join()
+        return time.perf_counter() - sent[0]
+
+    delays = [delay() for _ in range(3)]
+    assert min(delays) < 0.2, delays
+
+
 @pytest.mark.parametrize("solver", ["newton", "fista"])
 def test_ctrl_c_ends_a_large_solve(solver: str) -> None:
     rng = np.random.default_rng(3)

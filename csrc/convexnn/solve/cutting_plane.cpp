@@ -105,8 +105,7 @@ private:
             }
             // The second phase got stuck: on from the best there is, nearer before the next try.
             switch_gap_ = std::min(0.1 * switch_gap_, 0.1 * program_.relative(best_objective_));
-            reload();
-            if (!solve_master(kMasterAccuracy * switch_gap_)) {
+            if (!reload() || !solve_master(kMasterAccuracy * switch_gap_)) {
                 return deadline_.reason();
             }
         }
@@ -144,7 +143,7 @@ private:
             }
             // 2. The neurons of the largest prices, if any exceeds beta.
             if (!add_neurons()) {
-                return {};
+                return why();
             }
             // 3. The master problem, and the prices at its optimum.
             ++n_iter_;
@@ -154,7 +153,8 @@ private:
         }
     }
 
-    // The most violated blocks' projections, of length 1, become atoms. False: there is none.
+    // The most violated blocks' projections, of length 1, become atoms. False: there is none, or
+    // stopped.
     bool add_neurons() {
         const std::size_t support = master_.support();
         if (master_.atoms() > 4 * support + kSpareNeurons) {
@@ -164,6 +164,9 @@ private:
         const std::size_t before = master_.atoms();
         std::vector<double> direction(d_);
         for (const std::size_t t : violators_) {
+            if (deadline_.stop_requested()) {  // an atom meets all others
+                return false;
+            }
             const std::span<const double> p = program_.projection(t);
             const double size = norm(p);
             std::ranges::transform(p, direction.begin(), [size](double x) { return x / size; });
@@ -243,17 +246,19 @@ private:
         if (!program_.project_start(blocks_, {values_.data(), d_, blocks_.size()})) {
             return false;
         }
-        add_blocks(blocks_, values_);
-        return true;
+        return add_blocks(blocks_, values_);
     }
-    // The best blocks as the only atoms.
-    void reload() {
+    // The best blocks as the only atoms. False: stopped.
+    bool reload() {
         master_.clear();
-        add_blocks(best_blocks_, best_values_);
+        return add_blocks(best_blocks_, best_values_);
     }
-    void add_blocks(std::span<const std::size_t> blocks, std::span<const double> values) {
+    bool add_blocks(std::span<const std::size_t> blocks, std::span<const double> values) {
         std::vector<double> sizes;
         for (std::size_t t = 0; t < blocks.size(); ++t) {
+            if (deadline_.stop_requested()) {
+                return false;
+            }
             const std::span<const double> u = values.subspan(t * d_, d_);
             const std::size_t before = master_.atoms();
             add_block(blocks[t], u);
@@ -262,6 +267,7 @@ private:
             }
         }
         master_.start(sizes);
+        return true;
     }
     void add_block(std::size_t b, std::span<const double> u) {
         const double size = norm(u);
