@@ -22,6 +22,7 @@ void check_duality(const Loss& loss, double y) {
         const double bend = (loss.slope(f + h, y) - loss.slope(f - h, y)) / (2 * h);
         CHECK(std::abs(bend - loss.curvature(f, y)) < 1e-8);
         CHECK(loss.curvature(f, y) <= Loss::kCurvature);
+        CHECK(std::abs(loss.slope(loss.fit(p, y), y) + p) < 1e-12);
         for (double g = -5.0; g <= 5.0; g += 0.61) {
             const double step = g - f;
             const double above =

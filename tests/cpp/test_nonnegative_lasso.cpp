@@ -92,6 +92,50 @@ TEST(nonnegative_lasso_is_optimal_as_atoms_come_and_go) {
     }
 }
 
+TEST(nonnegative_lasso_takes_other_atoms_and_a_start) {
+    unsigned seed = 90;
+    NonnegativeLasso lasso(4);
+    for (const double distance : {1.0, 1e-6, 0.0}) {
+        for (const std::size_t m : {1UL, 40UL, 90UL, 7UL}) {  // more and fewer than it has room for
+            const Atoms atoms(30, m, distance, seed += 2);
+            std::vector<double> G(m * m, NAN);  // the upper triangle is not read
+            for (std::size_t j = 0; j < m; ++j) {
+                for (std::size_t i = j; i < m; ++i) {
+                    G[i + j * m] = atoms.gram(i, j);
+                }
+            }
+            NonnegativeLasso fresh;
+            atoms.extend(fresh, m);
+            const double expected = fresh.solve(0.5, {}, unmonitored()).objective;
+            std::vector<std::vector<double>> starts = {std::vector<double>(m)};
+            starts.emplace_back(fresh.coefficients().begin(), fresh.coefficients().end());
+            starts.push_back(check::gaussian(m, seed));
+            for (double& x : starts.back()) {
+                x = std::max(x, 0.0);
+            }
+            for (const std::vector<double>& start : starts) {
+                lasso.replace({G.data(), m, m}, atoms.b, start);
+                CHECK(lasso.atoms() == m);
+                for (const std::size_t a : lasso.support()) {
+                    CHECK(lasso.coefficients()[a] == start[a]);
+                }
+                const NonnegativeLassoResult result = lasso.solve(0.5, {}, unmonitored());
+                CHECK(result.outcome == NonnegativeLassoResult::Outcome::done);
+                CHECK(atoms.optimal(lasso, 0.5));
+                CHECK(std::abs(result.objective - expected) <= 1e-11 * std::abs(expected));
+                CHECK(&start != &starts[1] || result.rounds <= 2);
+            }
+        }
+    }
+    // Atoms that are the same share what one could do alone.
+    const std::vector<double> ones(4, 1.0);
+    const std::vector<double> twos(2, 2.0);
+    lasso.replace({ones.data(), 2, 2}, twos, std::vector<double>{0.2, 0.7});
+    CHECK(lasso.solve(0.5, {}, unmonitored()).outcome == NonnegativeLassoResult::Outcome::done);
+    const std::span<const double> c = lasso.coefficients();
+    CHECK(c[0] >= 0.0 && c[1] >= 0.0 && std::abs(c[0] + c[1] - 1.5) <= 1e-12);
+}
+
 TEST(nonnegative_lasso_stops_with_a_feasible_point) {
     struct Stop final : Monitor {
         int left = 2;
