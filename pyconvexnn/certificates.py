@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.problems import GatedReLUProblem, ReLUProblem
 from pyconvexnn.solvers import Solution
 from pyconvexnn.solvers.base import relative_gap
+
+_NO_PROOF = 1e-6  # infeasibility above which a dual point shows nothing
 
 
 class Verification(NamedTuple):
@@ -43,9 +47,11 @@ def verify(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> Verification:
         ``infeasibility = max(0, max_i ||X^T D_i v|| / (beta w_i) - 1)`` is zero (to rounding,
         1e-12); their difference `gap`; `relative_gap` as `tol` means it. With an output offset v
         must also sum to zero: where ``|sum v| > 1e-12 sum |v|`` that quotient is an infeasibility,
-        and ``dual_objective`` is -inf. Of a ReLU problem the prices are the lengths of the
-        projections of ``X^T D_i v`` and its opposite on the cone of pattern i, and the
-        infeasibility is at least that of the coefficients, :meth:`ReLUProblem.infeasibility`.
+        and ``dual_objective`` is -inf. Above an infeasibility of 1e-6, as when the solution is of
+        another problem, nothing is proved: both gaps are infinite. Of a ReLU problem the prices
+        are the lengths of the projections of ``X^T D_i v`` and its opposite on the cone of
+        pattern i, and the infeasibility is at least that of the coefficients,
+        :meth:`ReLUProblem.infeasibility`.
 
     Raises
     ------
@@ -72,11 +78,12 @@ def verify(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> Verification:
     infeasibility = prob.dual_infeasibility(sol.dual)
     if isinstance(prob, ReLUProblem):
         infeasibility = max(infeasibility, prob.infeasibility(sol.coef))
+    proved = dual_objective if infeasibility <= _NO_PROOF else -np.inf
     return Verification(
         objective,
         dual_objective,
-        objective - dual_objective,
-        relative_gap(objective, dual_objective, prob.objective_at_zero),
+        objective - proved,
+        relative_gap(objective, proved, prob.objective_at_zero),
         infeasibility,
     )
 

@@ -4,9 +4,13 @@
 #   V, F     n x K, column-major                              row k is bit k % 64 of word k / 64
 #   U        one block of K x d for each pattern     threads  at most so many; 0 and 1 are the same
 #
+# Cython finds this file in an ordinary install; of an editable one with
+# ``cythonize(..., include_path=[root of the clone])``.
+#
 # Every function may be called from several threads at once. Outputs belong to the caller, are
-# overwritten, and must not overlap an input. Numbers must be finite: that is not checked. No
-# exception is raised: a negative number is one of the errors below, and outputs are unspecified.
+# overwritten, and must not overlap an input. Numbers must be finite, and labels -1 or 1: that is
+# not checked. No exception is raised: a negative number is one of the errors below, and outputs are
+# unspecified.
 
 from libc.stdint cimport int64_t, uint64_t
 

@@ -87,6 +87,13 @@ def test_verify_believes_nothing_that_the_solution_says() -> None:
     assert cx.verify(prob, nothing) == pytest.approx((at_zero, 0.0, at_zero, 1.0, 0.0))
 
 
+def test_the_dual_point_of_another_penalty_proves_nothing() -> None:
+    prob = random_problem(beta=1.0)
+    check = cx.verify(prob.with_beta(0.1), cx.solve(prob))
+    assert check.infeasibility > 1
+    assert check.gap == check.relative_gap == math.inf
+
+
 def test_verify_of_a_dual_point_outside_the_domain_of_the_loss() -> None:
     prob = random_problem("logistic")
     sol = cx.solve(prob)

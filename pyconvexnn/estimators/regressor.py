@@ -34,7 +34,7 @@ class ConvexMLPRegressor(RegressorMixin, BaseConvexMLP):  # type: ignore[misc]
     beta : float, default=1.0
         Weight of the penalty, > 0. It is the ``alpha`` of :class:`sklearn.neural_network.
         MLPRegressor` fitted with ``solver="lbfgs"``, apart from the biases: those of the hidden
-        layer are penalised here, and the output has none.
+        layer are penalised here, and the output has none unless `output_offset` is True.
     slope : float, default=0.01
         Of ``activation="leaky_relu"``, in [0, 1); not used by the others.
     patterns : "auto", int or PatternSet, default="auto"

@@ -136,10 +136,14 @@ def _start_blocks(warm_start: Any, prob: Problem) -> SparseBlocks:
 def _warn_not_solved(solution: Solution, tol: float) -> None:
     from sklearn.exceptions import ConvergenceWarning
 
+    advice = (
+        "the callback returned True"
+        if solution.status is Status.INTERRUPTED
+        else "standardise the columns of X, or raise beta, or max_iter or time_limit, or tol"
+    )
     warnings.warn(
         f"solve stopped with status {solution.status.name} after {solution.n_iter} iterations at "
-        f"relative gap {solution.relative_gap:.3g}, above tol = {tol:g}; standardise the columns "
-        "of X, or raise beta, or max_iter or time_limit, or tol",
+        f"relative gap {solution.relative_gap:.3g}, above tol = {tol:g}; {advice}",
         ConvergenceWarning,
         stacklevel=3,
     )

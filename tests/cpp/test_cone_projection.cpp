@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <span>
 #include <vector>
 
 #include "check.hpp"
@@ -96,4 +97,47 @@ TEST(cone_projections_stop_when_asked) {
     std::vector<ConeProjection> results(40);
     ConeProjections cones(data.matrix(), data.patterns(), 1);
     CHECK(!cones.project(blocks, {G.data(), 4, 20}, -1.0, {U.data(), 4, 40}, results, stop));
+}
+
+TEST(cone_bounds_hold_for_moved_vectors_and_are_tight_for_the_last_one) {
+    for (const std::size_t d : {1UL, 5UL, 17UL}) {
+        const Data data(70, d, 9, static_cast<unsigned>(40 + d));
+        const std::vector<double> G = check::gaussian(d * data.P, 7);
+        const std::vector<double> away = check::gaussian(d * data.P, 8);
+        std::vector<std::size_t> blocks(2 * data.P);
+        std::iota(blocks.begin(), blocks.end(), 0UL);
+        const std::size_t count = blocks.size();
+        std::vector<double> U(d * count), bounds(count);
+        std::vector<ConeProjection> results(count);
+        ConeProjections cones(data.matrix(), data.patterns(), 2);
+
+        // Before the first projection: the norm of g.
+        CHECK(cones.bound(blocks, {G.data(), d, data.P}, bounds, unmonitored()));
+        for (const std::size_t b : blocks) {
+            const std::span<const double> g(G.data() + b / 2 * d, d);
+            const double size = std::sqrt(std::inner_product(g.begin(), g.end(), g.begin(), 0.0));
+            CHECK(bounds[b] >= size && bounds[b] <= size * (1.0 + 1e-13));
+        }
+
+        CHECK(cones.project(blocks, {G.data(), d, data.P}, -1.0, {U.data(), d, count}, results,
+                            unmonitored()));
+        for (const double step : {0.0, 1e-3, 1.0}) {
+            std::vector<double> moved = G;
+            for (std::size_t j = 0; j < moved.size(); ++j) {
+                moved[j] = (1.0 + step) * G[j] + step * away[j];
+            }
+            CHECK(cones.bound(blocks, {moved.data(), d, data.P}, bounds, unmonitored()));
+            ConeProjections others(data.matrix(), data.patterns(), 1);
+            CHECK(others.project(blocks, {moved.data(), d, data.P}, -1.0, {U.data(), d, count},
+                                 results, unmonitored()));
+            for (const std::size_t b : blocks) {
+                const std::span<const double> g(moved.data() + b / 2 * d, d);
+                const double size =
+                    std::sqrt(std::inner_product(g.begin(), g.end(), g.begin(), 0.0));
+                CHECK(bounds[b] >= results[b].norm * (1.0 - 1e-15));
+                CHECK(bounds[b] <= size * (1.0 + 1e-13));
+                CHECK(step > 0.0 || bounds[b] <= results[b].norm + 1e-11 * size);
+            }
+        }
+    }
 }

@@ -161,7 +161,9 @@ def test_a_callback_that_returns_true_interrupts(solver: str, calls: int) -> Non
         seen.append(progress)
         return len(seen) == calls
 
-    with pytest.warns(ConvergenceWarning, match="status INTERRUPTED"):
+    with pytest.warns(
+        ConvergenceWarning, match="status INTERRUPTED .*; the callback returned True$"
+    ):
         sol = cx.solve(prob, tol=1e-12, callback=callback, solver=solver)
     assert sol.status is cx.Status.INTERRUPTED
     assert len(seen) == calls

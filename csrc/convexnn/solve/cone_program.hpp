@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -41,15 +42,19 @@ public:
           projected_(2 * patterns_ * d_),
           prices_(2 * patterns_),
           results_(2 * patterns_) {
-        for (std::vector<std::size_t>* list : {&priced_, &listed_}) {
+        for (std::vector<std::size_t>* list : {&priced_, &listed_, &candidates_}) {
             list->reserve(2 * patterns_);
         }
+        bounds_.reserve(2 * patterns_);
+        queue_.reserve(2 * patterns_);
+        found_.reserve(2 * patterns_);
     }
 
     // Prices every block at v = -loss gradient of some fit: q_b = ||p_b||, p_b the projection of
-    // F_b'v onto the cone of b, and keeps the best feasible multiple of any v met so far. The
-    // blocks of `kept` are projected whatever their price. False: stopped.
-    bool price(std::span<const double> v, std::span<const std::size_t> kept) {
+    // F_b'v onto the cone of b, and keeps the best feasible multiple of any v met so far. Exact are
+    // the blocks of `kept`, and of the others the `most` largest prices above beta: projecting
+    // stops where a bound shows that a block is none of those. False: stopped.
+    bool price(std::span<const double> v, std::span<const std::size_t> kept, std::size_t most) {
         const MatrixView<double> G(adjoints_.data(), d_, patterns_);
         if (!products_.adjoint({v.data(), v.size(), 1}, G, settings_.threads, deadline_)) {
             return false;
@@ -57,7 +62,7 @@ public:
         add_plain_adjoint(v);
         const double beta = problem_.beta;
         double bound = 0.0;
-        priced_.assign(kept.begin(), kept.end());
+        candidates_.clear();
         for (std::size_t i = 0; i < patterns_; ++i) {
             finish_adjoint(G.column(i), i);
             const double size = norm(G.column(i));
@@ -66,19 +71,23 @@ public:
                     continue;
                 }
                 if (size > beta) {
-                    priced_.push_back(b);
+                    candidates_.push_back(b);
                 } else if (size > 0.0 || !is_empty(i)) {  // no projection is longer
                     bound = std::max(bound, with_rounding(size, i));
                 }
             }
         }
-        if (!project(0, kept.size(), -1.0) || !project(kept.size(), priced_.size(), beta)) {
+        priced_.assign(kept.begin(), kept.end());
+        if (!project(0, kept.size(), -1.0) || !project_largest(most)) {
             return false;
         }
         largest_ = 0.0;
         for (std::size_t t = 0; t < priced_.size(); ++t) {
             largest_ = std::max(largest_, prices_[t]);
             bound = std::max(bound, with_rounding(results_[t].bound, priced_[t] / 2));
+        }
+        for (const Candidate& left : queue_) {
+            bound = std::max(bound, with_rounding(left.bound, left.block / 2));
         }
         this->improve_dual(v, bound);
         return true;
@@ -143,8 +152,9 @@ public:
         return true;
     }
 
-    // Of the last pricing: the blocks, first `kept` or `listed`, then those whose price may exceed
-    // beta; their prices (any number <= beta for some that do not exceed it) and projections.
+    // Of the last pricing: the blocks, first `kept` or `listed`, then others in no order, which
+    // hold those of the `most` largest prices above beta; their prices (any number <= beta for
+    // some that are none of those) and projections.
     std::span<const std::size_t> priced() const { return priced_; }
     std::span<const double> prices() const { return {prices_.data(), priced_.size()}; }
     std::span<const double> projection(std::size_t t) const {
@@ -219,6 +229,11 @@ private:
     using Base::problem_;
     using Base::settings_;
 
+    struct Candidate {
+        double bound;  // at least its price
+        std::size_t block;
+    };
+
     static double sign(std::size_t b) { return b % 2 == 0 ? 1.0 : -1.0; }
 
     // X^T v, where D_i = slope I + (1 - slope) diag(pattern i) asks for it.
@@ -256,6 +271,50 @@ private:
                (result.outcome == Projected::stalled && result.violation <= 1e-13 * result.norm);
     }
 
+    // Appends to `priced_` the candidates that may have one of the `most` largest prices above
+    // beta, those of the largest bounds first; the others stay in `queue_`.
+    bool project_largest(std::size_t most) {
+        bounds_.resize(candidates_.size());
+        if (!projections_.bound(candidates_, {adjoints_.data(), d_, patterns_}, bounds_,
+                                deadline_)) {
+            return false;
+        }
+        queue_.clear();
+        for (std::size_t t = 0; t < candidates_.size(); ++t) {
+            queue_.push_back({bounds_[t], candidates_[t]});
+        }
+        std::ranges::sort(queue_, [](const Candidate& a, const Candidate& b) {
+            return a.bound != b.bound ? a.bound > b.bound : a.block < b.block;
+        });
+        const auto count = static_cast<std::ptrdiff_t>(most);
+        double threshold = problem_.beta;
+        auto next = queue_.begin();
+        found_.clear();
+        while (next != queue_.end() && next->bound > threshold) {
+            const std::size_t begin = priced_.size();
+            const auto end = next + std::min(count, queue_.end() - next);
+            for (; next != end && next->bound > threshold; ++next) {
+                priced_.push_back(next->block);
+            }
+            if (!project(begin, priced_.size(), threshold)) {
+                return false;
+            }
+            for (std::size_t t = begin; t < priced_.size(); ++t) {
+                if (prices_[t] > problem_.beta) {
+                    found_.push_back(prices_[t]);
+                }
+            }
+            if (found_.size() >= most) {
+                std::nth_element(found_.begin(), found_.begin() + count - 1, found_.end(),
+                                 std::greater<>());
+                found_.resize(most);
+                threshold = found_.back();
+            }
+        }
+        queue_.erase(queue_.begin(), next);
+        return true;
+    }
+
     bool project(std::size_t begin, std::size_t end, double threshold) {
         const std::span<const std::size_t> blocks(priced_.data() + begin, end - begin);
         const MatrixView<double> U(projected_.data() + begin * d_, d_, blocks.size());
@@ -281,7 +340,10 @@ private:
     std::vector<double> plain_adjoint_;
     std::vector<double> compact_;  // d x P
     std::vector<double> fit_part_;
-    std::vector<std::size_t> priced_, listed_;
+    std::vector<std::size_t> priced_, listed_, candidates_;
+    std::vector<double> bounds_;     // of candidates_
+    std::vector<Candidate> queue_;   // by falling bounds
+    std::vector<double> found_;      // the largest prices so far
     std::vector<double> projected_;  // d x 2 P, compact
     std::vector<double> prices_;
     std::vector<ConeProjection> results_;

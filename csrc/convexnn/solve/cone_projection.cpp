@@ -624,6 +624,34 @@ ConeProjection ConeProjector::project(std::span<const std::uint64_t> pattern,
     return result;
 }
 
+double ConeProjector::bound(std::span<const std::uint64_t> pattern, std::span<const double> g,
+                            bool negative, std::span<const std::int32_t> active,
+                            std::span<const double> mu) {
+    std::ranges::copy(g, g_.get());  // the padding is 0
+    double* const normals = z_.get();
+    std::fill_n(normals, padded_, 0.0);
+    double length = 0.0;  // sum_j mu_j ||x_j||
+    for (std::size_t j = 0; j < active.size(); ++j) {
+        const std::size_t k = static_cast<std::size_t>(active[j]);
+        const bool on = ((pattern[k / kWordBits] >> (k % kWordBits)) & 1U) != (negative ? 1U : 0U);
+        simd::axpy(on ? mu[j] : -mu[j], rows_.row(k), normals, d_);
+        length += mu[j] * rows_.norm(k);
+    }
+    const double curvature = square(normals, padded_);
+    const double slope = -dot(g_.get(), normals, padded_);
+    const double t = curvature > 0.0 && slope > 0.0 ? slope / curvature : 0.0;
+    const double size = std::sqrt(square(g_.get(), padded_));
+    if (!(t > 0.0 && std::isfinite(t))) {
+        return size * (1.0 + (static_cast<double>(d_) + 8.0) * kEpsilon);
+    }
+    simd::axpy(t, normals, g_.get(), d_);
+    // As in bound(), and two roundings more of the multiple.
+    const double m = static_cast<double>(active.size());
+    const double rounding = (m + 5.0) * kEpsilon * (size + t * length) * (1.0 + 1e-9);
+    return (std::sqrt(square(g_.get(), padded_)) + rounding) *
+           (1.0 + (static_cast<double>(d_) + 8.0) * kEpsilon);
+}
+
 ConeProjections::ConeProjections(MatrixView<const double> X, BitColumns patterns,
                                  std::size_t threads)
     : rows_(X),
@@ -637,9 +665,8 @@ ConeProjections::ConeProjections(MatrixView<const double> X, BitColumns patterns
     }
 }
 
-bool ConeProjections::project(std::span<const std::size_t> blocks, MatrixView<const double> G,
-                              double threshold, MatrixView<double> U,
-                              std::span<ConeProjection> results, Monitor& monitor) {
+template <typename Work>
+bool ConeProjections::each(std::size_t count, Monitor& monitor, const Work& work) {
     constexpr std::size_t kGroup = 8;
     std::mutex mutex;
     std::vector<ConeProjector*> idle;
@@ -659,22 +686,39 @@ bool ConeProjections::project(std::span<const std::size_t> blocks, MatrixView<co
     const auto body = [&](std::size_t begin, std::size_t end) {
         ConeProjector* const projector = take();
         for (std::size_t t = begin; t < end; ++t) {
-            const std::size_t b = blocks[t];
-            const std::span<const double> g = G.column(b / 2);
-            const std::span<double> u = U.column(t);
-            // u holds -g until the projector has read it.
-            for (std::size_t j = 0; j < u.size(); ++j) {
-                u[j] = b % 2 == 1 ? -g[j] : g[j];
-            }
-            results[t] = projector->project(patterns_.column(b / 2), u, threshold,
-                                            static_cast<std::size_t>(counts_[b]),
-                                            {active_.data() + b * capacity_, capacity_},
-                                            {mu_.data() + b * capacity_, capacity_}, u);
-            counts_[b] = static_cast<std::int32_t>(results[t].active);
+            work(*projector, t);
         }
         give_back(projector);
     };
-    return parallel_for(blocks.size(), kGroup, projectors_.size(), monitor, body);
+    return parallel_for(count, kGroup, projectors_.size(), monitor, body);
+}
+
+bool ConeProjections::project(std::span<const std::size_t> blocks, MatrixView<const double> G,
+                              double threshold, MatrixView<double> U,
+                              std::span<ConeProjection> results, Monitor& monitor) {
+    return each(blocks.size(), monitor, [&](ConeProjector& projector, std::size_t t) {
+        const std::size_t b = blocks[t];
+        const std::span<const double> g = G.column(b / 2);
+        const std::span<double> u = U.column(t);
+        // u holds -g until the projector has read it.
+        for (std::size_t j = 0; j < u.size(); ++j) {
+            u[j] = b % 2 == 1 ? -g[j] : g[j];
+        }
+        results[t] = projector.project(patterns_.column(b / 2), u, threshold,
+                                       static_cast<std::size_t>(counts_[b]),
+                                       {active_.data() + b * capacity_, capacity_},
+                                       {mu_.data() + b * capacity_, capacity_}, u);
+        counts_[b] = static_cast<std::int32_t>(results[t].active);
+    });
+}
+
+bool ConeProjections::bound(std::span<const std::size_t> blocks, MatrixView<const double> G,
+                            std::span<double> bounds, Monitor& monitor) {
+    return each(blocks.size(), monitor, [&](ConeProjector& projector, std::size_t t) {
+        const std::size_t b = blocks[t];
+        bounds[t] = projector.bound(patterns_.column(b / 2), G.column(b / 2), b % 2 == 1, active(b),
+                                    multipliers(b));
+    });
 }
 
 void ConeProjections::forget() { std::fill(counts_.begin(), counts_.end(), 0); }

@@ -91,6 +91,12 @@ public:
                            double threshold, std::size_t count, std::span<std::int32_t> active,
                            std::span<double> mu, std::span<double> u);
 
+    // At least the norm of the projection of g (of -g if `negative`), from any rows of the cone and
+    // mu >= 0 for them: min_{t >= 0} ||g + t sum_j mu_j s_j x_j||, rounding included. O(d) flops
+    // for each of those rows.
+    double bound(std::span<const std::uint64_t> pattern, std::span<const double> g, bool negative,
+                 std::span<const std::int32_t> active, std::span<const double> mu);
+
 private:
     enum class Added { full, none };
     void clear() { active_ = 0; }
@@ -137,6 +143,11 @@ public:
     bool project(std::span<const std::size_t> blocks, MatrixView<const double> G, double threshold,
                  MatrixView<double> U, std::span<ConeProjection> results, Monitor& monitor);
 
+    // bounds[t] is at least the norm of what project() would make of block blocks[t], by the
+    // multipliers of its last projection: near if g has moved little since. False: stopped.
+    bool bound(std::span<const std::size_t> blocks, MatrixView<const double> G,
+               std::span<double> bounds, Monitor& monitor);
+
     // Last active rows of a block and their multipliers, as in ConeProjector.
     std::span<const std::int32_t> active(std::size_t block) const {
         return {active_.data() + block * capacity_, static_cast<std::size_t>(counts_[block])};
@@ -147,6 +158,10 @@ public:
     void forget();  // the next projections start cold
 
 private:
+    // work(projector, t) for every t < count.
+    template <typename Work>
+    bool each(std::size_t count, Monitor& monitor, const Work& work);
+
     ConeRows rows_;
     BitColumns patterns_;
     std::size_t capacity_;

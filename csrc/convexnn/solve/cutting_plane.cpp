@@ -81,7 +81,7 @@ private:
         // Zero is optimal iff no block's price at zero exceeds beta; whatever the start, the answer
         // is then exactly zero.
         data_.negative_gradient(f_, v_);
-        if (!program_.price(v_, {})) {
+        if (!program_.price(v_, {}, kFewestNeurons)) {
             return deadline_.reason();
         }
         if (program_.largest_price() <= problem_.beta) {
@@ -156,11 +156,10 @@ private:
     // The most violated blocks' projections, of length 1, become atoms. False: there is none, or
     // stopped.
     bool add_neurons() {
-        const std::size_t support = master_.support();
-        if (master_.atoms() > 4 * support + kSpareNeurons) {
+        if (master_.atoms() > 4 * master_.support() + kSpareNeurons) {
             master_.prune();
         }
-        choose_violators(std::max(kFewestNeurons, support), 1.0 + 1e-9);
+        choose_violators(neurons_wanted(), 1.0 + 1e-9);
         const std::size_t before = master_.atoms();
         std::vector<double> direction(d_);
         for (const std::size_t t : violators_) {
@@ -175,6 +174,10 @@ private:
         }
         return master_.atoms() > before;
     }
+
+    // How many blocks a pricing has to tell apart for the step that follows it.
+    std::size_t neurons_wanted() const { return std::max(kFewestNeurons, master_.support()); }
+    std::size_t violators_wanted() const { return std::max(kMostViolators, blocks_.size()); }
 
     // Positions in priced(), beyond `from`, of at most `most` prices above beta, the largest first.
     void choose_violators(std::size_t most, double margin, std::size_t from = 0) {
@@ -229,7 +232,7 @@ private:
         f_ = master_.f;
         keep_best(data_.value(f_) + problem_.beta * penalty);
         data_.negative_gradient(f_, v_);
-        return program_.price(v_, {});
+        return program_.price(v_, {}, neurons_wanted());
     }
 
     // The start's blocks, moved into their cones, as atoms. False: stopped.
@@ -380,7 +383,7 @@ private:
     // gradients and C B.
     void choose_free_blocks() {
         // The blocks that are not zero were priced first.
-        choose_violators(std::max(kMostViolators, blocks_.size()), 1.0, blocks_.size());
+        choose_violators(violators_wanted(), 1.0, blocks_.size());
         std::vector<std::size_t>& at = violators_;
         for (std::size_t t = 0; t < blocks_.size(); ++t) {
             at.push_back(t);
@@ -493,7 +496,7 @@ private:
             return false;
         }
         data_.clip(fit_.a);
-        if (!program_.price(fit_.a, blocks_) || !fit_.fit(blocks_, c_)) {
+        if (!program_.price(fit_.a, blocks_, violators_wanted()) || !fit_.fit(blocks_, c_)) {
             return false;
         }
         double penalty = 0.0;
