@@ -187,7 +187,13 @@ def _ungated(prob: ReLUProblem, sol: Solution) -> TwoLayerNetwork:
     blocks = sol.coef.values.copy()
     for row, i in enumerate(sol.coef.indices % P):
         S = cones.normals(prob.patterns[[i]].to_dense()[0])
-        if violation(S, blocks[row]) > _ROUNDING:
+        outside = violation(S, blocks[row])
+        if outside > _SURELY_OUTSIDE:
+            raise ValueError(
+                "`sol` must be a solution of `prob`, with every block in the cone of its pattern, "
+                f"got one {outside:.2g} of its length outside of the cone of pattern {i}"
+            )
+        if outside > _ROUNDING:
             blocks[row] = project(S, blocks[row])
     signs = np.where(sol.coef.indices < P, 1.0, -1.0)
     return _network(blocks, signs, prob.activation, prob.slope, _output_offset(prob, sol))

@@ -27,7 +27,8 @@ class CuttingPlane(CompiledSolver[ReLUProblem]):
        faces of the cones on which the projections lie.
 
     Every iterate lies in its cones to rounding, and the dual point is scaled by upper bounds of
-    the prices. Where one phase gets stuck the other goes on. An iteration is a pricing of all
+    the prices. Where one phase gets stuck the other goes on. A cold start of other losses than the
+    squared one goes through larger penalties, of which no progress is told. An iteration is a pricing of all
     patterns.
     """
 

@@ -149,7 +149,8 @@ def solve_path(
     max_iter : int, optional
         Most iterations for each point; one that runs out of them is followed by the next.
     time_limit : float, optional
-        Seconds for the whole path.
+        Seconds for the whole path; ``prob.beta_max``, found first without `betas`, is not cut
+        short.
     threads : int, optional
         None is 1, -1 all cores. The result does not depend on it.
     callback : callable, optional

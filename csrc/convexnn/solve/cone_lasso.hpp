@@ -18,7 +18,7 @@ struct ConeLasso {
 };
 
 // Cutting planes over neurons, then a second-order method on the faces of the cones
-// (cutting_plane.cpp). Block i of the start and of the result is v_i, block P + i is w_i; those of
+// (cutting_plane.hpp). Block i of the start and of the result is v_i, block P + i is w_i; those of
 // the start are projected onto their cones, in which those of the result lie to rounding.
 // Iterations: pricings of all patterns. Otherwise as the solvers of group_lasso.hpp, but that it
 // allocates as the neurons that it looks at become more.

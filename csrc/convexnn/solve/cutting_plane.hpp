@@ -11,6 +11,8 @@
 // eta_b = ||u_b|| at the optimum. For fixed eta, a is found by ConeFit; on the faces where its
 // projections lie, the Hessian of g is B'(H^-1 + K)^-1 B, B_b = F_b p_b / beta. Every iterate lies
 // in the cones.
+#pragma once
+
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -27,26 +29,6 @@
 #include "convexnn/solve/nonnegative_qp.hpp"
 
 namespace convexnn {
-namespace {
-
-using dense::Outcome;
-
-constexpr double kSwitchGap = 1e-3;         // where the second phase begins
-constexpr double kSlowGap = 1e-2;           // ... or here, where cuts do little
-constexpr std::size_t kMostCuts = 60;       // before the second phase has its try
-constexpr double kMasterAccuracy = 0.1;     // of the gap over all patterns
-constexpr std::size_t kFewestNeurons = 30;  // added at a time, or as many as there are
-constexpr std::size_t kSpareNeurons = 200;  // kept beside four times those in use
-constexpr std::size_t kMostViolators = 50;  // or as many as there are blocks
-constexpr std::size_t kPatience = 8;        // second-order steps without a smaller gap
-constexpr std::size_t kAlternations = 10;   // of the two phases
-constexpr double kInnerAccuracy = 0.03;     // of the relative gap
-constexpr std::size_t kMostParabolas = 64;
-constexpr double kSecularCap = 4.0;
-constexpr double kSmallestNorm = 1e-14;  // of the largest; less is zero
-constexpr double kSmallestRidge = 1e-10;
-constexpr double kTraceRidge = 1e-13;  // of the mean of the Hessian's diagonal
-constexpr double kNearOptimum = 0.01;  // of the relative gap: where flat samples stay flat
 
 template <typename Loss>
 class CuttingPlane {
@@ -74,6 +56,25 @@ public:
     GroupLassoResult run(const Start& start) { return finish(iterate(start)); }
 
 private:
+    using Outcome = dense::Outcome;
+
+    static constexpr double kSwitchGap = 1e-3;         // where the second phase begins
+    static constexpr double kSlowGap = 1e-2;           // ... or here, where cuts do little
+    static constexpr std::size_t kMostCuts = 60;       // before the second phase has its try
+    static constexpr double kMasterAccuracy = 0.1;     // of the gap over all patterns
+    static constexpr std::size_t kFewestNeurons = 30;  // added at a time, or as many as there are
+    static constexpr std::size_t kSpareNeurons = 200;  // kept beside four times those in use
+    static constexpr std::size_t kMostViolators = 50;  // or as many as there are blocks
+    static constexpr std::size_t kPatience = 8;        // second-order steps without a smaller gap
+    static constexpr std::size_t kAlternations = 10;   // of the two phases
+    static constexpr double kInnerAccuracy = 0.03;     // of the relative gap
+    static constexpr std::size_t kMostParabolas = 64;
+    static constexpr double kSecularCap = 4.0;
+    static constexpr double kSmallestNorm = 1e-14;  // of the largest; less is zero
+    static constexpr double kSmallestRidge = 1e-10;
+    static constexpr double kTraceRidge = 1e-13;  // of the mean of the Hessian's diagonal
+    static constexpr double kNearOptimum = 0.01;  // relative gap where flat samples stay flat
+
     // The status at the end of the solve, or none where it goes on.
     using End = std::optional<Status>;
 
@@ -579,15 +580,5 @@ private:
 
     std::vector<double> f_, v_, old_a_, feature_;  // n
 };
-
-}  // namespace
-
-GroupLassoResult cutting_plane(const ConeLasso& problem, const SolverSettings& settings,
-                               const Start& start, Monitor& monitor) {
-    const GroupLasso& base = problem.base;
-    return with_loss(base.loss, base.loss_parameter, [&]<typename Loss>(const Loss& loss) {
-        return CuttingPlane<Loss>(problem, loss, settings, monitor).run(start);
-    });
-}
 
 }  // namespace convexnn

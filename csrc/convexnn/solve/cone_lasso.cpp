@@ -1,0 +1,112 @@
+#include "convexnn/solve/cone_lasso.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "convexnn/program/masked_products.hpp"
+#include "convexnn/solve/cutting_plane.hpp"
+
+namespace convexnn {
+namespace {
+
+constexpr double kContinuation = 0.1;  // from one penalty of a cold start to the next
+constexpr double kStageGap = 0.1;      // relative gap at which a penalty has served
+
+// Asked whether to stop, but told of no progress.
+class Quiet final : public Monitor {
+public:
+    explicit Quiet(Monitor& inner) : inner_(inner) {}
+    bool stop_requested() override { return inner_.stop_requested(); }
+
+private:
+    Monitor& inner_;
+};
+
+// A result of a larger penalty as one of `problem`, all of whose numbers are true: the coefficients
+// weigh less, and the dual point is shrunk into the smaller set.
+template <typename Loss>
+void carry(GroupLassoResult& result, double from, const GroupLasso& problem, const Loss& loss) {
+    const std::size_t d = problem.A.width();
+    double penalty = 0.0;
+    for (std::size_t t = 0; t < result.active.size(); ++t) {
+        penalty += problem.weights[result.active[t] % problem.A.blocks()] *
+                   norm({result.values.data() + t * d, d});
+    }
+    result.objective -= (from - problem.beta) * penalty;
+    for (double& x : result.dual) {
+        x *= problem.beta / from;
+    }
+    result.dual_objective =
+        DataTerm<Loss>(problem.samples, loss, problem.output_offset).dual_value(result.dual, 1.0);
+    result.history = {{result.n_iter, result.objective, result.dual_objective, result.active.size(),
+                       result.seconds}};
+}
+
+// max_i ||X^T D_i v|| / p_i at zero: no smaller than the price of any block of ReLU networks.
+template <typename Loss>
+double gated_price_at_zero(const GroupLasso& problem, const Loss& loss, std::size_t threads,
+                           Monitor& monitor) {
+    const MaskedMatrix& A = problem.A;
+    std::vector<double> zero(A.rows(), 0.0), v(A.rows()), adjoints(A.width() * A.blocks());
+    DataTerm<Loss>(problem.samples, loss, problem.output_offset).negative_gradient(zero, v);
+    const MatrixView<double> G(adjoints.data(), A.width(), A.blocks());
+    if (!MaskedProducts<double>(A.X, A.patterns)
+             .adjoint({v.data(), v.size(), 1}, G, threads, monitor)) {
+        return 0.0;
+    }
+    double largest = 0.0;
+    for (std::size_t i = 0; i < A.blocks(); ++i) {
+        largest = std::max(largest, norm(G.column(i)) / problem.weights[i]);
+    }
+    return largest;
+}
+
+// Where most samples lose their curvature on the way, a cold start at a small penalty goes through
+// larger ones, each solved roughly from the one before.
+template <typename Loss>
+GroupLassoResult through_larger_penalties(const ConeLasso& problem, const Loss& loss,
+                                          const SolverSettings& settings, Monitor& monitor) {
+    const Stopwatch watch;
+    Quiet quiet(monitor);
+    SolverSettings left = settings;
+    GroupLassoResult last;
+    std::size_t n_iter = 0;
+    const auto solve = [&](double beta, double tol, Monitor& asked) {
+        ConeLasso at = problem;
+        at.base.beta = beta;
+        left.tol = tol;
+        left.max_iter = settings.max_iter - n_iter;
+        left.time_limit = settings.time_limit - watch.seconds();
+        const GroupLassoResult from = std::move(last);
+        last = CuttingPlane<Loss>(at, loss, left, asked).run({from.active, from.values});
+        n_iter += last.n_iter;
+        last.n_iter = n_iter;
+        last.seconds = watch.seconds();
+    };
+    const double price = gated_price_at_zero(problem.base, loss, settings.threads, quiet);
+    for (double beta = kContinuation * price; kContinuation * beta > problem.base.beta;
+         beta *= kContinuation) {
+        solve(beta, kStageGap, quiet);
+        if (last.status != Status::solved && last.status != Status::numerical_error) {
+            carry(last, beta, problem.base, loss);
+            return last;
+        }
+    }
+    solve(problem.base.beta, settings.tol, monitor);
+    return last;
+}
+
+}  // namespace
+
+GroupLassoResult cutting_plane(const ConeLasso& problem, const SolverSettings& settings,
+                               const Start& start, Monitor& monitor) {
+    const GroupLasso& base = problem.base;
+    return with_loss(base.loss, base.loss_parameter, [&]<typename Loss>(const Loss& loss) {
+        if (!Loss::kLinearSlope && start.blocks.empty()) {
+            return through_larger_penalties(problem, loss, settings, monitor);
+        }
+        return CuttingPlane<Loss>(problem, loss, settings, monitor).run(start);
+    });
+}
+
+}  // namespace convexnn
