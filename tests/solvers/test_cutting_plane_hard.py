@@ -129,15 +129,22 @@ def real_data() -> dict[str, tuple[Callable[..., Any], str]]:
     }
 
 
-@pytest.mark.parametrize("name", real_data())
-def test_real_data(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "ratios"),
+    [
+        *((name, (0.3, 0.1, 0.02)) for name in real_data() if name != "digits"),
+        ("digits", (0.3,)),
+        pytest.param("digits", (0.1, 0.02), marks=pytest.mark.slow),
+    ],
+)
+def test_real_data(name: str, ratios: tuple[float, ...]) -> None:
     load, loss = real_data()[name]
     X, y = load(return_X_y=True)
     X = X[:, X.std(axis=0) > 0]
     X = np.column_stack([(X - X.mean(axis=0)) / X.std(axis=0), np.ones(len(X))])
     y = (y - y.mean()) / y.std() if loss == "squared" else np.where(y == 1, 1.0, -1.0)
     whole = cx.ReLUProblem(X, y, cx.sample_patterns(X, 200, seed=0), 1.0, loss=loss)
-    for ratio in (0.3,) if name == "digits" else (0.3, 0.1, 0.02):
+    for ratio in ratios:
         prob = whole.with_beta(ratio * whole.beta_max)
         sol = cx.solve(prob, tol=1e-6)
         assert sol.status is cx.Status.SOLVED
