@@ -15,6 +15,7 @@ from pyconvexnn.problems.cones import Cones, project, split, violation
 from pyconvexnn.solvers import Solution
 
 _ROUNDING = 1e-15  # of x'u / (|x| |u|): a point of a cone has no less
+_SURELY_OUTSIDE = 0.05  # likewise: more than any rounding
 
 
 @overload

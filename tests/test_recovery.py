@@ -498,3 +498,13 @@ def test_decomposition_with_pattern_weights() -> None:
     before = weights[sol.active] @ np.linalg.norm(sol.coef.values, axis=1)
     assert dec.growth == pytest.approx(after / before, rel=1e-12)
     np.testing.assert_allclose(dec.network.predict(prob.X), prob.fit_values(sol.coef), atol=1e-11)
+
+
+def test_a_solution_of_other_patterns_is_refused() -> None:
+    X = np.random.default_rng(0).standard_normal((60, 4))
+    y = np.abs(X[:, 0])
+    here, there = (cx.ReLUProblem(X, y, cx.sample_patterns(X, 20, seed=k), 1.0) for k in (0, 9))
+    with pytest.raises(
+        ValueError, match=r"`sol` must be a solution of `prob`.*outside of the cone"
+    ):
+        cx.recover(there, cx.solve(here))

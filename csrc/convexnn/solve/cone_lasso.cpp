@@ -70,17 +70,14 @@ GroupLassoResult through_larger_penalties(const ConeLasso& problem, const Loss& 
     Quiet quiet(monitor);
     SolverSettings left = settings;
     GroupLassoResult last;
-    std::size_t n_iter = 0;
     const auto solve = [&](double beta, double tol, Monitor& asked) {
         ConeLasso at = problem;
         at.base.beta = beta;
         left.tol = tol;
-        left.max_iter = settings.max_iter - n_iter;
         left.time_limit = settings.time_limit - watch.seconds();
         const GroupLassoResult from = std::move(last);
-        last = CuttingPlane<Loss>(at, loss, left, asked).run({from.active, from.values});
-        n_iter += last.n_iter;
-        last.n_iter = n_iter;
+        last =
+            CuttingPlane<Loss>(at, loss, left, asked).run({from.active, from.values}, from.n_iter);
         last.seconds = watch.seconds();
     };
     const double price = gated_price_at_zero(problem.base, loss, settings.threads, quiet);

@@ -53,7 +53,11 @@ public:
           old_a_(n_),
           feature_(n_) {}
 
-    GroupLassoResult run(const Start& start) { return finish(iterate(start)); }
+    // Iterations count from `n_iter` on.
+    GroupLassoResult run(const Start& start, std::size_t n_iter = 0) {
+        n_iter_ = n_iter;
+        return finish(iterate(start));
+    }
 
 private:
     using Outcome = dense::Outcome;
@@ -86,7 +90,7 @@ private:
             return deadline_.reason();
         }
         if (program_.largest_price() <= problem_.beta) {
-            const bool stop = program_.record(0, best_objective_, 0);
+            const bool stop = program_.record(n_iter_, best_objective_, 0);
             // With beta as small as the prices' rounding, optimality shows but cannot be proved.
             return program_.proved(best_objective_) ? Status::solved
                    : stop                           ? deadline_.reason()
