@@ -204,3 +204,23 @@ def test_a_cold_start_cut_short_on_its_way(loss: str, max_iter: int) -> None:
     full = cx.solve(prob, tol=1e-6)
     assert full.dual_objective <= sol.objective
     assert sol.dual_objective <= full.objective
+
+
+# The time may end before any price of the last penalty is known: what larger ones led to is kept.
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.7, 0.9])
+def test_the_time_ends_on_the_way_of_a_cold_start(share: float) -> None:
+    X, y, patterns = cx.datasets.ar(600, 6, 150, loss="logistic")
+    prob = cx.ReLUProblem(X, y, patterns, 1.0, loss="squared_hinge")
+    prob = prob.with_beta(1e-4 * prob.beta_max)
+    start = time.perf_counter()
+    full = cx.solve(prob, tol=1e-3)
+    seconds = time.perf_counter() - start
+    with pytest.warns(ConvergenceWarning, match="TIME_LIMIT"):
+        sol = cx.solve(prob, tol=1e-300, time_limit=share * seconds)
+    check = cx.verify(prob, sol)
+    assert check.infeasibility <= 1e-12
+    assert sol.objective == pytest.approx(check.objective, rel=1e-9)
+    assert sol.dual_objective == pytest.approx(check.dual_objective, rel=1e-9, abs=1e-12)
+    assert sol.history[-1][1:3] == (sol.objective, sol.dual_objective)
+    assert sol.objective <= prob.objective_at_zero * (1 + 1e-12)
+    assert sol.dual_objective <= full.objective

@@ -1,6 +1,7 @@
 #include "convexnn/solve/cone_lasso.hpp"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "convexnn/program/masked_products.hpp"
@@ -42,6 +43,26 @@ void carry(GroupLassoResult& result, double from, const GroupLasso& problem, con
                        result.seconds}};
 }
 
+// The point and the bound of `other` where they are better.
+void take_better(GroupLassoResult& result, const GroupLassoResult& other) {
+    const bool point = other.objective < result.objective;
+    const bool bound = other.dual_objective > result.dual_objective;
+    if (point) {
+        result.active = other.active;
+        result.values = other.values;
+        result.offset = other.offset;
+        result.objective = other.objective;
+    }
+    if (bound) {
+        result.dual = other.dual;
+        result.dual_objective = other.dual_objective;
+    }
+    if (point || bound) {
+        result.history.push_back({result.n_iter, result.objective, result.dual_objective,
+                                  result.active.size(), result.seconds});
+    }
+}
+
 // max_i ||X^T D_i v|| / p_i at zero: no smaller than the price of any block of ReLU networks.
 template <typename Loss>
 double gated_price_at_zero(const GroupLasso& problem, const Loss& loss, std::size_t threads,
@@ -68,29 +89,41 @@ GroupLassoResult through_larger_penalties(const ConeLasso& problem, const Loss& 
                                           const SolverSettings& settings, Monitor& monitor) {
     const Stopwatch watch;
     Quiet quiet(monitor);
-    SolverSettings left = settings;
-    GroupLassoResult last;
+    GroupLassoResult before;   // of the penalty solved last,
+    double beta_before = 0.0;  // which was this
+    // False: stopped on the way, with `before` the best there is at the problem's own penalty.
     const auto solve = [&](double beta, double tol, Monitor& asked) {
         ConeLasso at = problem;
         at.base.beta = beta;
+        SolverSettings left = settings;
         left.tol = tol;
         left.time_limit = settings.time_limit - watch.seconds();
-        const GroupLassoResult from = std::move(last);
-        last =
-            CuttingPlane<Loss>(at, loss, left, asked).run({from.active, from.values}, from.n_iter);
-        last.seconds = watch.seconds();
+        GroupLassoResult result = CuttingPlane<Loss>(at, loss, left, asked)
+                                      .run({before.active, before.values}, before.n_iter);
+        result.seconds = watch.seconds();
+        const bool stopped =
+            result.status != Status::solved && result.status != Status::numerical_error;
+        if (stopped && beta > problem.base.beta) {
+            carry(result, beta, problem.base, loss);
+        }
+        if (stopped && beta_before > 0.0) {
+            // A start is not even looked at where the time ends before the first prices do.
+            carry(before, beta_before, problem.base, loss);
+            take_better(result, before);
+        }
+        before = std::move(result);
+        beta_before = beta;
+        return !stopped;
     };
     const double price = gated_price_at_zero(problem.base, loss, settings.threads, quiet);
     for (double beta = kContinuation * price; kContinuation * beta > problem.base.beta;
          beta *= kContinuation) {
-        solve(beta, kStageGap, quiet);
-        if (last.status != Status::solved && last.status != Status::numerical_error) {
-            carry(last, beta, problem.base, loss);
-            return last;
+        if (!solve(beta, kStageGap, quiet)) {
+            return before;
         }
     }
     solve(problem.base.beta, settings.tol, monitor);
-    return last;
+    return before;
 }
 
 }  // namespace
