@@ -1,0 +1,418 @@
+#include "convexnn/pricing/box_bound.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "convexnn/base/simd.hpp"
+
+// Bounds have room for rounding, whichever it is; no pattern is decided here.
+#if defined(__clang__)
+#pragma clang fp contract(fast)
+#elif defined(__GNUC__)
+#pragma GCC optimize("fp-contract=fast", "no-math-errno", "no-trapping-math")
+#endif
+
+namespace convexnn {
+namespace {
+static double ev(const char*n,double d){const char*e=std::getenv(n);return e?std::atof(e):d;}
+
+static const int kAlphaSteps = (int)ev("STEPS",6);
+static const double kFirst = ev("FIRST",2), kNext = ev("NEXT",4), kHope=ev("HOPE",4), kAl=ev("ALW",.5);
+constexpr std::size_t T = RowTiles::kTile;
+constexpr std::size_t kLanes = 8;
+constexpr std::align_val_t kAlignment{64};
+constexpr float kTiniest = 1e-30F;
+constexpr double kAbove = 1.0 + 1e-6;
+
+using Vector __attribute__((vector_size(64))) = double;
+constexpr std::size_t kVectors = T / kLanes;
+
+CONVEXNN_INLINE Vector load(const double* from) {
+    Vector v;
+    __builtin_memcpy(&v, from, sizeof v);
+    return v;
+}
+
+CONVEXNN_INLINE void store(double* to, const Vector& v) { __builtin_memcpy(to, &v, sizeof v); }
+
+CONVEXNN_INLINE double sum_lanes(const Vector& v) {
+    return ((v[0] + v[4]) + (v[1] + v[5])) + ((v[2] + v[6]) + (v[3] + v[7]));
+}
+
+CONVEXNN_INLINE double sum_lanes(const double* lanes) {
+    return ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) +
+           ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
+}
+
+// m_j = row_j . u0, rho_j = sum_k |row_jk| d_k, q_j = m_j^2 + spread sum_k row_jk^2 d_k^2 for a tile.
+CONVEXNN_INLINE void intervals(const double* tile, std::size_t r, const double* u0, const double* d,
+                               double spread, double* m, double* rho, double* q) {
+    Vector product[kVectors] = {};
+    Vector reach[kVectors] = {};
+    Vector square[kVectors] = {};
+    const Vector none = {};
+    for (std::size_t k = 0; k < r; ++k) {
+        const double* column = tile + k * T;
+        for (std::size_t v = 0; v < kVectors; ++v) {
+            const Vector x = load(column + v * kLanes);
+            const Vector part = x * d[k];
+            product[v] += x * u0[k];
+            reach[v] += part > none ? part : -part;
+            square[v] += part * part;
+        }
+    }
+    for (std::size_t v = 0; v < kVectors; ++v) {
+        store(m + v * kLanes, product[v]);
+        store(rho + v * kLanes, reach[v]);
+        store(q + v * kLanes, product[v] * product[v] + spread * square[v]);
+    }
+}
+
+// h_j about 1 / (2 sqrt(q_j)), to 3e-7 where q_j is not tiny.
+CONVEXNN_INLINE void half_inverse_roots(const double* q, double* h) {
+    alignas(64) float part[T];
+#pragma omp simd
+    for (std::size_t j = 0; j < T; ++j) {
+        const float size = static_cast<float>(q[j]);
+        part[j] = 0.5F / __builtin_sqrtf(size > kTiniest ? size : kTiniest);
+    }
+#pragma omp simd
+    for (std::size_t j = 0; j < T; ++j) {
+        h[j] = part[j];
+    }
+}
+
+CONVEXNN_MULTIVERSION
+std::uint32_t cut_rows(const double* tile, std::size_t r, const double* u0, const double* d,
+                       double* m) {
+    alignas(64) double rho[T], q[T];
+    intervals(tile, r, u0, d, 0.0, m, rho, q);
+    std::uint32_t bits = 0;
+    for (std::size_t j = 0; j < T; ++j) {
+        bits |= static_cast<std::uint32_t>(__builtin_fabs(m[j]) < rho[j]) << j;
+    }
+    return bits;
+}
+
+// The plus rows: returns the constant of their majorants; sums[k] and sums[r + pair(k, l)] get the
+// lanes of their gradient and Hessian, pairs k <= l in order.
+CONVEXNN_MULTIVERSION
+double plus_majorants(const double* tiles, std::size_t count, std::size_t r, const double* u0,
+                      const double* d, double* sums, double& cut) {
+    alignas(64) double m[T], rho[T], q[T], half[T], slope[T], height[T], is_cut[T];
+    Vector constant = {};
+    Vector number = {};
+    __builtin_memset(sums, 0, (r + r * (r + 1) / 2) * kLanes * sizeof(double));
+    for (std::size_t t = 0; t < count; ++t) {
+        const double* tile = tiles + t * r * T;
+        intervals(tile, r, u0, d, 1.0, m, rho, q);
+        half_inverse_roots(q, half);
+        // With h = 1 / (2 a): (t + a)^2 / (4 a) = h t^2 / 2 + t / 2 + 1 / (8 h), the last of which
+        // is at most (q h / 2) (1 + 1e-6), as h is 1 / (2 sqrt(q)) to 3e-7, or q is tiny.
+#pragma omp simd
+        for (std::size_t j = 0; j < T; ++j) {
+            const bool cuts = __builtin_fabs(m[j]) < rho[j];
+            const double on = m[j] > 0.0 ? 1.0 : 0.0;
+            const double last = 0.5 * kAbove * (q[j] > kTiniest ? q[j] : kTiniest) * half[j];
+            height[j] = cuts ? m[j] * (0.5 * half[j] * m[j] + 0.5) + last : on * m[j];
+            slope[j] = cuts ? half[j] * m[j] + 0.5 : on;
+            half[j] = cuts ? half[j] : 0.0;
+            is_cut[j] = cuts ? 1.0 : 0.0;
+        }
+        for (std::size_t v = 0; v < kVectors; ++v) {
+            constant += load(height + v * kLanes);
+            number += load(is_cut + v * kLanes);
+        }
+        double* pairs = sums + r * kLanes;
+        for (std::size_t k = 0; k < r; ++k) {
+            const double* left = tile + k * T;
+            Vector scaled[kVectors];
+            Vector gradient = load(sums + k * kLanes);
+            for (std::size_t v = 0; v < kVectors; ++v) {
+                const Vector x = load(left + v * kLanes);
+                gradient += load(slope + v * kLanes) * x;
+                scaled[v] = load(half + v * kLanes) * x;
+            }
+            store(sums + k * kLanes, gradient);
+            std::size_t l = k;
+            for (; l + 4 <= r; l += 4) {
+                Vector sum[4];
+                for (std::size_t i = 0; i < 4; ++i) {
+                    sum[i] = load(pairs + i * kLanes);
+                }
+                for (std::size_t v = 0; v < kVectors; ++v) {
+                    for (std::size_t i = 0; i < 4; ++i) {
+                        sum[i] += scaled[v] * load(tile + (l + i) * T + v * kLanes);
+                    }
+                }
+                for (std::size_t i = 0; i < 4; ++i) {
+                    store(pairs + i * kLanes, sum[i]);
+                }
+                pairs += 4 * kLanes;
+            }
+            for (; l < r; ++l) {
+                Vector sum = load(pairs);
+                for (std::size_t v = 0; v < kVectors; ++v) {
+                    sum += scaled[v] * load(tile + l * T + v * kLanes);
+                }
+                store(pairs, sum);
+                pairs += kLanes;
+            }
+        }
+    }
+    cut = sum_lanes(number);
+    return sum_lanes(constant);
+}
+
+// g_k = sum_j alpha_j row_jk (lanes), and returns sum_j alpha_j m_j.
+CONVEXNN_INLINE void add_minus(const double* tile, std::size_t r, const double* alpha,
+                               const double* m, Vector& constant, double* sums) {
+    Vector a[kVectors];
+    for (std::size_t v = 0; v < kVectors; ++v) {
+        a[v] = load(alpha + v * kLanes);
+        constant += a[v] * load(m + v * kLanes);
+    }
+    for (std::size_t k = 0; k < r; ++k) {
+        Vector sum = load(sums + k * kLanes);
+        for (std::size_t v = 0; v < kVectors; ++v) {
+            sum += a[v] * load(tile + k * T + v * kLanes);
+        }
+        store(sums + k * kLanes, sum);
+    }
+}
+
+// The minus rows at their first alphas, those of `given` where there are any: returns the constant
+// sum alpha m, `sums` gets the lanes of sum alpha row.
+CONVEXNN_MULTIVERSION
+double minus_lines(const double* tiles, std::size_t count, std::size_t r, const double* u0,
+                   const double* d, const double* given, double* alpha, double* products,
+                   double* sums, double& cut) {
+    alignas(64) double rho[T], q[T], half[T], is_cut[T];
+    Vector constant = {};
+    Vector number = {};
+    __builtin_memset(sums, 0, r * kLanes * sizeof(double));
+    for (std::size_t t = 0; t < count; ++t) {
+        const double* tile = tiles + t * r * T;
+        double* m = products + t * T;
+        double* a = alpha + t * T;
+        intervals(tile, r, u0, d, kAl, m, rho, q);
+        if (given != nullptr) {
+#pragma omp simd
+            for (std::size_t j = 0; j < T; ++j) {
+                const bool cuts = __builtin_fabs(m[j]) < rho[j];
+                a[j] = cuts ? given[t * T + j] : (m[j] > 0.0 ? 1.0 : 0.0);
+                is_cut[j] = cuts ? 1.0 : 0.0;
+            }
+        } else {
+            half_inverse_roots(q, half);
+#pragma omp simd
+            for (std::size_t j = 0; j < T; ++j) {
+                const bool cuts = __builtin_fabs(m[j]) < rho[j];
+                const double middle = 0.5 + m[j] * half[j];
+                const double inside = middle < 0.0 ? 0.0 : (middle > 1.0 ? 1.0 : middle);
+                a[j] = cuts ? inside : (m[j] > 0.0 ? 1.0 : 0.0);
+                is_cut[j] = cuts ? 1.0 : 0.0;
+            }
+        }
+        for (std::size_t v = 0; v < kVectors; ++v) {
+            number += load(is_cut + v * kLanes);
+        }
+        add_minus(tile, r, a, m, constant, sums);
+    }
+    cut = sum_lanes(number);
+    return sum_lanes(constant);
+}
+
+// The same after alpha_j has moved by `step` towards 1 where m_j + row_j . z > 0, else towards 0.
+CONVEXNN_MULTIVERSION
+double move_alphas(const double* tiles, std::size_t count, std::size_t r, const double* z,
+                   double step, const double* products, double* alpha, double* sums) {
+    Vector constant = {};
+    __builtin_memset(sums, 0, r * kLanes * sizeof(double));
+    for (std::size_t t = 0; t < count; ++t) {
+        const double* tile = tiles + t * r * T;
+        const double* m = products + t * T;
+        double* a = alpha + t * T;
+        Vector at[kVectors];
+        for (std::size_t v = 0; v < kVectors; ++v) {
+            at[v] = load(m + v * kLanes);
+        }
+        for (std::size_t k = 0; k < r; ++k) {
+            for (std::size_t v = 0; v < kVectors; ++v) {
+                at[v] += load(tile + k * T + v * kLanes) * z[k];
+            }
+        }
+        const Vector none = {};
+        for (std::size_t v = 0; v < kVectors; ++v) {
+            const Vector old = load(a + v * kLanes);
+            const Vector goal = at[v] > none ? none + 1.0 : none;
+            store(a + v * kLanes, old + step * (goal - old));  // in [0, 1], rounded or not
+        }
+        add_minus(tile, r, a, m, constant, sums);
+    }
+    return sum_lanes(constant);
+}
+
+std::size_t tiles_for(std::size_t rows) { return (rows + T - 1) / T; }
+
+}  // namespace
+
+std::uint32_t BoxBound::cut(const RowTiles& rows, std::size_t t, const Box& box,
+                            std::span<double> products) {
+    return cut_rows(rows.tile(t), rows.r(), box.centre.data(), box.half_width.data(),
+                    products.data());
+}
+
+RowTiles::RowTiles(std::size_t plus, std::size_t minus, std::size_t r)
+    : linear(r, 0.0),
+      r_(r),
+      values_(static_cast<double*>(::operator new[](
+          std::max<std::size_t>((tiles_for(plus) + tiles_for(minus)) * r * T, 1) * sizeof(double),
+          kAlignment))),
+      numbers_((tiles_for(plus) + tiles_for(minus)) * T) {}
+
+void RowTiles::Free::operator()(double* memory) const { ::operator delete[](memory, kAlignment); }
+
+void RowTiles::clear() {
+    plus_tiles_ = tiles_ = rows_ = next_ = 0;
+}
+
+void RowTiles::add(std::size_t place, const double* entries, std::size_t stride,
+                   std::int32_t number) {
+    if (place % T == 0) {
+        double* tile = values_.get() + place / T * r_ * T;
+        std::memset(tile, 0, r_ * T * sizeof(double));
+        std::fill_n(numbers_.begin() + static_cast<std::ptrdiff_t>(place), T, -1);
+        tiles_ = place / T + 1;
+    }
+    double* to = values_.get() + place / T * r_ * T + place % T;
+    for (std::size_t k = 0; k < r_; ++k) {
+        to[k * T] = entries[k * stride];
+    }
+    numbers_[place] = number;
+    ++rows_;
+}
+
+void RowTiles::add_plus(const double* entries, std::size_t stride, std::int32_t number) {
+    add(next_++, entries, stride, number);
+    plus_tiles_ = tiles_;
+}
+
+void RowTiles::add_minus(const double* entries, std::size_t stride, std::int32_t number) {
+    next_ = std::max(next_, plus_tiles_ * T);
+    add(next_++, entries, stride, number);
+}
+
+void RowTiles::close() {}
+
+BoxBound::BoxBound(std::size_t tiles, std::size_t r)
+    : r_(r),
+      products_(tiles * T),
+      sums_((r + r * (r + 1) / 2) * kLanes),
+      w_(r),
+      linear_(r),
+      gradient_(r),
+      curvature_(r),
+      maximiser_(r) {}
+
+// max over the box of gradient_.z + z'Hz / 2, a bound, H's coordinates being in curvature_.
+double BoxBound::majorant(const Box& box) {
+    double sum = 0.0;
+    for (std::size_t k = 0; k < r_; ++k) {
+        const double g = gradient_[k] * box.half_width[k];
+        const double c = curvature_[k];
+        double y = g >= 0.0 ? 1.0 : -1.0;
+        if (std::abs(g) < -c) {
+            y = -g / c;
+            sum += -0.5 * g * g / c;
+        } else {
+            sum += std::abs(g) + 0.5 * c;
+        }
+        maximiser_[k] = y * box.half_width[k];
+    }
+    return sum;
+}
+
+double BoxBound::operator()(const RowTiles& rows, const Box& box, double theta,
+                            const BoxState* around, BoxState& state) {
+    const double* u0 = box.centre.data();
+    const double* d = box.half_width.data();
+    double square = 0.0;
+    double longest = 0.0;
+    double shortest = 0.0;
+    for (std::size_t k = 0; k < r_; ++k) {
+        square += u0[k] * u0[k];
+        const double far = std::abs(u0[k]) + d[k];
+        const double near = std::max(0.0, std::abs(u0[k]) - d[k]);
+        longest += far * far;
+        shortest += near * near;
+    }
+    const double length = std::sqrt(square);
+    longest = std::sqrt(longest);
+    shortest = std::sqrt(shortest);
+
+    const std::size_t plus = rows.plus_tiles();
+    const std::size_t minus = rows.tiles() - plus;
+    double cut_plus = 0.0;
+    double cut_minus = 0.0;
+    double constant = plus_majorants(rows.tile(0), plus, r_, u0, d, sums_.data(), cut_plus);
+    const double bend = theta / longest;
+    constant -= theta * length;
+    for (std::size_t k = 0; k < r_; ++k) {
+        w_[k] = u0[k] / length;
+        constant += rows.linear[k] * u0[k];
+        linear_[k] = rows.linear[k] + sum_lanes(sums_.data() + k * kLanes) - theta * w_[k];
+        curvature_[k] = 0.0;
+    }
+    double widest = -1.0;
+    const double* pairs = sums_.data() + r_ * kLanes;
+    for (std::size_t k = 0; k < r_; ++k) {
+        for (std::size_t l = k; l < r_; ++l, pairs += kLanes) {
+            const double own = sum_lanes(pairs);
+            const double area = d[k] * d[l];
+            if (l == k) {
+                curvature_[k] += (own - bend * (1.0 - w_[k] * w_[k])) * area;
+            } else {
+                const double pair = std::abs(own + bend * w_[k] * w_[l]) * area;
+                curvature_[k] += pair;
+                curvature_[l] += pair;
+            }
+        }
+        const double width = curvature_[k] + bend * d[k] * d[k];
+        if (width > widest && d[k] > 0.0) {
+            widest = width;
+            state.branch = k;
+        }
+    }
+    double* alpha = state.alpha.data();
+    double lines = minus_lines(rows.tile(plus), minus, r_, u0, d,
+                               around == nullptr ? nullptr : around->alpha.data(), alpha,
+                               products_.data(), sums_.data(), cut_minus);
+    double least = 0.0;
+    for (int step = 0;; ++step) {
+        for (std::size_t k = 0; k < r_; ++k) {
+            gradient_[k] = linear_[k] - sum_lanes(sums_.data() + k * kLanes);
+        }
+        const double bound = constant - lines + majorant(box);
+        const double before = least;
+        least = step == 0 ? bound : std::min(least, bound);
+        if (least <= 0.0 || step == kAlphaSteps || minus == 0 ||
+            (step > 0 && kHope * (before - least)*(kAlphaSteps-step)/step < least)) {
+            break;
+        }
+        lines = move_alphas(rows.tile(plus), minus, r_, maximiser_.data(),
+                            1.0 / (step + (around == nullptr ? kFirst : kNext)), products_.data(),
+                            alpha, sums_.data());
+    }
+    state.cut_rows = static_cast<std::size_t>(cut_plus + cut_minus);
+    for (std::size_t k = 0; k < r_; ++k) {
+        maximiser_[k] += u0[k];
+    }
+    return theta + least / (least > 0.0 ? shortest : longest);
+}
+
+}  // namespace convexnn
