@@ -25,10 +25,11 @@ static const double kFirst = ev("FIRST",2), kNext = ev("NEXT",4), kHope=ev("HOPE
 constexpr std::size_t T = RowTiles::kTile;
 constexpr std::size_t kLanes = 8;
 constexpr std::align_val_t kAlignment{64};
-constexpr float kTiniest = 1e-30F;
-constexpr double kAbove = 1.0 + 1e-6;
+constexpr double kTiniest = 1e-60;
+constexpr double kAbove = 1.0 + 1e-9;
 
 using Vector __attribute__((vector_size(64))) = double;
+using Integers __attribute__((vector_size(64))) = std::int64_t;
 constexpr std::size_t kVectors = T / kLanes;
 
 CONVEXNN_INLINE Vector load(const double* from) {
@@ -38,6 +39,17 @@ CONVEXNN_INLINE Vector load(const double* from) {
 }
 
 CONVEXNN_INLINE void store(double* to, const Vector& v) { __builtin_memcpy(to, &v, sizeof v); }
+
+// a where the mask is set, else b. (The ternary operator makes scalar code of masks used twice.)
+CONVEXNN_INLINE Vector select(const Integers& mask, const Vector& a, const Vector& b) {
+    Integers x, y;
+    __builtin_memcpy(&x, &a, sizeof x);
+    __builtin_memcpy(&y, &b, sizeof y);
+    x = (x & mask) | (y & ~mask);
+    Vector chosen;
+    __builtin_memcpy(&chosen, &x, sizeof chosen);
+    return chosen;
+}
 
 CONVEXNN_INLINE double sum_lanes(const Vector& v) {
     return ((v[0] + v[4]) + (v[1] + v[5])) + ((v[2] + v[6]) + (v[3] + v[7]));
@@ -50,50 +62,52 @@ CONVEXNN_INLINE double sum_lanes(const double* lanes) {
 
 // m_j = row_j . u0, rho_j = sum_k |row_jk| d_k, q_j = m_j^2 + spread sum_k row_jk^2 d_k^2 for a tile.
 CONVEXNN_INLINE void intervals(const double* tile, std::size_t r, const double* u0, const double* d,
-                               double spread, double* m, double* rho, double* q) {
-    Vector product[kVectors] = {};
-    Vector reach[kVectors] = {};
-    Vector square[kVectors] = {};
+                               double spread, Vector* m, Vector* rho, Vector* q) {
     const Vector none = {};
+    for (std::size_t v = 0; v < kVectors; ++v) {
+        m[v] = rho[v] = q[v] = none;
+    }
     for (std::size_t k = 0; k < r; ++k) {
         const double* column = tile + k * T;
         for (std::size_t v = 0; v < kVectors; ++v) {
             const Vector x = load(column + v * kLanes);
             const Vector part = x * d[k];
-            product[v] += x * u0[k];
-            reach[v] += part > none ? part : -part;
-            square[v] += part * part;
+            m[v] += x * u0[k];
+            rho[v] += part > none ? part : -part;
+            q[v] += part * part;
         }
     }
     for (std::size_t v = 0; v < kVectors; ++v) {
-        store(m + v * kLanes, product[v]);
-        store(rho + v * kLanes, reach[v]);
-        store(q + v * kLanes, product[v] * product[v] + spread * square[v]);
+        q[v] = m[v] * m[v] + spread * q[v] + kTiniest;
     }
 }
 
-// h_j about 1 / (2 sqrt(q_j)), to 3e-7 where q_j is not tiny.
-CONVEXNN_INLINE void half_inverse_roots(const double* q, double* h) {
-    alignas(64) float part[T];
-#pragma omp simd
-    for (std::size_t j = 0; j < T; ++j) {
-        const float size = static_cast<float>(q[j]);
-        part[j] = 0.5F / __builtin_sqrtf(size > kTiniest ? size : kTiniest);
+// 1 / (2 sqrt(q)), to a relative 1e-10, from its exponent by Newton's method; q is at least kTiniest.
+// (A compiler makes no vectors of square roots that could set errno.)
+CONVEXNN_INLINE Vector half_inverse_root(const Vector& q) {
+    Integers bits;
+    __builtin_memcpy(&bits, &q, sizeof bits);
+    bits = 0x5fe6eb50c7b537a9 - (bits >> 1);
+    Vector root;
+    __builtin_memcpy(&root, &bits, sizeof root);
+    const Vector half = q * 0.5;
+    for (int step = 0; step < 3; ++step) {
+        root *= 1.5 - half * root * root;
     }
-#pragma omp simd
-    for (std::size_t j = 0; j < T; ++j) {
-        h[j] = part[j];
-    }
+    return root * 0.5;
 }
 
 CONVEXNN_MULTIVERSION
 std::uint32_t cut_rows(const double* tile, std::size_t r, const double* u0, const double* d,
-                       double* m) {
-    alignas(64) double rho[T], q[T];
+                       double* products) {
+    Vector m[kVectors], rho[kVectors], q[kVectors];
     intervals(tile, r, u0, d, 0.0, m, rho, q);
     std::uint32_t bits = 0;
     for (std::size_t j = 0; j < T; ++j) {
-        bits |= static_cast<std::uint32_t>(__builtin_fabs(m[j]) < rho[j]) << j;
+        const double product = m[j / kLanes][j % kLanes];
+        products[j] = product;
+        bits |= static_cast<std::uint32_t>(__builtin_fabs(product) < rho[j / kLanes][j % kLanes])
+                << j;
     }
     return bits;
 }
@@ -103,29 +117,30 @@ std::uint32_t cut_rows(const double* tile, std::size_t r, const double* u0, cons
 CONVEXNN_MULTIVERSION
 double plus_majorants(const double* tiles, std::size_t count, std::size_t r, const double* u0,
                       const double* d, double* sums, double& cut) {
-    alignas(64) double m[T], rho[T], q[T], half[T], slope[T], height[T], is_cut[T];
+    Vector m[kVectors], rho[kVectors], q[kVectors];
+    const Vector none = {};
+    const Vector one = none + 1.0;
     Vector constant = {};
     Vector number = {};
     __builtin_memset(sums, 0, (r + r * (r + 1) / 2) * kLanes * sizeof(double));
     for (std::size_t t = 0; t < count; ++t) {
         const double* tile = tiles + t * r * T;
         intervals(tile, r, u0, d, 1.0, m, rho, q);
-        half_inverse_roots(q, half);
         // With h = 1 / (2 a): (t + a)^2 / (4 a) = h t^2 / 2 + t / 2 + 1 / (8 h), the last of which
-        // is at most (q h / 2) (1 + 1e-6), as h is 1 / (2 sqrt(q)) to 3e-7, or q is tiny.
-#pragma omp simd
-        for (std::size_t j = 0; j < T; ++j) {
-            const bool cuts = __builtin_fabs(m[j]) < rho[j];
-            const double on = m[j] > 0.0 ? 1.0 : 0.0;
-            const double last = 0.5 * kAbove * (q[j] > kTiniest ? q[j] : kTiniest) * half[j];
-            height[j] = cuts ? m[j] * (0.5 * half[j] * m[j] + 0.5) + last : on * m[j];
-            slope[j] = cuts ? half[j] * m[j] + 0.5 : on;
-            half[j] = cuts ? half[j] : 0.0;
-            is_cut[j] = cuts ? 1.0 : 0.0;
-        }
+        // is at most (q h / 2) (1 + 1e-9), as h is 1 / (2 sqrt(q)) to 1e-10.
+        Vector half[kVectors];
+        Vector slope[kVectors];
         for (std::size_t v = 0; v < kVectors; ++v) {
-            constant += load(height + v * kLanes);
-            number += load(is_cut + v * kLanes);
+            const Vector h = half_inverse_root(q[v]);
+            const Vector size = m[v] > none ? m[v] : -m[v];
+            const Vector on = select(m[v] > none, one, none);
+            const Vector line = h * m[v] + 0.5;
+            const Vector height = 0.5 * (m[v] * (line + 0.5) + kAbove * q[v] * h);
+            const Integers cuts = size < rho[v];
+            constant += select(cuts, height, on * m[v]);
+            slope[v] = select(cuts, line, on);
+            half[v] = select(cuts, h, none);
+            number += select(cuts, one, none);
         }
         double* pairs = sums + r * kLanes;
         for (std::size_t k = 0; k < r; ++k) {
@@ -134,8 +149,8 @@ double plus_majorants(const double* tiles, std::size_t count, std::size_t r, con
             Vector gradient = load(sums + k * kLanes);
             for (std::size_t v = 0; v < kVectors; ++v) {
                 const Vector x = load(left + v * kLanes);
-                gradient += load(slope + v * kLanes) * x;
-                scaled[v] = load(half + v * kLanes) * x;
+                gradient += slope[v] * x;
+                scaled[v] = half[v] * x;
             }
             store(sums + k * kLanes, gradient);
             std::size_t l = k;
@@ -191,37 +206,41 @@ CONVEXNN_MULTIVERSION
 double minus_lines(const double* tiles, std::size_t count, std::size_t r, const double* u0,
                    const double* d, const double* given, double* alpha, double* products,
                    double* sums, double& cut) {
-    alignas(64) double rho[T], q[T], half[T], is_cut[T];
+    Vector m[kVectors], rho[kVectors], q[kVectors];
+    alignas(64) double reach[T], is_cut[T];
     Vector constant = {};
     Vector number = {};
     __builtin_memset(sums, 0, r * kLanes * sizeof(double));
     for (std::size_t t = 0; t < count; ++t) {
         const double* tile = tiles + t * r * T;
-        double* m = products + t * T;
         double* a = alpha + t * T;
         intervals(tile, r, u0, d, kAl, m, rho, q);
+        Vector inside[kVectors];
         if (given != nullptr) {
-#pragma omp simd
-            for (std::size_t j = 0; j < T; ++j) {
-                const bool cuts = __builtin_fabs(m[j]) < rho[j];
-                a[j] = cuts ? given[t * T + j] : (m[j] > 0.0 ? 1.0 : 0.0);
-                is_cut[j] = cuts ? 1.0 : 0.0;
+            for (std::size_t v = 0; v < kVectors; ++v) {
+                inside[v] = load(given + t * T + v * kLanes);
             }
         } else {
-            half_inverse_roots(q, half);
-#pragma omp simd
-            for (std::size_t j = 0; j < T; ++j) {
-                const bool cuts = __builtin_fabs(m[j]) < rho[j];
-                const double middle = 0.5 + m[j] * half[j];
-                const double inside = middle < 0.0 ? 0.0 : (middle > 1.0 ? 1.0 : middle);
-                a[j] = cuts ? inside : (m[j] > 0.0 ? 1.0 : 0.0);
-                is_cut[j] = cuts ? 1.0 : 0.0;
+            for (std::size_t v = 0; v < kVectors; ++v) {
+                inside[v] = 0.5 + m[v] * half_inverse_root(q[v]);
             }
+        }
+        double* product = products + t * T;
+        for (std::size_t v = 0; v < kVectors; ++v) {
+            store(product + v * kLanes, m[v]);
+            store(reach + v * kLanes, rho[v]);
+            store(a + v * kLanes, inside[v]);
+        }
+#pragma omp simd
+        for (std::size_t j = 0; j < T; ++j) {
+            const bool cuts = __builtin_fabs(product[j]) < reach[j];
+            a[j] = cuts ? a[j] : (product[j] > 0.0 ? 1.0 : 0.0);
+            is_cut[j] = cuts ? 1.0 : 0.0;
         }
         for (std::size_t v = 0; v < kVectors; ++v) {
             number += load(is_cut + v * kLanes);
         }
-        add_minus(tile, r, a, m, constant, sums);
+        add_minus(tile, r, a, products + t * T, constant, sums);
     }
     cut = sum_lanes(number);
     return sum_lanes(constant);
@@ -247,9 +266,10 @@ double move_alphas(const double* tiles, std::size_t count, std::size_t r, const 
             }
         }
         const Vector none = {};
+        const Vector one = none + 1.0;
         for (std::size_t v = 0; v < kVectors; ++v) {
             const Vector old = load(a + v * kLanes);
-            const Vector goal = at[v] > none ? none + 1.0 : none;
+            const Vector goal = select(at[v] > none, one, none);
             store(a + v * kLanes, old + step * (goal - old));  // in [0, 1], rounded or not
         }
         add_minus(tile, r, a, m, constant, sums);
