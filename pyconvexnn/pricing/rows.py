@@ -75,7 +75,6 @@ class SignedRows:
         rows = weighted.rows
         basis = _principal_axes(rows)
         turned = rows @ basis
-        count = len(rows) * (1 if slope == 0.0 else 2)
 
         # What the turned rows miss, computed, and how far that computation may be off: n inner
         # products of r terms each. As it comes from a second product, it sees one that went wrong.
@@ -98,14 +97,19 @@ class SignedRows:
             in_plus = positive == (slope < 0.0)
             plus.append(second[in_plus])
             minus.append(second[~in_plus])
-        sides = [_without_zeros(np.concatenate(parts)) for parts in (plus, minus)]
-        assert sum(len(side) for side in sides) <= count
-        return cls(*sides, basis, error, norm_bound(basis), weighted.exponent)
+        return cls(
+            _without_zeros(np.concatenate(plus)),
+            _without_zeros(np.concatenate(minus)),
+            basis,
+            error,
+            norm_bound(basis),
+            weighted.exponent,
+        )
 
     @property
     def rank(self) -> int:
         """r: dimension of the space in which the rows live."""
-        return self.basis.shape[1]
+        return int(self.basis.shape[1])
 
     def swapped(self) -> SignedRows:
         """Signed rows of -v."""

@@ -133,11 +133,11 @@ def _climb(
     total = len(rows.plus) + len(rows.minus)
     if total > _MANY:
         begun = time.monotonic()
-        sample = [
+        plus, minus = (
             np.asfortranarray(side[np.sort(rng.permutation(len(side))[: _share(side, total)])])
             for side in (rows.plus, rows.minus)
-        ]
-        near, _ = _core.ascend(*sample, W, time_limit=limit / 2, threads=threads)
+        )
+        near, _ = _core.ascend(plus, minus, W, time_limit=limit / 2, threads=threads)
         W = _best(rows, np.concatenate([near, W]))
         limit = max(limit - (time.monotonic() - begun), 0.0)
     found, values = _core.ascend(rows.plus, rows.minus, W, time_limit=limit, threads=threads)
