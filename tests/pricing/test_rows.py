@@ -48,33 +48,21 @@ def exact_error(X: FloatArray, v: FloatArray, slope: float, rows: SignedRows) ->
     def listed(matrix: FloatArray) -> list[list[Fraction]]:
         return [[Fraction(float(x)) for x in row] for row in matrix]
 
-    basis = listed(rows.basis)
-    stored = {
-        side: [[sum(map(Fraction.__mul__, b, row), Fraction(0)) for b in basis] for row in matrix]
-        for side, matrix in (("plus", listed(rows.plus)), ("minus", listed(rows.minus)))
-    }
-    d = X.shape[1]
-    total = 0.0
-    signed = [(x, Fraction(float(c)), c > 0) for x, c in zip(listed(X), v, strict=True)]
-    if slope != 0.0:
-        # slope v t for t < 0 is -(slope v) (-t)_+.
-        s = Fraction(slope)
-        signed += [(x, -abs(c * s), c * s < 0) for x, c, _ in signed]
-    counts = {"plus": 0, "minus": 0}
-    for x, c, plus in signed:
-        row = [(abs(c) if c > 0 else c) * unit * t for t in x]
-        if c < 0 and not plus and signed.index((x, c, plus)) < len(v):
-            row = [abs(c) * unit * t for t in x]
-        if not any(row):
-            continue
-        side = "plus" if plus else "minus"
-        near = stored[side]
-        k = counts[side]
-        counts[side] += 1
-        square = sum(((a - b) ** 2 for a, b in zip(row, near[k], strict=True)), Fraction(0))
-        total += math.sqrt(square) if square > Fraction(1, 10**300) else 0.0
-    assert counts == {side: len(near) for side, near in stored.items()}
-    assert d == len(basis)
+    exact: dict[str, list[list[Fraction]]] = {"plus": [], "minus": []}
+    for factor in (Fraction(1), -abs(Fraction(slope))):
+        for x, c in zip(listed(X), map(Fraction, v), strict=True):
+            # slope c t for t < 0 is -(slope c) (-t)_+.
+            positive = c > 0 if factor > 0 else c * Fraction(slope) < 0
+            row = [factor * abs(c) * unit * t for t in x]
+            if any(row):
+                exact["plus" if positive else "minus"].append(row)
+
+    basis, total = listed(rows.basis), 0.0
+    for side, matrix in (("plus", rows.plus), ("minus", rows.minus)):
+        for row, stored in zip(exact[side], listed(matrix), strict=True):
+            turned = [sum(map(Fraction.__mul__, b, stored), Fraction(0)) for b in basis]
+            square = sum(((a - b) ** 2 for a, b in zip(row, turned, strict=True)), Fraction(0))
+            total += math.sqrt(square)
     return total
 
 

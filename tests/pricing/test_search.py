@@ -178,10 +178,9 @@ def test_many_rows_are_climbed_over_a_part_first() -> None:
     X = rng.standard_normal((12_000, 3))
     v = np.maximum(X @ [1.0, -2.0, 0.5], 0.0) - 0.3 + 0.1 * rng.standard_normal(12_000)
     best = found(X, v, n_starts=10).values[0]
-    around = rng.standard_normal((20_000, 3))
+    around = rng.standard_normal((1000, 3))
     around /= np.linalg.norm(around, axis=1, keepdims=True)
-    sample = np.max(np.abs(np.concatenate([prices(X, v, U, 0.0) for U in np.split(around, 40)])))
-    assert best >= sample
+    assert best >= np.max(np.abs(prices(X, v, around, 0.0)))
 
 
 def test_time_limit() -> None:
