@@ -37,6 +37,20 @@ py::tuple ascend_from(const FortranMatrix& plus, const FortranMatrix& minus,
     return py::make_tuple(U, values);
 }
 
+// A few steps at a time, so that it can be stopped.
+ZonotopeDistance nearest_while(ZonotopeProjection& projection, std::span<const double> p,
+                               double tolerance, std::size_t most_steps, Monitor& monitor) {
+    constexpr std::size_t kSome = 20;
+    for (std::size_t steps = 0;; steps += kSome) {
+        const std::size_t now = std::min(kSome, most_steps - steps);
+        const ZonotopeDistance distance = projection.nearest(p, tolerance, now);
+        if (distance.steps < kSome || steps + kSome >= most_steps) {
+            return distance;
+        }
+        check(monitor);
+    }
+}
+
 // (z, |p - z|, what no point of the zonotope is nearer than).
 py::tuple nearest_in_zonotope(const FortranMatrix& rows, const Vector& p, double tolerance,
                               std::size_t most_steps) {
@@ -45,8 +59,9 @@ py::tuple nearest_in_zonotope(const FortranMatrix& rows, const Vector& p, double
     const std::span<const double> target = vector(p, r, "p");
     ZonotopeProjection projection(signed_rows(rows, r, "rows"));
     PythonMonitor monitor;
-    const ZonotopeDistance distance = run_released(
-        monitor, [&](Monitor&) { return projection.nearest(target, tolerance, most_steps); });
+    const ZonotopeDistance distance = run_released(monitor, [&](Monitor& asked) {
+        return nearest_while(projection, target, tolerance, most_steps, asked);
+    });
     Vector z(r);
     std::copy_n(projection.point().data(), r, z.mutable_data());
     return py::make_tuple(z, distance.upper, distance.lower);

@@ -94,6 +94,15 @@ def test_rows_of_all_scales_at_once() -> None:
     assert rows.bound(max(relaxation(rows))) >= found.values[0] * (1 - 1e-13)
 
 
+def test_a_bound_at_any_time() -> None:
+    rng = np.random.default_rng(8)
+    X, v = rng.standard_normal((2000, 10)), rng.standard_normal(2000)
+    rows = SignedRows.of(X, v)
+    none, some, all_of_it = (max(relaxation(rows, time_limit=t)) for t in (0.0, 0.02, None))
+    assert none >= some >= all_of_it
+    assert rows.bound(all_of_it) >= search(X, v, rows, n_starts=10, rng=rng).values[0]
+
+
 def test_close_to_the_semidefinite_program() -> None:
     import cvxpy as cp
 
