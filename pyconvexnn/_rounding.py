@@ -177,9 +177,7 @@ def freivalds(A: FloatArray, B: FloatArray, C: FloatArray) -> None:
     check_same(there, here, sizes, 2 * sum(B.shape) + 10)
 
 
-def check_same(
-    there: FloatArray, here: FloatArray, sizes: FloatArray, roundings: float
-) -> None:
+def check_same(there: FloatArray, here: FloatArray, sizes: FloatArray, roundings: float) -> None:
     """Raise WrongProductError unless ``|there - here|`` is what so many roundings of sizes make."""
     # Not by `growth`: a machine that is sound passes whatever INFLATION is.
     allowed = 2 * roundings * UNIT * sizes + TINY * roundings

@@ -105,9 +105,7 @@ class Loss(ABC):
         return max(0.0, min(largest, best, sys.float_info.max))
 
     @abstractmethod
-    def value_bound(
-        self, f: FloatArray, error: FloatArray, y: FloatArray, s: FloatArray
-    ) -> float:
+    def value_bound(self, f: FloatArray, error: FloatArray, y: FloatArray, s: FloatArray) -> float:
         """A number >= :meth:`value` in real arithmetic of any fit within `error` of f."""
 
     def _is_inside(self, v: FloatArray, y: FloatArray, s: FloatArray, scale: float) -> bool:
@@ -167,9 +165,7 @@ class Squared(Loss):
         """``sum v y - v^2 / (2 s)``."""
         return float(np.sum(v * y - v**2 / (2 * s)))
 
-    def value_bound(
-        self, f: FloatArray, error: FloatArray, y: FloatArray, s: FloatArray
-    ) -> float:
+    def value_bound(self, f: FloatArray, error: FloatArray, y: FloatArray, s: FloatArray) -> float:
         """``sum s r^2 / 2`` at the largest ``r = |f - y| + error``, rounded up."""
         r = _largest_distance(f, error, y)
         return _sum_above(0.5 * r**2, s, 4, r != 0)
@@ -231,9 +227,7 @@ class Huber(Loss):
             return -np.inf
         return float(np.sum(v * y - v**2 / (2 * s)))
 
-    def value_bound(
-        self, f: FloatArray, error: FloatArray, y: FloatArray, s: FloatArray
-    ) -> float:
+    def value_bound(self, f: FloatArray, error: FloatArray, y: FloatArray, s: FloatArray) -> float:
         """:meth:`value` at the largest ``r = |f - y| + error``, rounded up."""
         r = _largest_distance(f, error, y)
         m = np.minimum(r, self.delta)
@@ -315,9 +309,7 @@ class Logistic(Loss):
                 break
         return t
 
-    def value_bound(
-        self, f: FloatArray, error: FloatArray, y: FloatArray, s: FloatArray
-    ) -> float:
+    def value_bound(self, f: FloatArray, error: FloatArray, y: FloatArray, s: FloatArray) -> float:
         """``sum s log(1 + exp(-m))`` at the smallest margin ``m = y f - error``, rounded up."""
         margin = _smallest_margin(y * f, error)
         return _sum_above(np.logaddexp(0.0, -margin), s, 2 * _LOGARITHM + 4, s > 0)
@@ -374,9 +366,7 @@ class SquaredHinge(Loss):
             return -np.inf
         return float(np.sum(v * y - v**2 / (2 * s)))
 
-    def value_bound(
-        self, f: FloatArray, error: FloatArray, y: FloatArray, s: FloatArray
-    ) -> float:
+    def value_bound(self, f: FloatArray, error: FloatArray, y: FloatArray, s: FloatArray) -> float:
         """``sum s (1 - m)_+^2 / 2`` at the smallest margin ``m = y f - error``, rounded up."""
         short = np.maximum(1.0 - _smallest_margin(y * f, error), 0.0)
         return _sum_above(0.5 * short**2, s, 6, short != 0)
