@@ -64,7 +64,7 @@ def test_up_and_down_are_two_steps(x: float) -> None:
 @settings(deadline=None)
 def test_exact_dot_rounds_once(pairs: list[tuple[float, float]]) -> None:
     x, y = columns(pairs)
-    true = sum(a * b for a, b in zip(exact(x), exact(y), strict=True))
+    true = sum((a * b for a, b in zip(exact(x), exact(y), strict=True)), Fraction(0))
     assert exact_dot(x, y) == float(true)
     assert dot_below(x, y) <= true
     assert true - dot_below(x, y) <= abs(true) * Fraction(1, 2**50) + Fraction(1, 2**1072)
