@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "arrays.hpp"
 #include "convexnn/pricing/ascent.hpp"
 #include "convexnn/pricing/branch_and_bound.hpp"
@@ -70,11 +72,12 @@ py::tuple nearest_in_zonotope(const FortranMatrix& rows, const Vector& p, double
 
 py::tuple bound_boxes(const FortranMatrix& plus, const FortranMatrix& minus,
                       const RowMajorMatrix& starts, double floor, double rtol,
-                      std::size_t max_nodes, double time_limit, std::size_t threads,
-                      const py::object& callback) {
+                      std::pair<double, double> ceilings, std::size_t max_nodes, double time_limit,
+                      std::size_t threads, const py::object& callback) {
     require(plus.ndim() == 2 && plus.shape(1) > 0, "`plus` must be a matrix with columns");
     const auto r = static_cast<std::size_t>(plus.shape(1));
-    const BranchAndBoundSettings settings{floor, rtol, max_nodes, time_limit, threads};
+    const BranchAndBoundSettings settings{floor,     rtol,       {ceilings.first, ceilings.second},
+                                          max_nodes, time_limit, threads};
     const MatrixView<const double> p = signed_rows(plus, r, "plus");
     const MatrixView<const double> q = signed_rows(minus, r, "minus");
     const MatrixView<const double> u = columns(starts, r, "starts");
@@ -92,8 +95,8 @@ py::tuple bound_boxes(const FortranMatrix& plus, const FortranMatrix& minus,
 void register_pricing(py::module_& module) {
     module.def("branch_and_bound", &bound_boxes, py::arg("plus").noconvert(),
                py::arg("minus").noconvert(), py::arg("starts").noconvert(), py::kw_only(),
-               py::arg("floor"), py::arg("rtol"), py::arg("max_nodes"), py::arg("time_limit"),
-               py::arg("threads") = 1, py::arg("callback") = py::none(),
+               py::arg("floor"), py::arg("rtol"), py::arg("ceilings"), py::arg("max_nodes"),
+               py::arg("time_limit"), py::arg("threads") = 1, py::arg("callback") = py::none(),
                "Bound, rounding, value, sign, neuron, boxes, status.");
     module.def("ascend", &ascend_from, py::arg("plus").noconvert(), py::arg("minus").noconvert(),
                py::arg("starts").noconvert(), py::kw_only(), py::arg("time_limit") = 1e300,

@@ -1,9 +1,7 @@
 #include "convexnn/pricing/box_bound.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <new>
 
@@ -18,15 +16,20 @@
 
 namespace convexnn {
 namespace {
-static double ev(const char*n,double d){const char*e=std::getenv(n);return e?std::atof(e):d;}
 
-static const int kAlphaSteps = (int)ev("STEPS",6);
-static const double kFirst = ev("FIRST",2), kNext = ev("NEXT",4), kHope=ev("HOPE",4), kAl=ev("ALW",.5);
+constexpr int kAlphaSteps = 6;
+constexpr double kFirst = 1.5;   // the first step is 1 / that; from alphas of a box around it
+constexpr double kNext = 3.0;    // 1 / that
+constexpr double kHope = 4.0;    // no further step where even that often its gain would not do
+constexpr double kMiddle = 0.5;  // of s^2 in the first alphas
 constexpr std::size_t T = RowTiles::kTile;
 constexpr std::size_t kLanes = 8;
 constexpr std::align_val_t kAlignment{64};
 constexpr double kTiniest = 1e-60;
 constexpr double kAbove = 1.0 + 1e-9;
+
+// Vectors are arguments of functions that are always inlined: no ABI is at stake.
+#pragma GCC diagnostic ignored "-Wpsabi"
 
 using Vector __attribute__((vector_size(64))) = double;
 using Integers __attribute__((vector_size(64))) = std::int64_t;
@@ -60,7 +63,8 @@ CONVEXNN_INLINE double sum_lanes(const double* lanes) {
            ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
 }
 
-// m_j = row_j . u0, rho_j = sum_k |row_jk| d_k, q_j = m_j^2 + spread sum_k row_jk^2 d_k^2 for a tile.
+// m_j = row_j . u0, rho_j = sum_k |row_jk| d_k, q_j = m_j^2 + spread sum_k row_jk^2 d_k^2 for a
+// tile.
 CONVEXNN_INLINE void intervals(const double* tile, std::size_t r, const double* u0, const double* d,
                                double spread, Vector* m, Vector* rho, Vector* q) {
     const Vector none = {};
@@ -82,8 +86,8 @@ CONVEXNN_INLINE void intervals(const double* tile, std::size_t r, const double* 
     }
 }
 
-// 1 / (2 sqrt(q)), to a relative 1e-10, from its exponent by Newton's method; q is at least kTiniest.
-// (A compiler makes no vectors of square roots that could set errno.)
+// 1 / (2 sqrt(q)), to a relative 1e-10, from its exponent by Newton's method; q is at least
+// kTiniest. (A compiler makes no vectors of square roots that could set errno.)
 CONVEXNN_INLINE Vector half_inverse_root(const Vector& q) {
     Integers bits;
     __builtin_memcpy(&bits, &q, sizeof bits);
@@ -214,7 +218,7 @@ double minus_lines(const double* tiles, std::size_t count, std::size_t r, const 
     for (std::size_t t = 0; t < count; ++t) {
         const double* tile = tiles + t * r * T;
         double* a = alpha + t * T;
-        intervals(tile, r, u0, d, kAl, m, rho, q);
+        intervals(tile, r, u0, d, kMiddle, m, rho, q);
         Vector inside[kVectors];
         if (given != nullptr) {
             for (std::size_t v = 0; v < kVectors; ++v) {
@@ -297,9 +301,7 @@ RowTiles::RowTiles(std::size_t plus, std::size_t minus, std::size_t r)
 
 void RowTiles::Free::operator()(double* memory) const { ::operator delete[](memory, kAlignment); }
 
-void RowTiles::clear() {
-    plus_tiles_ = tiles_ = rows_ = next_ = 0;
-}
+void RowTiles::clear() { plus_tiles_ = tiles_ = rows_ = next_ = 0; }
 
 void RowTiles::add(std::size_t place, const double* entries, std::size_t stride,
                    std::int32_t number) {
@@ -326,8 +328,6 @@ void RowTiles::add_minus(const double* entries, std::size_t stride, std::int32_t
     next_ = std::max(next_, plus_tiles_ * T);
     add(next_++, entries, stride, number);
 }
-
-void RowTiles::close() {}
 
 BoxBound::BoxBound(std::size_t tiles, std::size_t r)
     : r_(r),
@@ -388,7 +388,6 @@ double BoxBound::operator()(const RowTiles& rows, const Box& box, double theta,
         linear_[k] = rows.linear[k] + sum_lanes(sums_.data() + k * kLanes) - theta * w_[k];
         curvature_[k] = 0.0;
     }
-    double widest = -1.0;
     const double* pairs = sums_.data() + r_ * kLanes;
     for (std::size_t k = 0; k < r_; ++k) {
         for (std::size_t l = k; l < r_; ++l, pairs += kLanes) {
@@ -401,11 +400,6 @@ double BoxBound::operator()(const RowTiles& rows, const Box& box, double theta,
                 curvature_[k] += pair;
                 curvature_[l] += pair;
             }
-        }
-        const double width = curvature_[k] + bend * d[k] * d[k];
-        if (width > widest && d[k] > 0.0) {
-            widest = width;
-            state.branch = k;
         }
     }
     double* alpha = state.alpha.data();
@@ -421,12 +415,23 @@ double BoxBound::operator()(const RowTiles& rows, const Box& box, double theta,
         const double before = least;
         least = step == 0 ? bound : std::min(least, bound);
         if (least <= 0.0 || step == kAlphaSteps || minus == 0 ||
-            (step > 0 && kHope * (before - least)*(kAlphaSteps-step)/step < least)) {
+            (step > 0 && kHope * (before - least) * (kAlphaSteps - step) / step < least)) {
             break;
         }
         lines = move_alphas(rows.tile(plus), minus, r_, maximiser_.data(),
                             1.0 / (step + (around == nullptr ? kFirst : kNext)), products_.data(),
                             alpha, sums_.data());
+    }
+    // The coordinate that the bound owes most to.
+    double widest = 0.0;
+    for (std::size_t k = 0; k < r_; ++k) {
+        // Never nothing, however u0 lies, or a coordinate would stay whole for ever.
+        const double width =
+            curvature_[k] + 1.1 * bend * d[k] * d[k] + std::abs(gradient_[k]) * d[k];
+        if (width > widest) {
+            widest = width;
+            state.branch = k;
+        }
     }
     state.cut_rows = static_cast<std::size_t>(cut_plus + cut_minus);
     for (std::size_t k = 0; k < r_; ++k) {

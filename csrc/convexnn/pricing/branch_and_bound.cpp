@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
-#include <limits>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -15,10 +13,13 @@
 namespace convexnn {
 namespace {
 
-constexpr std::size_t kBatch = 64;     // boxes that are worked on between two looks at the queue
-static const std::size_t kDive = std::getenv("DIVE")?(std::size_t)std::atoi(std::getenv("DIVE")):4;       // halvings of a box before its parts go to the queue
-constexpr int kDeepest = 200;          // halvings of a box in all
-constexpr double kLevels = 8.0;        // of the queue, for each factor 2 of a bound's excess
+constexpr std::size_t kBatch = 64;  // most boxes that are worked on between two looks at the queue
+constexpr std::size_t kDive = 5;    // halvings of a box before its parts go to the queue
+constexpr int kDeepest = 200;       // halvings of a box in all
+constexpr double kLevels = 8.0;     // of the queue, for each factor 2 of a bound's excess
+constexpr double kEagerness = 0.3;  // parts with more than that of the excess are halved at once
+constexpr double kReportEvery = 0.05;                  // seconds
+constexpr std::size_t kMemory = std::size_t{1} << 30;  // bytes for boxes that wait
 
 // Rows that a box around all boxes below it cuts, by number, plus rows first, and the sum of those
 // that are on.
@@ -65,10 +66,12 @@ public:
         return std::move(nodes_[place]);
     }
 
-    double largest_bound() const {
+    // Of the boxes of one side; 0 without any.
+    double largest_bound(std::int32_t side) const {
         double bound = 0.0;
         for (const Entry& entry : heap_) {
-            bound = std::max(bound, nodes_[entry.place].bound);
+            const Node& node = nodes_[entry.place];
+            bound = node.side == side ? std::max(bound, node.bound) : bound;
         }
         return bound;
     }
@@ -385,10 +388,26 @@ BranchAndBoundResult branch_and_bound(MatrixView<const double> plus, MatrixView<
         offer(found, side);
     }
 
+    double size = 0.0;
+    for (const double entry : sides[0].values) {
+        size += std::abs(entry);
+    }
+    // What a bound that is about `theta` may lack. Over a box no |row.u| exceeds the sum of the
+    // row's moduli, as |u_k| <= 1; with s and rho as in BoxBound, rho <= sqrt(r) s. So the terms of
+    // a bound's sums add up to at most (2 + sqrt(r)) size + 2 r theta, of which every one is off by
+    // some n + 16 r roundings at most: those of sums over rows, and a few for each coordinate. Each
+    // may count twice: as a value, and as the side on which a row was taken to be.
+    const double dimension = static_cast<double>(r);
+    const auto margin = [&](double theta) {
+        const double roundings = static_cast<double>(count) + 16.0 * dimension + 64.0;
+        return 4.0 * (dimension + 2.0) * roundings * 0x1p-53 * (size + dimension * theta) + 1e-290;
+    };
+
     Queue queue;
     double closed = 0.0;
     const auto target = [&] {
-        return std::max(settings.floor, result.value) * (1.0 + settings.rtol);
+        const double known = std::max(settings.floor, result.value);
+        return known * (1.0 + settings.rtol) + margin(known);  // nothing is finer than rounding
     };
     const auto push = [&](Node node) {
         const double theta = target();
@@ -397,14 +416,18 @@ BranchAndBoundResult branch_and_bound(MatrixView<const double> plus, MatrixView<
             return;
         }
         const double excess = theta > 0.0 ? node.bound / theta - 1.0 : node.bound;
-        queue.push(static_cast<std::int32_t>(
-                       std::floor(kLevels * std::log2(std::max(excess, 1e-300)))),
-                   std::move(node));
+        queue.push(
+            static_cast<std::int32_t>(std::floor(kLevels * std::log2(std::max(excess, 1e-300)))),
+            std::move(node));
     };
 
     // The faces of the cube.
     std::vector<Node> batch;
     for (int side = 0; side < 2; ++side) {
+        if (settings.ceilings[side] <= target()) {
+            closed = std::max(closed, settings.ceilings[side]);
+            continue;
+        }
         auto all = std::make_shared<RowSet>();
         all->plus = sides[side].plus;
         all->numbers.resize(count);
@@ -415,7 +438,6 @@ BranchAndBoundResult branch_and_bound(MatrixView<const double> plus, MatrixView<
         for (std::size_t k = 0; k < r; ++k) {
             for (const double sign : {1.0, -1.0}) {
                 Node node;
-                node.bound = std::numeric_limits<double>::infinity();
                 node.side = side;
                 node.rows = all;
                 node.box.assign(2 * r, 0.0);
@@ -428,10 +450,20 @@ BranchAndBoundResult branch_and_bound(MatrixView<const double> plus, MatrixView<
     }
 
     Divers divers[2] = {Divers(sides[0]), Divers(sides[1])};
+    // Large problems take fewer boxes at a time, so that the clock is looked at often.
+    const double work_of_box = static_cast<double>(count) * dimension * (dimension + 10.0);
+    const auto batch_size = static_cast<std::size_t>(
+        std::clamp(4e7 / std::max(work_of_box, 1.0), 1.0, static_cast<double>(kBatch)));
+    const std::size_t box_bytes = sizeof(Node) + 2 * r * sizeof(double) + 64;
+    double next_report = kReportEvery;
     bool roots = true;
     std::vector<Work> work;
     const auto upper = [&] {
-        return std::max(closed, queue.largest_bound());
+        double bound = closed;
+        for (const std::int32_t side : {0, 1}) {
+            bound = std::max(bound, std::min(queue.largest_bound(side), settings.ceilings[side]));
+        }
+        return bound;
     };
     for (;;) {
         const double theta = target();
@@ -446,7 +478,19 @@ BranchAndBoundResult branch_and_bound(MatrixView<const double> plus, MatrixView<
                 break;
             }
             batch.clear();
-            const std::size_t most = std::min(kBatch, settings.max_nodes - result.nodes);
+            if (queue.size() * box_bytes > kMemory) {
+                result.status = Status::max_iter;
+                break;
+            }
+            if (watch.seconds() > next_report) {
+                next_report = watch.seconds() + kReportEvery;
+                if (monitor.report(Progress{result.nodes, upper(), result.value, queue.size(),
+                                            watch.seconds()})) {
+                    result.status = Status::interrupted;
+                    break;
+                }
+            }
+            const std::size_t most = std::min(batch_size, settings.max_nodes - result.nodes);
             while (!queue.empty() && batch.size() < most) {
                 Node node = queue.pop();
                 if (node.bound <= theta) {
@@ -461,29 +505,28 @@ BranchAndBoundResult branch_and_bound(MatrixView<const double> plus, MatrixView<
             for (const Node& node : batch) {
                 level = level == 0.0 ? node.bound : std::min(level, node.bound);
             }
-            {static const double TH=std::getenv("TH")?std::atof(std::getenv("TH")):1.0; level=theta+TH*(level-theta);}
+            level = theta + kEagerness * (level - theta);
         }
         work.assign(batch.size(), Work{});
         const std::size_t dive = settings.max_nodes - result.nodes > 1000 ? kDive : 1;
-        const bool going =
-            parallel_for(batch.size(), 4, settings.threads, monitor,
-                         [&](std::size_t begin, std::size_t end) {
-                             for (std::size_t i = begin; i < end; ++i) {
-                                 std::unique_ptr<Diver> diver = divers[batch[i].side].take();
-                                 diver->nodes = 0;
-                                 diver->closed = 0.0;
-                                 diver->best = Neuron{};
-                                 if (roots) {
-                                     diver->root(batch[i], theta);
-                                 } else {
-                                     diver->expand(batch[i], theta, level, dive);
-                                 }
-                                 work[i] = Work{std::move(diver->open), std::move(diver->best),
-                                                diver->closed, diver->nodes};
-                                 diver->open.clear();
-                                 divers[batch[i].side].give(std::move(diver));
-                             }
-                         });
+        const bool going = parallel_for(
+            batch.size(), 1, settings.threads, monitor, [&](std::size_t begin, std::size_t end) {
+                for (std::size_t i = begin; i < end; ++i) {
+                    std::unique_ptr<Diver> diver = divers[batch[i].side].take();
+                    diver->nodes = 0;
+                    diver->closed = 0.0;
+                    diver->best = Neuron{};
+                    if (roots) {
+                        diver->root(batch[i], theta);
+                    } else {
+                        diver->expand(batch[i], theta, level, dive);
+                    }
+                    work[i] = Work{std::move(diver->open), std::move(diver->best), diver->closed,
+                                   diver->nodes};
+                    diver->open.clear();
+                    divers[batch[i].side].give(std::move(diver));
+                }
+            });
         if (!going) {
             throw Stopped{};
         }
@@ -499,15 +542,8 @@ BranchAndBoundResult branch_and_bound(MatrixView<const double> plus, MatrixView<
         }
         roots = false;
     }
-    result.bound = std::max(upper(), result.value);
-    double size = 0.0;
-    for (const double entry : sides[0].values) {
-        size += std::abs(entry);
-    }
-    const double n = static_cast<double>(count);
-    const double length = static_cast<double>(r);
-    result.rounding = (n + 16.0 * length + 64.0) * (length + 4.0) * 0x1p-52 *
-                      (size + length * std::max(result.bound, settings.floor));
+    result.bound = std::max({upper(), result.value, settings.floor});
+    result.rounding = margin(std::max(result.bound, settings.floor));
     return result;
 }
 

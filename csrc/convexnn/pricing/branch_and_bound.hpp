@@ -19,21 +19,22 @@
 namespace convexnn {
 
 struct BranchAndBoundSettings {
-    double floor = 0.0;   // nobody needs to know a maximum below it
-    double rtol = 1e-4;   // > 0; done when bound <= max(floor, value) (1 + rtol)
+    double floor = 0.0;                   // nobody needs to know a maximum below it
+    double rtol = 1e-4;                   // > 0; done when bound <= max(floor, value) (1 + rtol)
+    double ceilings[2] = {1e300, 1e300};  // bounds of F and of -F that are known already
     std::size_t max_nodes = SIZE_MAX;
     double time_limit = 1e300;  // seconds
     std::size_t threads = 1;
 };
 
 struct BranchAndBoundResult {
-    double bound = 0.0;     // of the maximum, but for `rounding`
-    double rounding = 0.0;  // bound + rounding is a bound in real arithmetic
-    double value = 0.0;     // best |F(u)| met, u = neuron of length 1; 0 and empty when none was
-    int sign = 1;           // of F(u)
+    double bound = 0.0;  // bound + rounding >= max(maximum, floor) in real arithmetic
+    double rounding = 0.0;
+    double value = 0.0;  // best |F(u)| met, u = neuron of length 1; 0 and empty when none was
+    int sign = 1;        // of F(u)
     std::vector<double> neuron;
-    std::size_t nodes = 0;  // boxes bounded
-    Status status = Status::solved;
+    std::size_t nodes = 0;           // boxes bounded
+    Status status = Status::solved;  // max_iter: out of boxes, or of memory for them
 };
 
 // `plus` and `minus` have rows of the same length r >= 1 (either may have none); `starts` has unit
