@@ -1,0 +1,396 @@
+"""Column generation: patterns from priced neurons until no neuron is worth its penalty.
+
+The convex program over the patterns met so far is solved; its dual point v is priced over all
+neurons, ``max_{|u| <= 1} |v' act(X u)|``; the patterns of neurons whose price exceeds beta come
+in. A search finds such neurons, a rigorous engine shows that there are no more of them: any bound
+M of the price proves the lower bound ``D(s v)``, s <= beta / M, of the optimum over all networks.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from pyconvexnn._typing import FloatArray
+from pyconvexnn.networks import TwoLayerNetwork
+from pyconvexnn.pricing import Price, price
+from pyconvexnn.sampling.coordinates import coordinates_of
+from pyconvexnn.solvers import Solution, Status
+from pyconvexnn.solvers.base import relative_gap
+from pyconvexnn.training.bounds import Bound, lower_bound
+from pyconvexnn.training.cells import cells_around
+from pyconvexnn.training.master import Master
+from pyconvexnn.training.task import Task
+
+_FIRST = 10  # random patterns at the start
+_RUNGS = (0.1, 0.01)  # coarse accuracies of rigorous pricing, tried before the one needed
+_STARTS = (10, 50)  # random starts of searches; more when fewer find nothing
+_FINEST = 1e-13  # relative gap below which no restricted program is solved
+_SEARCH_SHARE = 0.5  # of the time left that a search may take before something is proved
+
+
+class Round(NamedTuple):
+    """State of a training run after one round of pricing.
+
+    Attributes
+    ----------
+    iteration : int
+        Rounds so far.
+    objective : float
+        Best objective of a network so far.
+    lower_bound : float
+        Best lower bound over all networks so far; -inf before the first rigorous one.
+    price : float
+        Largest price found in this round, as a multiple of beta: above 1 some neuron pays.
+    n_patterns : int
+        Patterns of the restricted program.
+    n_neurons : int
+        Neurons of its solution.
+    method : str
+        What priced: "search", or a rigorous engine.
+    seconds : float
+        Since the start.
+    """
+
+    iteration: int
+    objective: float
+    lower_bound: float
+    price: float
+    n_patterns: int
+    n_neurons: int
+    method: str
+    seconds: float
+
+
+RoundCallback = Callable[[Round], object]
+
+
+class _Stopped(Exception):
+    """The run ends with what there is."""
+
+    def __init__(self, status: Status) -> None:
+        self.status = status
+
+
+@dataclass
+class Clock:
+    """Time since the start, and time left."""
+
+    limit: float | None
+
+    def __post_init__(self) -> None:
+        self._start = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.perf_counter() - self._start
+
+    @property
+    def left(self) -> float | None:
+        """Until the limit, > 0; None without one."""
+        return None if self.limit is None else max(self.limit - self.seconds, 1e-3)
+
+    def share(self, part: float) -> float | None:
+        """Part of the time left; None without a limit."""
+        return None if self.left is None else part * self.left
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is no time left."""
+        return self.limit is not None and self.seconds >= self.limit
+
+
+class Generation:
+    """One run of column generation.
+
+    Parameters
+    ----------
+    task : Task
+        What is trained.
+    rtol : float
+        Relative gap between the best network and the best bound at which :meth:`run` ends.
+    rng : Generator
+        Where the randomness comes from.
+    clock : Clock
+        Started by the caller.
+    threads : int
+        The result does not depend on it.
+    warm_start : TwoLayerNetwork, optional
+        In the features as given: its patterns are among the first.
+    method : str
+        Of the rigorous pricing.
+    callback : callable, optional
+        Called with every Round; returning True ends the run.
+    enough : callable, optional
+        Further reason to end: called with (objective, lower bound), the best so far.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        *,
+        rtol: float,
+        rng: np.random.Generator,
+        clock: Clock,
+        threads: int = 1,
+        warm_start: TwoLayerNetwork | None = None,
+        method: str = "auto",
+        callback: RoundCallback | None = None,
+        enough: Callable[[float, float], bool] | None = None,
+    ) -> None:
+        self.task, self.clock = task, clock
+        self._rtol, self._rng, self._threads, self._method = rtol, rng, threads, method
+        self._callback, self._enough = callback, enough
+        self.history: list[Round] = []
+        self.bound: Bound | None = None
+        self.network = task.network(np.zeros((0, task.data.shape[1])), np.zeros((0, 1)))
+        self.objective = math.inf
+        self.found: Price | None = None  # the last search over all neurons
+        self._consider(self._without_neurons())
+        if warm_start is not None:
+            self._consider(warm_start)
+        self.master = Master(task, self._first_patterns(warm_start), threads)
+
+    @property
+    def lower_bound(self) -> float:
+        """Best lower bound so far."""
+        return -math.inf if self.bound is None else self.bound.value
+
+    @property
+    def gap(self) -> float:
+        """Relative gap between the best network and the best lower bound so far."""
+        return self._gap(self.objective, self.lower_bound)
+
+    def run(self) -> Status:
+        """Generate patterns until the gap is at most `rtol`, or something else ends it."""
+        try:
+            rung = 0
+            while True:
+                sol = self._search()
+                rung, closed = self._prove(sol, rung)
+                if closed:
+                    return Status.SOLVED
+        except _Stopped as stopped:
+            return Status.SOLVED if self.gap <= self._rtol else stopped.status
+
+    def ensure_bound(self) -> None:
+        """Price the last dual point by a relaxation where nothing is proved yet."""
+        if self.bound is None:
+            v = self.master.solution.dual if self.master.solution else self._residual_at_zero()
+            found = price(self.task.data, v, slope=self.task.slope, method="bound")
+            self._take(lower_bound(self.task, v, found.bound, found.method))
+
+    # --- the two phases ---------------------------------------------------------------------
+
+    def _search(self) -> Solution:
+        """Add patterns until a search finds none that matters."""
+        share = self.clock.share(1 - _SEARCH_SHARE) or 0.0  # of the time that is to be left
+        tol, level = max(1e-2, self._rtol), 0
+        while True:
+            sol = self._solve(tol)
+            found, prices = self._look(sol.dual, _STARTS[level])
+            top = float(prices.max(initial=0.0))
+            estimate = self._dual_objective(sol.dual, max(top, self.task.beta))
+            outer = self._gap(self.objective, max(estimate, self.lower_bound))
+            self._report(sol, top, "search")
+            if self.clock.left is not None and self.clock.left <= share:
+                return sol
+            pays = prices > self.task.beta * (1 + 1e-10)
+            if self._is_fine(sol) and outer <= 0.5 * self._rtol:
+                pays[:] = False  # what is left of it is within what was asked for
+            added = self._add(found[pays]) if pays.any() else 0
+            finest = max(_FINEST, 0.1 * self._rtol)
+            tol = max(finest, min(tol, 0.1 * outer))
+            if added:
+                level = 0
+                self.master.drop()
+            elif not self._is_fine(sol) and tol > finest:
+                tol = finest
+            elif not self._is_fine(sol) and sol.status is Status.SOLVED:
+                tol = finest
+            elif level + 1 < len(_STARTS):
+                level += 1
+            else:
+                return sol
+
+    def _prove(self, sol: Solution, rung: int) -> tuple[int, bool]:
+        """Price rigorously, coarse to fine; (rung, True) once the gap is closed.
+
+        (rung, False) when neurons were found on that rung which the program has yet to learn of.
+        """
+        v, beta = sol.dual, self.task.beta
+        needed = self._needed(v)
+        rungs = [accuracy for accuracy in _RUNGS if accuracy > 4 * needed] + [needed]
+        rung = min(rung, len(rungs) - 1)
+        while True:
+            last = rung == len(rungs) - 1
+            # Below this price nobody needs to know: half of the accuracy is for it.
+            half = math.sqrt(1 + rungs[rung]) - 1
+            found = price(
+                self.task.data,
+                v,
+                slope=self.task.slope,
+                floor=beta * (1 + half),
+                rtol=half,
+                method=self._method,
+                starts=self._neurons(),
+                seed=int(self._rng.integers(1 << 62)),
+                time_limit=self.clock.left if last else self.clock.share(0.5),
+                threads=self._threads,
+            )
+            self._take(lower_bound(self.task, v, found.bound, found.method))
+            U = self.task.inside(found.neurons)
+            prices = np.abs(v @ self.task.outputs(U))
+            top = float(prices.max(initial=0.0))
+            self._report(sol, top, found.method)
+            if self.gap <= self._rtol:
+                return rung, True
+            if self.clock.is_over:
+                raise _Stopped(Status.TIME_LIMIT)
+            pays = prices > beta * math.sqrt(1 + needed)
+            if pays.any() and self._add(U[pays]):
+                return rung, False
+            if last:
+                # It stopped short, or rounding is all that is left.
+                raise _Stopped(
+                    Status.NUMERICAL_ERROR if found.status is Status.SOLVED else found.status
+                )
+            rung += 1
+
+    # --- pieces -----------------------------------------------------------------------------
+
+    def _solve(self, tol: float) -> Solution:
+        sol = self.master.solve(tol, self.clock.left)
+        self._consider(self.master.network())
+        return sol
+
+    def _look(self, v: FloatArray, n_starts: int) -> tuple[FloatArray, FloatArray]:
+        """Neurons (k, r) found by a search, and their prices."""
+        self.found = price(
+            self.task.X,
+            v,
+            slope=self.task.slope,
+            floor=self.task.beta,
+            method="search",
+            starts=self._own_neurons(),
+            n_starts=n_starts,
+            seed=int(self._rng.integers(1 << 62)),
+            time_limit=self.clock.left,
+            threads=self._threads,
+        )
+        U = self.found.neurons
+        return U, np.abs(v @ self.task.outputs(U))
+
+    def _add(self, U: FloatArray) -> int:
+        added = self.master.add(cells_around(self.task.X, U, self._rng))
+        if not added:  # only cells that the program has: perhaps those with ties on, which are none
+            added = self.master.add(cells_around(self.task.X, U, self._rng, most=32))
+        return added
+
+    def _own_neurons(self) -> FloatArray | None:
+        """Unit neurons of the program's solution, in the coordinates of X."""
+        sol = self.master.solution
+        if sol is None or not len(sol.coef.values):
+            return None
+        return sol.coef.values / np.linalg.norm(sol.coef.values, axis=1, keepdims=True)
+
+    def _neurons(self) -> FloatArray | None:
+        own = self._own_neurons()
+        return None if own is None else self.task.outside(own)
+
+    def _first_patterns(self, warm_start: TwoLayerNetwork | None) -> np.ndarray:
+        coordinates = coordinates_of(self.task.X, "whitened")
+        gates = coordinates.gates(self._rng.standard_normal((_FIRST, self.task.X.shape[1])))
+        U, _ = self._look_at_zero()
+        several = [gates, -gates, U]
+        if warm_start is not None:
+            several.append(self.task.inside(warm_start.W1))
+        G = np.concatenate(several)
+        G = G[np.any(G != 0, axis=1)]
+        packed = cells_around(self.task.X, G, self._rng)
+        if not len(packed):  # all rows are zero: any pattern will do
+            packed = cells_around(np.ones((len(self.task.X), 1)), np.ones((1, 1)), self._rng)
+        return packed
+
+    def _look_at_zero(self) -> tuple[FloatArray, FloatArray]:
+        self.master: Master
+        v = self._residual_at_zero()
+        found = price(
+            self.task.X,
+            v,
+            slope=self.task.slope,
+            floor=self.task.beta,
+            method="search",
+            n_starts=_STARTS[0],
+            seed=int(self._rng.integers(1 << 62)),
+            time_limit=self.clock.left,
+            threads=self._threads,
+        )
+        return found.neurons, np.abs(v @ self.task.outputs(found.neurons))
+
+    def _without_neurons(self) -> TwoLayerNetwork:
+        zero = np.zeros(len(self.task.y))
+        b2 = np.array([self.task.best_offset(zero)])
+        return self.task.network(self.network.W1, self.network.W2, b2)
+
+    def _residual_at_zero(self) -> FloatArray:
+        zero = np.zeros(len(self.task.y))
+        return self.task.residual(zero + self.task.best_offset(zero))
+
+    def _consider(self, net: TwoLayerNetwork) -> None:
+        objective = self.task.objective(net)
+        if objective < self.objective:
+            self.objective, self.network = objective, net
+
+    def _take(self, bound: Bound) -> None:
+        if self.bound is None or bound.value > self.bound.value:
+            self.bound = bound
+
+    def _gap(self, objective: float, lower: float) -> float:
+        return relative_gap(objective, lower, self.task.objective_at_zero)
+
+    def _is_fine(self, sol: Solution) -> bool:
+        """Whether the restricted program is solved finely enough for the gap asked for."""
+        return sol.relative_gap <= 0.2 * self._rtol
+
+    def _dual_objective(self, v: FloatArray, bound: float) -> float:
+        """``max_s D(s v)`` for ``s <= beta / bound``, to rounding."""
+        return lower_bound(self.task, v, bound, "").value
+
+    def _needed(self, v: FloatArray) -> float:
+        """Accuracy of a price bound of v, relative to beta, that closes the gap."""
+        low, high = math.log(1e-12), math.log(10.0)
+        for _ in range(40):
+            middle = 0.5 * (low + high)
+            lower = self._dual_objective(v, self.task.beta * (1 + math.exp(middle)))
+            if self._gap(self.objective, lower) <= 0.95 * self._rtol:
+                low = middle
+            else:
+                high = middle
+        return math.exp(low)
+
+    def _report(self, sol: Solution, top: float, method: str) -> None:
+        self.history.append(
+            Round(
+                len(self.history) + 1,
+                self.objective,
+                self.lower_bound,
+                top / self.task.beta,
+                len(self.master),
+                len(sol.active),
+                method,
+                self.clock.seconds,
+            )
+        )
+        if self._callback is not None and self._callback(self.history[-1]):
+            raise _Stopped(Status.INTERRUPTED)
+        if self._enough is not None and self._enough(self.objective, self.lower_bound):
+            raise _Stopped(Status.SOLVED)
+        if self.clock.is_over:
+            raise _Stopped(Status.TIME_LIMIT)
