@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
+from pyconvexnn._rounding import down, exact_dot, freivalds, growth, underflow, up
 from pyconvexnn._typing import FloatArray
+from pyconvexnn.losses import Loss
+from pyconvexnn.networks import TwoLayerNetwork, slope_of
 from pyconvexnn.problems import GatedReLUProblem, ReLUProblem
 from pyconvexnn.solvers import Solution
 from pyconvexnn.solvers.base import relative_gap
 
 _NO_PROOF = 1e-6  # infeasibility above which a dual point shows nothing
+_BLOCK_ENTRIES = 1 << 20  # entries of a temporary
+_ENGINES = {
+    "patterns": "the dual point of the solver",
+    "enumeration": "every cell of the data was priced",
+    "branch_and_bound": "branch and bound over all directions",
+    "bound": "a relaxation",
+    "search": "no bound: neurons were searched for, and more may exist",
+}
 
 
 class Verification(NamedTuple):
@@ -92,22 +105,55 @@ def verify(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> Verification:
 class Certificate:
     """A network's objective beside a lower bound of what any network of its kind can reach.
 
+    Three levels, which ``str`` tells in words: how far the network is from the best over the
+    activation patterns that were looked at, what the best neuron is that any search has found
+    outside of them, and what is proved about all networks.
+
     Attributes
     ----------
     objective : float
-        Weight-decay objective of the network.
+        Weight-decay objective of the network. Against all patterns it is rounded up.
     lower_bound : float
-        Lower bound of the optimum: the dual objective at `dual`.
+        Lower bound of the optimum: the dual objective at ``scale * dual``. Against all patterns
+        it is rounded down: no rounding makes it too large.
     method : str
-        "patterns": against the gated networks whose gates come from one pattern set, or the
-        networks without gates whose neurons have their patterns in it.
+        How the price of `dual` was bounded. "enumeration", "branch_and_bound" or "bound", a
+        relaxation: over all neurons. "search": not at all, nothing is proved. "patterns": against
+        the gated networks whose gates come from one pattern set, or the networks without gates
+        whose neurons have their patterns in it.
     rtol : float
         Relative gap at which `is_optimal` is said.
+    dual : (n,) or (n, K) float64
+        The dual point v; K columns for K outputs, whose objectives and bounds are summed.
     objective_at_zero : float
         Objective of the network without neurons, which the relative gap refers to when the
         objective vanishes.
-    dual : (n,) or (n, K) float64
-        The dual point v; K columns for K outputs, whose objectives and bounds are summed.
+    beta : float or None
+        Penalty, where prices are told.
+    price_bound : float
+        M, at least ``max |v' act(X u)|`` over all ``||u|| <= 1`` in real arithmetic; inf where
+        nothing is known of it.
+    price_found : float
+        The largest ``|v' act(X u)|`` of a neuron that was found, to rounding.
+    scale : float
+        s, at most ``beta / M``.
+    restricted_bound : float or None
+        Lower bound of the best over the patterns that were looked at; it proves nothing about
+        others.
+    rounding_slack : float
+        What the inflation against rounding costs: `objective` and `lower_bound` in plain floating
+        point would be about so much closer.
+    escape_neuron : tuple of a (d,) float64 array and a float, or None
+        (u, alpha): a neuron with ``||u|| = |alpha|`` that lowers the objective when it is added
+        to the network, or None where none is known.
+    escape_gain : float
+        By how much it does.
+    best_network : TwoLayerNetwork or None
+        The best network that was met.
+    best_objective : float or None
+        Its objective, rounded up.
+    fingerprint : str
+        SHA-256 of what the certificate is about, :func:`fingerprint`.
     """
 
     objective: float
@@ -116,6 +162,17 @@ class Certificate:
     rtol: float
     dual: FloatArray = field(repr=False)
     objective_at_zero: float = field(default=0.0, repr=False)
+    beta: float | None = field(default=None, repr=False)
+    price_bound: float = field(default=math.inf, repr=False)
+    price_found: float = field(default=0.0, repr=False)
+    scale: float = field(default=1.0, repr=False)
+    restricted_bound: float | None = field(default=None, repr=False)
+    rounding_slack: float = field(default=0.0, repr=False)
+    escape_neuron: tuple[FloatArray, float] | None = field(default=None, repr=False)
+    escape_gain: float = field(default=0.0, repr=False)
+    best_network: TwoLayerNetwork | None = field(default=None, repr=False)
+    best_objective: float | None = field(default=None, repr=False)
+    fingerprint: str = field(default="", repr=False)
 
     @property
     def gap(self) -> float:
@@ -130,4 +187,240 @@ class Certificate:
     @property
     def is_optimal(self) -> bool:
         """Whether the relative gap is at most `rtol`: proved, not guessed."""
-        return self.relative_gap <= self.rtol
+        return self._proves and self.relative_gap <= self.rtol
+
+    def summary(self) -> str:
+        """Three lines: what holds over some patterns, what was found, what is proved."""
+        return "\n".join([self._over_patterns(), self._found(), self._proved()])
+
+    def __str__(self) -> str:
+        """The summary."""
+        return self.summary()
+
+    @property
+    def _proves(self) -> bool:
+        """Whether the lower bound is one, by the method."""
+        if self.method == "patterns":
+            return True
+        return self.method != "search" and self.price_bound < math.inf
+
+    def _over_patterns(self) -> str:
+        bound = self.lower_bound if self.method == "patterns" else self.restricted_bound
+        start = "over the patterns looked at: "
+        if bound is None:
+            return start + f"objective {self.objective:.6g}, not compared with the best"
+        gap = relative_gap(self.objective, bound, self.objective_at_zero)
+        return start + (
+            f"objective {self.objective:.6g}, the best is at least {bound:.6g} "
+            f"(relative gap {max(gap, 0.0):.1e})"
+        )
+
+    def _found(self) -> str:
+        start = "best neuron found outside: "
+        if self.beta is None:
+            return start + "none was looked for"
+        text = start + f"price {self.price_found / self.beta:.6g} of beta"
+        if self.escape_neuron is None:
+            return text + ", none that lowers the objective is known"
+        return text + f", adding it lowers the objective by {self.escape_gain:.3g}"
+
+    def _proved(self) -> str:
+        start = "over all networks: "
+        if self.method == "patterns":
+            return start + "nothing is proved, the bound is over the patterns only"
+        if not self._proves:
+            return start + f"nothing is proved ({_ENGINES[self.method]})"
+        verdict = "optimal" if self.is_optimal else "not proved optimal"
+        return start + (
+            f"no objective is below {self.lower_bound:.6g} (relative gap "
+            f"{max(self.relative_gap, 0.0):.1e}: {verdict} to {self.rtol:g}; "
+            f"{_ENGINES[self.method]})"
+        )
+
+
+class LowerBound(NamedTuple):
+    """``D(scale dual) >= value``: see :func:`lower_bound`."""
+
+    value: float
+    scale: float
+    dual: FloatArray
+
+
+def lower_bound(
+    loss: Loss,
+    v: FloatArray,
+    y: FloatArray,
+    sample_weight: FloatArray,
+    beta: float,
+    price_bound: float,
+    *,
+    output_offset: bool = False,
+) -> LowerBound:
+    r"""Lower bound of the optimum over all networks, in real arithmetic, from one dual point.
+
+    For every s in [0, beta / M] with s v in the domain of D
+
+    .. math:: D(s v) \le \min_{u_j, \alpha_j, b} \sum_k s_k \ell(f(x_k), y_k)
+        + \tfrac\beta2 \sum_j (\|u_j\|^2 + \alpha_j^2)
+
+    if M is at least ``max |v' act(X u)|`` over all ``||u|| <= 1`` and, with an output offset b,
+    v sums to zero exactly.
+
+    Parameters
+    ----------
+    loss : Loss
+        Loss.
+    v : (n,) float64
+        Dual point. With `output_offset` as :func:`pyconvexnn._rounding.balanced` returns it, and
+        priced so.
+    y, sample_weight : (n,) float64
+        Targets, and weights >= 0.
+    beta : float
+        Penalty, > 0.
+    price_bound : float
+        M; inf gives the bound 0, of a loss that is not negative.
+    output_offset : bool
+        Whether networks have a free offset.
+
+    Returns
+    -------
+    LowerBound
+        value, never above ``D(scale v)`` in real arithmetic; scale, the best or about; v.
+
+    Raises
+    ------
+    ValueError
+        If v does not sum to zero where it must.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyconvexnn.losses import Squared
+    >>> y = np.array([3.0, -4.0])
+    >>> value, scale, _ = lower_bound(Squared(), y, y, np.ones(2), 1.0, 5.0)
+    >>> round(value, 12), round(scale, 12)   # .2 * 25 - .2^2 * 25 / 2
+    (4.5, 0.2)
+    """
+    if output_offset and math.fsum(v.tolist()) != 0.0:
+        raise ValueError("`v` must sum to zero exactly with an output offset: see `balanced`")
+    limit = math.inf if price_bound == 0.0 else max(down(beta / price_bound), 0.0)
+    scale = loss.best_scale(v, y, sample_weight, limit)
+    return LowerBound(loss.dual_bound(v, y, sample_weight, scale), scale, v)
+
+
+def objective_bound(
+    net: TwoLayerNetwork,
+    X: FloatArray,
+    y: FloatArray,
+    beta: float,
+    loss: Loss,
+    sample_weight: FloatArray,
+) -> tuple[float, float]:
+    r"""Weight-decay objective of a network with one output, rounded up, and by how much.
+
+    An upper bound of the objective in real arithmetic of the network and data as given:
+
+    .. math:: \sum_k s_k \ell(f(x_k), y_k)
+        + \tfrac\beta2 \sum_j (\|w_j\|^2 + b_{1j}^2 + a_j^2).
+
+    f is computed with an error of at most ``(d + m + 8) u`` times the same sums of absolute
+    values; the loss is convex, so it is largest at one of the ends of what f may be.
+
+    Parameters
+    ----------
+    net : TwoLayerNetwork
+        With one output.
+    X : (n, d) float64
+        Data.
+    y, sample_weight : (n,) float64
+        Targets, and weights >= 0.
+    beta : float
+        Penalty, >= 0.
+    loss : Loss
+        Loss.
+
+    Returns
+    -------
+    tuple of float
+        The bound, and the bound less the objective in plain floating point.
+
+    Raises
+    ------
+    WrongProductError
+        If this machine multiplies matrices wrongly.
+
+    Examples
+    --------
+    >>> import numpy as np, pyconvexnn as cx
+    >>> net = cx.TwoLayerNetwork.from_arrays([[1.0]], [[2.0]])
+    >>> data = np.array([[1.0], [-1.0]]), np.array([1.0, 1.0])
+    >>> above, slack = objective_bound(net, *data, 0.1, cx.losses.Squared(), np.ones(2))
+    >>> above >= net.objective(*data, 0.1), slack < 1e-13
+    (True, True)
+    """
+    f, error = _outputs(net, X)
+    weights = [net.W1.ravel(), net.W2.ravel(), *([] if net.b1 is None else [net.b1])]
+    w = np.concatenate(weights)
+    squares = exact_dot(w, w)
+    penalty = 0.0 if squares == 0.0 else up(up(up(0.5 * beta) * up(squares)))
+    above = loss.value_bound(f, error, y, sample_weight)
+    if penalty:
+        above = up(above + penalty)
+    plain = loss.value(f, y, sample_weight) + 0.5 * beta * squares
+    return above, max(0.0, above - plain)
+
+
+def _outputs(net: TwoLayerNetwork, X: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Outputs of a network with one output, and what each may be wrong by."""
+    a, b1 = net.W2[:, 0], np.zeros(net.n_neurons) if net.b1 is None else net.b1
+    alive = (a != 0) & (np.any(net.W1 != 0, axis=1) | (b1 != 0))
+    W, a, b1 = net.W1[alive], a[alive], b1[alive]
+    (m, d), b2 = W.shape, 0.0 if net.b2 is None else float(net.b2[0])
+    f = np.full(len(X), b2)
+    if m == 0:
+        return f, np.zeros(len(X))
+    slope = slope_of(net.activation, net.slope)
+    step = max(1, _BLOCK_ENTRIES // max(m, d))
+    sizes = np.empty(len(X))
+    reach = np.einsum("jd,j->d", np.abs(W), np.abs(a))
+    for start in range(0, len(X), step):
+        part = slice(start, start + step)
+        hidden = X[part] @ W.T
+        freivalds(X[part], W.T, hidden)
+        hidden += b1
+        np.multiply(hidden, slope, out=hidden, where=hidden < 0)
+        f[part] = np.einsum("kj,j->k", hidden, a) + b2
+        sizes[part] = np.einsum("kd,d->k", np.abs(X[part]), reach)
+    sizes += float(np.sum(np.abs(b1 * a))) + abs(b2)
+    lost = underflow((d + m + 8) * (1.0 + float(np.sum(np.abs(a)))))
+    error = growth(d + m + 8)
+    return f, error * (1.0 + error) * sizes + lost
+
+
+def fingerprint(
+    X: FloatArray,
+    y: FloatArray,
+    sample_weight: FloatArray,
+    beta: float,
+    loss: Loss,
+    activation: str,
+    slope: float,
+    output_offset: bool,
+) -> str:
+    """SHA-256 of the problem that a certificate is about: the very numbers, and this version.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyconvexnn.losses import Squared
+    >>> X, y = np.eye(2), np.ones(2)
+    >>> len(fingerprint(X, y, y, 1.0, Squared(), "relu", 0.0, False))
+    64
+    """
+    from pyconvexnn import __version__
+
+    text = (__version__, X.shape, float(beta), loss, activation, float(slope), bool(output_offset))
+    digest = hashlib.sha256(repr(text).encode())
+    for array in (X, y, sample_weight):
+        digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
+    return digest.hexdigest()

@@ -1,21 +1,35 @@
 """The losses, in NumPy: value, gradient and dual objective, slow and obvious.
 
 The compiled solvers have their own copy (``csrc/convexnn/program/loss.hpp``); this one is the
-reference that problems and :func:`pyconvexnn.verify` use, so that it checks the other.
+reference that problems and :func:`pyconvexnn.verify` use, so that it checks the other. The methods
+`dual_bound`, `largest_scale` and `value_bound` hold in real arithmetic, for the numbers as given.
 """
 
 from __future__ import annotations
 
+import math
+import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, ClassVar
 
 import numpy as np
 
-from pyconvexnn._typing import FloatArray
+from pyconvexnn._rounding import (
+    dot_below,
+    float_below,
+    growth,
+    products_in_order,
+    squares_above,
+    underflow,
+    up,
+)
+from pyconvexnn._typing import BoolArray, FloatArray
 from pyconvexnn._validation import LARGEST_SCALE, SMALLEST_SCALE, choice, describe, positive
 
 _ROUNDING = 4 * np.finfo(float).eps  # what y v / s may exceed its domain by when v was s y p
+_LOGARITHM = 8  # last places by which exp, log and log1p may be wrong, and far more than they are
 LATER_LOSSES = ("hinge", "poisson", "cross_entropy")
 
 
@@ -46,6 +60,63 @@ class Loss(ABC):
     @abstractmethod
     def check_targets(self, y: FloatArray, name: str = "y") -> None:
         """Raise ValueError when y is no target of this loss."""
+
+    # --- in real arithmetic --------------------------------------------------------------------
+
+    def dual_bound(self, v: FloatArray, y: FloatArray, s: FloatArray, scale: float) -> float:
+        """A number <= ``D(scale v)`` in real arithmetic, for the floats as given; scale >= 0.
+
+        -inf unless ``scale v`` is surely in the domain; where s is 0 v must be. This is the
+        quadratic ``scale v'y - scale^2 sum v^2 / (2 s)``, two sums rounded once, the rest exact.
+        """
+        if scale == 0.0:
+            return 0.0
+        if not self._is_inside(v, y, s, scale):
+            return -np.inf
+        counted = s > 0
+        v, y, s = v[counted], y[counted], s[counted]
+        exact = Fraction(scale)
+        return float_below(exact * dot_below(v, y) - exact**2 / 2 * squares_above(v, s))
+
+    def largest_scale(self, v: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        """A number t >= 0 such that ``t v`` is surely in the domain of D, in real arithmetic.
+
+        inf where the domain has no bound along v. Where it is bounded t is at most 1, and the
+        largest of these numbers but for rounding.
+        """
+        scale = self._about_largest_scale(v, y, s)
+        while 0.0 < scale < np.inf and not self._is_inside(v, y, s, scale):
+            scale = math.nextafter(scale, 0.0)
+        return scale if self._is_inside(v, y, s, 1.0 if scale == np.inf else scale) else 0.0
+
+    def best_scale(self, v: FloatArray, y: FloatArray, s: FloatArray, limit: float) -> float:
+        """The t in [0, limit] with ``t v`` in the domain and the largest ``D(t v)``, about.
+
+        That it is in the domain is sure, that it is the best is to rounding.
+        """
+        largest = min(limit, self.largest_scale(v, y, s))
+        counted = (s > 0) & (v != 0)
+        v, y, s = v[counted], y[counted], s[counted]
+        if not len(v):
+            return 0.0
+        size = float(np.max(np.abs(v)))  # so that no square underflows
+        with np.errstate(over="ignore"):
+            best = float(np.sum(v / size * y) / np.sum(v / size * (v / size) / s)) / size
+        return max(0.0, min(largest, best, sys.float_info.max))
+
+    @abstractmethod
+    def value_bound(self, f: FloatArray, error: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        """A number >= :meth:`value` in real arithmetic of any fit within `error` of f."""
+
+    def _is_inside(self, v: FloatArray, y: FloatArray, s: FloatArray, scale: float) -> bool:
+        """Whether ``scale v`` is in the domain of D, in real arithmetic; False where in doubt."""
+        return not np.any(v[s == 0])
+
+    def _about_largest_scale(self, v: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        """Largest scale that `_is_inside` holds for, at most one place too large."""
+        return np.inf
+
+    # --- output offsets ------------------------------------------------------------------------
 
     def check_offset(self, y: FloatArray, s: FloatArray) -> None:
         """Raise ValueError when no offset b is best: ``value(f + b, y, s)`` falls for ever."""
@@ -93,6 +164,11 @@ class Squared(Loss):
     def dual_objective(self, v: FloatArray, y: FloatArray, s: FloatArray) -> float:
         """``sum v y - v^2 / (2 s)``."""
         return float(np.sum(v * y - v**2 / (2 * s)))
+
+    def value_bound(self, f: FloatArray, error: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        """``sum s r^2 / 2`` at the largest ``r = |f - y| + error``, rounded up."""
+        r = _largest_distance(f, error, y)
+        return _sum_above(0.5 * r**2, s, 4, r != 0)
 
     def check_targets(self, y: FloatArray, name: str = "y") -> None:
         """Any real targets will do."""
@@ -151,8 +227,20 @@ class Huber(Loss):
             return -np.inf
         return float(np.sum(v * y - v**2 / (2 * s)))
 
+    def value_bound(self, f: FloatArray, error: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        """:meth:`value` at the largest ``r = |f - y| + error``, rounded up."""
+        r = _largest_distance(f, error, y)
+        m = np.minimum(r, self.delta)
+        return _sum_above(0.5 * m**2 + self.delta * (r - m), s, 6, r != 0)
+
     def check_targets(self, y: FloatArray, name: str = "y") -> None:
         """Any real targets will do."""
+
+    def _is_inside(self, v: FloatArray, y: FloatArray, s: FloatArray, scale: float) -> bool:
+        return bool(np.all(products_in_order(scale, np.abs(v), self.delta, s)))
+
+    def _about_largest_scale(self, v: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        return _smallest_quotient(self.delta * s, np.abs(v))
 
 
 @dataclass(frozen=True)
@@ -185,6 +273,47 @@ class Logistic(Loss):
         entropy += np.where(below, (1.0 - p) * np.log1p(-np.where(below, p, 0.0)), 0.0)
         return float(-np.sum(s * entropy))
 
+    def dual_bound(self, v: FloatArray, y: FloatArray, s: FloatArray, scale: float) -> float:
+        """A number <= ``D(scale v)`` in real arithmetic: the entropy of p, rounded down.
+
+        p is known to three roundings, and the entropy is concave: on an interval it is least at
+        one of the ends.
+        """
+        if scale == 0.0:
+            return 0.0
+        if not self._is_inside(v, y, s, scale):
+            return -np.inf
+        counted = s > 0
+        p, s = scale * np.abs(v[counted]) / s[counted], s[counted]
+        error = growth(4) * p + underflow(1) * (v[counted] != 0)
+        ends = [_entropy_below(np.clip(end, 0.0, 1.0)) for end in (p - error, p + error)]
+        total = math.fsum((s * np.minimum(*ends)).tolist())
+        return max(0.0, total * (1.0 - growth(6)) - underflow(len(s)))
+
+    def best_scale(self, v: FloatArray, y: FloatArray, s: FloatArray, limit: float) -> float:
+        """The t in [0, limit] with ``t v`` in the domain and the largest entropy, by halving."""
+        low, high = 0.0, min(limit, self.largest_scale(v, y, s))
+        counted = (s > 0) & (v != 0)
+        weights = np.abs(v[counted])
+        quotients = weights / s[counted]
+        t = high
+        for _ in range(100):
+            p = np.minimum(t * quotients, 1.0)
+            with np.errstate(divide="ignore"):
+                slope = float(np.sum(weights * (np.log1p(-p) - np.log(p))))
+            if slope == 0.0 or (slope > 0 and t == high):
+                break
+            low, high = (t, high) if slope > 0 else (low, t)
+            t = 0.5 * (low + high)
+            if not low < t < high:
+                break
+        return t
+
+    def value_bound(self, f: FloatArray, error: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        """``sum s log(1 + exp(-m))`` at the smallest margin ``m = y f - error``, rounded up."""
+        margin = _smallest_margin(y * f, error)
+        return _sum_above(np.logaddexp(0.0, -margin), s, 2 * _LOGARITHM + 4, s > 0)
+
     def check_targets(self, y: FloatArray, name: str = "y") -> None:
         """Labels are -1 and +1."""
         _check_labels(y, name, self.name)
@@ -197,6 +326,13 @@ class Logistic(Loss):
                 "`y` must hold both -1 and +1 among the rows of positive weight for loss "
                 f"'logistic' with `output_offset` = True, got only {labels[0]}"
             )
+
+    def _is_inside(self, v: FloatArray, y: FloatArray, s: FloatArray, scale: float) -> bool:
+        signs = np.all(y * v >= 0)
+        return bool(signs and np.all(products_in_order(scale, np.abs(v), 1.0, s)))
+
+    def _about_largest_scale(self, v: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        return 0.0 if np.any(y * v < 0) else _smallest_quotient(s, np.abs(v))
 
     def _around_best_offset(
         self, f: FloatArray, y: FloatArray, s: FloatArray
@@ -230,9 +366,61 @@ class SquaredHinge(Loss):
             return -np.inf
         return float(np.sum(v * y - v**2 / (2 * s)))
 
+    def value_bound(self, f: FloatArray, error: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        """``sum s (1 - m)_+^2 / 2`` at the smallest margin ``m = y f - error``, rounded up."""
+        short = np.maximum(1.0 - _smallest_margin(y * f, error), 0.0)
+        return _sum_above(0.5 * short**2, s, 6, short != 0)
+
     def check_targets(self, y: FloatArray, name: str = "y") -> None:
         """Labels are -1 and +1."""
         _check_labels(y, name, self.name)
+
+    def _is_inside(self, v: FloatArray, y: FloatArray, s: FloatArray, scale: float) -> bool:
+        return bool(np.all(y * v >= 0)) and not np.any(v[s == 0])
+
+    def _about_largest_scale(self, v: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        return 0.0 if np.any(y * v < 0) else np.inf
+
+
+def _smallest_quotient(a: FloatArray, b: FloatArray) -> float:
+    """``min(1, min_k a_k / b_k)`` over the b_k that are not zero."""
+    counted = b != 0
+    with np.errstate(over="ignore"):
+        return float(np.min(a[counted] / b[counted], initial=1.0))
+
+
+def _largest_distance(f: FloatArray, error: FloatArray, y: FloatArray) -> FloatArray:
+    """A number >= ``|f - y| + error`` for each row."""
+    return (np.abs(f - y) + error) * (1.0 + growth(2))
+
+
+def _smallest_margin(margin: FloatArray, error: FloatArray) -> FloatArray:
+    """A number <= ``margin - error`` for each row."""
+    return margin - error - growth(3) * np.abs(margin - error)
+
+
+def _sum_above(values: FloatArray, s: FloatArray, roundings: int, alive: BoolArray) -> float:
+    """A number >= ``sum_k s_k l_k``, for l_k >= 0 that `values` are to so many roundings.
+
+    `alive` tells which l_k are not zero, whatever has underflowed.
+    """
+    counted = (s > 0) & alive
+    if not np.any(counted):
+        return 0.0
+    terms = s[counted] * values[counted]
+    if not np.all(np.isfinite(terms)):
+        return np.inf
+    lost = underflow(len(terms)) * (1.0 + float(np.max(s)))
+    return up((math.fsum(terms.tolist()) + lost) * (1.0 + growth(roundings + 3)))
+
+
+def _entropy_below(p: FloatArray) -> FloatArray:
+    """A number <= ``-p log p - (1 - p) log(1 - p)`` for each p in [0, 1]."""
+    inside, below = p > 0, p < 1
+    entropy = np.where(inside, -p * np.log(np.where(inside, p, 1.0)), 0.0)
+    entropy -= np.where(below, (1.0 - p) * np.log1p(-np.where(below, p, 0.0)), 0.0)
+    # Both terms are >= 0, so that nothing cancels.
+    return np.maximum(entropy * (1.0 - growth(_LOGARITHM + 4)) - underflow(1), 0.0)
 
 
 def _check_labels(y: FloatArray, name: str, loss: str) -> None:

@@ -418,6 +418,45 @@ class TwoLayerNetwork(_TwoLayers):
         """Network of these weights, copied; the same as the constructor, for any array-like."""
         return cls(W1, W2, b1, b2, activation, slope)  # type: ignore[arg-type]
 
+    @classmethod
+    def from_sklearn(cls, mlp: Any) -> TwoLayerNetwork:
+        """Network of a fitted multi-layer perceptron of scikit-learn with one hidden layer.
+
+        Its outputs are those of the last layer: what ``MLPRegressor.predict`` returns, and the
+        log-odds behind ``MLPClassifier.predict_proba`` for two classes, of which
+        ``mlp.classes_[1]`` is the positive one. Its objective is what the estimator was trained
+        on, with ``beta = alpha``, but for the hidden biases: scikit-learn does not decay them.
+
+        Parameters
+        ----------
+        mlp : MLPRegressor or MLPClassifier
+            Fitted, with ``activation="relu"``.
+
+        Raises
+        ------
+        NotFittedError
+            If it is not fitted.
+        NotImplementedError
+            For another activation, several hidden layers, more than two classes, or classes that
+            are no alternatives.
+        TypeError
+            If it is no such estimator.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import pyconvexnn as cx
+        >>> from sklearn.neural_network import MLPRegressor
+        >>> X = np.arange(6.0)[:, np.newaxis]
+        >>> mlp = MLPRegressor(5, solver="lbfgs", random_state=0).fit(X, np.abs(X[:, 0] - 2))
+        >>> net = cx.TwoLayerNetwork.from_sklearn(mlp)
+        >>> net.n_neurons, bool(np.allclose(net.predict(X), mlp.predict(X)))
+        (5, True)
+        """
+        from pyconvexnn import _sklearn_weights  # not needed by every program
+
+        return cls(*_sklearn_weights.weights_of(mlp))
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and unpickle through the constructor: its arrays are read-only again."""
         return TwoLayerNetwork, (self.W1, self.W2, self.b1, self.b2, self.activation, self.slope)

@@ -14,8 +14,8 @@ PACKAGE = ROOT / "pyconvexnn"
 # A module may import from its own line or from a line above.
 LAYERS = [
     {"_core", "kernels", "exceptions", "_blocks", "_typing"},
-    {"_validation", "_bits", "_cells", "_exact_cells", "_gates", "_npz", "_runtime"}
-    | {"_witness", "losses"},
+    {"_validation", "_bits", "_cells", "_exact_cells", "_gates", "_npz", "_rounding"}
+    | {"_runtime", "_sklearn_weights", "_witness", "losses"},
     {"networks", "patterns", "sampling", "enumeration", "problems", "datasets"},
     {"solvers", "closed_form"},
     {"recovery", "pricing", "pruning", "certificates"},

@@ -1,0 +1,38 @@
+"""Weights of scikit-learn's multi-layer perceptrons, by their attributes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyconvexnn._typing import FloatArray
+from pyconvexnn._validation import describe
+
+_LINKS = {"identity": "regression", "logistic": "two classes"}  # its activation of the last layer
+
+
+def weights_of(mlp: Any) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """W1 (m, d), W2 (m, K), b1 and b2 of a fitted perceptron; see TwoLayerNetwork.from_sklearn."""
+    if isinstance(mlp, type) or not hasattr(mlp, "hidden_layer_sizes"):
+        raise TypeError(f"`mlp` must be an MLPRegressor or an MLPClassifier, got {describe(mlp)}")
+    kind = type(mlp).__name__
+    if not (hasattr(mlp, "coefs_") and hasattr(mlp, "intercepts_")):
+        from sklearn.exceptions import NotFittedError
+
+        raise NotFittedError(f"`mlp` must be fitted, got an {kind} that is not")
+    if mlp.activation != "relu":
+        raise NotImplementedError(
+            f"`mlp` must have activation 'relu', got {mlp.activation!r}: no network here has "
+            "another one of scikit-learn's"
+        )
+    if len(mlp.coefs_) != 2:
+        raise NotImplementedError(
+            f"`mlp` must have one hidden layer, got {len(mlp.coefs_) - 1}: networks here have two "
+            "layers"
+        )
+    n_outputs = mlp.coefs_[1].shape[1]
+    if mlp.out_activation_ not in _LINKS or (mlp.out_activation_ == "logistic" and n_outputs > 1):
+        raise NotImplementedError(
+            f"`mlp` must be of one of: {', '.join(_LINKS.values())}; got one of {n_outputs} "
+            "classes or labels"
+        )
+    return mlp.coefs_[0].T, mlp.coefs_[1], mlp.intercepts_[0], mlp.intercepts_[1]
