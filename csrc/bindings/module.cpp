@@ -7,6 +7,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
     register_program(module);
     register_solve(module);
     register_cone(module);
+    register_pricing(module);
     register_runtime(module);
     register_capi(module);
 }

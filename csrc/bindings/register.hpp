@@ -10,6 +10,7 @@ void register_sampling(pybind11::module_& module);
 void register_program(pybind11::module_& module);
 void register_solve(pybind11::module_& module);
 void register_cone(pybind11::module_& module);
+void register_pricing(pybind11::module_& module);
 void register_runtime(pybind11::module_& module);
 void register_capi(pybind11::module_& module);
 

@@ -1,0 +1,3 @@
+"""The price of a dual point over all patterns: the largest ``|v' act(X u)|`` of a unit neuron u."""
+
+from __future__ import annotations

@@ -1,0 +1,185 @@
+r"""The one form of the pricing problem: a difference of two sums of positive parts.
+
+With act(t) = t for t >= 0 and slope * t below, every term ``v_k act(x_k . u)`` is a sum of terms
+``+(row . u)_+`` and ``-(row . u)_+`` that have absorbed their weights.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from pyconvexnn._typing import FloatArray, IndexArray
+
+_UNIT = 2.0**-53  # one rounding errs by at most this much of the result,
+_TINY = 2.0**-1070  # plus less than this where the result is subnormal
+_RANK = 1e-14  # singular values below this part of the largest are left out
+
+
+@dataclass(frozen=True, eq=False)
+class SignedRows:
+    r"""``F(w) = sum_p (p . w)_+ - sum_q (q . w)_+`` in principal axes, in place of v' act(X u).
+
+    For every u of length at most 1, ``w = V'u`` has
+
+        |v' act(X u) - 2^exponent F(w)| <= 2^exponent error,   |w| <= growth,
+
+    and :meth:`bound` makes a bound of the one problem from a bound of the other. Everything but
+    `exponent` is in units of 2^exponent, in which the longest row is about 1.
+
+    Attributes
+    ----------
+    plus, minus : (n_p, r), (n_m, r) float64, Fortran-ordered
+        The rows p and q. There are no zero rows; with slope -1, 0 and anything else alike, the
+        problem of -v has the two exchanged (:meth:`swapped`).
+    basis : (d, r) float64
+        V: the right singular vectors of the rows, by falling singular value.
+    error : float
+        At least the sum over all rows, both sides, of the distance between the exact row and V
+        times the stored one: roundings, and what directions left out would have added.
+    growth : float
+        At least 1 and at least the spectral norm of V.
+    exponent : int
+        Scale of the rows, as a power of two.
+    """
+
+    plus: FloatArray
+    minus: FloatArray
+    basis: FloatArray
+    error: float
+    growth: float
+    exponent: int
+
+    @classmethod
+    def of(cls, X: FloatArray, v: FloatArray, slope: float = 0.0) -> SignedRows:
+        """Signed rows of ``v' act(X u)``.
+
+        Parameters
+        ----------
+        X : (n, d) float64
+            Data, finite, of any scale.
+        v : (n,) float64
+            Weights, finite.
+        slope : float in [-1, 1)
+            Slope of the activation left of zero: 0 for ReLU, -1 for the absolute value.
+
+        Returns
+        -------
+        SignedRows
+        """
+        n, d = X.shape
+        weighted = _weighted(X, v)
+        rows = weighted.rows
+        basis = _principal_axes(rows)
+        turned = rows @ basis
+        count = len(rows) * (1 if slope == 0.0 else 2)
+
+        # What the turned rows miss, computed, and how far that computation may be off: n inner
+        # products of r terms each. As it comes from a second product, it sees one that went wrong.
+        residual = rows - turned @ basis.T
+        sizes = _lengths(turned)
+        r = basis.shape[1]
+        once = (
+            _total(_lengths(residual))
+            + 4 * _UNIT * _total(_lengths(rows))
+            + (r + 3) * _UNIT * 1.01 * math.sqrt(r) * _total(sizes)
+        )
+        # The second rows are |slope| times the first, rounded once more.
+        error = once * (1.0 + abs(slope)) + 4 * _UNIT * abs(slope) * _total(sizes)
+        error = _up(error, n + d) + 2 * n * (d + 2) * _TINY
+
+        positive = weighted.positive
+        second = -abs(slope) * turned
+        plus, minus = [turned[positive]], [turned[~positive]]
+        if slope != 0.0:
+            in_plus = positive == (slope < 0.0)
+            plus.append(second[in_plus])
+            minus.append(second[~in_plus])
+        sides = [_without_zeros(np.concatenate(parts)) for parts in (plus, minus)]
+        assert sum(len(side) for side in sides) <= count
+        return cls(*sides, basis, error, _norm_bound(basis), weighted.exponent)
+
+    @property
+    def rank(self) -> int:
+        """r: dimension of the space in which the rows live."""
+        return self.basis.shape[1]
+
+    def swapped(self) -> SignedRows:
+        """Signed rows of -v."""
+        return SignedRows(
+            self.minus, self.plus, self.basis, self.error, self.growth, self.exponent
+        )
+
+    def bound(self, most: float) -> float:
+        """Bound of ``|v' act(X u)|`` over the unit ball from one of |F|, rounded upwards."""
+        return float(np.ldexp(_up(self.growth * max(most, 0.0) + self.error, 2), self.exponent))
+
+    def neurons(self, W: FloatArray) -> FloatArray:
+        """Neurons u = V w, of length 1, of the rows w of W, none of them zero; (k, d)."""
+        U = W @ self.basis.T
+        return np.asarray(U / np.linalg.norm(U, axis=1, keepdims=True))
+
+
+class _Weighted(NamedTuple):
+    rows: FloatArray
+    """(m, d): ``2^-exponent |v_k| x_k``, rounded, zero rows left out."""
+    positive: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    """(m,): where v_k > 0."""
+    exponent: int
+
+
+def _weighted(X: FloatArray, v: FloatArray) -> _Weighted:
+    """Rows times weights without overflow, nor underflow of what counts."""
+    kept = (v != 0.0) & np.any(X != 0.0, axis=1)
+    X, v = X[kept], v[kept]
+    if not len(v):
+        return _Weighted(X, v > 0.0, 0)
+    row_exponents: IndexArray = np.frexp(np.max(np.abs(X), axis=1))[1].astype(np.int64)
+    mantissas, weight_exponents = np.frexp(np.abs(v))
+    exponents = row_exponents + weight_exponents
+    largest = int(np.max(exponents))
+    rows = mantissas[:, np.newaxis] * np.ldexp(X, -row_exponents[:, np.newaxis])
+    return _Weighted(
+        np.ldexp(rows, (exponents - largest)[:, np.newaxis]), np.asarray(v > 0.0), largest
+    )
+
+
+def _principal_axes(rows: FloatArray) -> FloatArray:
+    """Right singular vectors (d, r) of the rows, by falling singular value."""
+    n, d = rows.shape
+    if not n:
+        return np.zeros((d, 0))
+    # The triangle of a QR factorisation has the same ones, and keeps the small singular values.
+    small = np.linalg.qr(rows, mode="r") if n > 2 * d else rows
+    _, values, axes = np.linalg.svd(small, full_matrices=False)
+    return np.ascontiguousarray(axes[values > _RANK * values[0]].T)
+
+
+def _norm_bound(V: FloatArray) -> float:
+    """Bound of the spectral norm of a matrix with nearly orthonormal columns, at least 1."""
+    d, r = V.shape
+    departure = float(np.linalg.norm(V.T @ V - np.eye(r)))
+    # ||V||^2 <= 1 + ||V'V - I||_F; each entry of V'V is an inner product of d terms, the matrix of
+    # whose moduli has a Frobenius norm of at most ||V||_F^2.
+    off = departure + (d + 4) * _UNIT * 1.01 * r
+    return _up(1.0 + 0.5 * off, r * r)
+
+
+def _without_zeros(rows: FloatArray) -> FloatArray:
+    return np.asfortranarray(rows[np.any(rows != 0.0, axis=1)])
+
+
+def _lengths(rows: FloatArray) -> FloatArray:
+    return np.asarray(np.linalg.norm(rows, axis=1))
+
+
+def _total(sizes: FloatArray) -> float:
+    return float(np.sum(sizes))
+
+
+def _up(value: float, additions: int) -> float:
+    """Upwards of the exact sum of non-negative numbers that was computed by so many additions."""
+    return math.nextafter(value * (1.0 + (additions + 16) * _UNIT), math.inf)
