@@ -144,8 +144,9 @@ class Certificate:
         What the inflation against rounding costs: `objective` and `lower_bound` in plain floating
         point would be about so much closer.
     escape_neuron : tuple of a (d,) float64 array and a float, or None
-        (u, alpha): a neuron with ``||u|| = |alpha|`` that lowers the objective when it is added
-        to the network, or None where none is known.
+        (u, alpha): adding ``alpha act(x'u)`` to the network, u of length 1, lowers its objective;
+        that is the neuron with the weights ``sqrt|alpha| u`` and ``sqrt|alpha| sign(alpha)``.
+        None where none is known.
     escape_gain : float
         By how much it does.
     best_network : TwoLayerNetwork or None

@@ -22,7 +22,7 @@ from pyconvexnn.pricing import Price, price
 from pyconvexnn.sampling.coordinates import coordinates_of
 from pyconvexnn.solvers import Solution, Status
 from pyconvexnn.solvers.base import relative_gap
-from pyconvexnn.training.bounds import Bound, lower_bound
+from pyconvexnn.training.bounds import Bound, dual_point, estimated_bound, proved_bound
 from pyconvexnn.training.cells import cells_around
 from pyconvexnn.training.master import Master
 from pyconvexnn.training.task import Task
@@ -179,12 +179,18 @@ class Generation:
         except _Stopped as stopped:
             return Status.SOLVED if self.gap <= self._rtol else stopped.status
 
+    @property
+    def restricted_bound(self) -> float | None:
+        """Lower bound of the best over the patterns of the last program."""
+        return None if self.master.solution is None else self.master.solution.dual_objective
+
     def ensure_bound(self) -> None:
         """Price the last dual point by a relaxation where nothing is proved yet."""
         if self.bound is None:
             v = self.master.solution.dual if self.master.solution else self._residual_at_zero()
+            v = dual_point(self.task, v)
             found = price(self.task.data, v, slope=self.task.slope, method="bound")
-            self._take(lower_bound(self.task, v, found.bound, found.method))
+            self._take(proved_bound(self.task, v, found))
 
     # --- the two phases ---------------------------------------------------------------------
 
@@ -196,7 +202,7 @@ class Generation:
             sol = self._solve(tol)
             found, prices = self._look(sol.dual, _STARTS[level])
             top = float(prices.max(initial=0.0))
-            estimate = self._dual_objective(sol.dual, max(top, self.task.beta))
+            estimate = estimated_bound(self.task, sol.dual, max(top, self.task.beta))
             outer = self._gap(self.objective, max(estimate, self.lower_bound))
             self._report(sol, top, "search")
             if self.clock.left is not None and self.clock.left <= share:
@@ -224,7 +230,7 @@ class Generation:
 
         (rung, False) when neurons were found on that rung which the program has yet to learn of.
         """
-        v, beta = sol.dual, self.task.beta
+        v, beta = dual_point(self.task, sol.dual), self.task.beta
         needed = self._needed(v)
         rungs = [accuracy for accuracy in _RUNGS if accuracy > 4 * needed] + [needed]
         rung = min(rung, len(rungs) - 1)
@@ -244,7 +250,7 @@ class Generation:
                 time_limit=self.clock.left if last else self.clock.share(0.5),
                 threads=self._threads,
             )
-            self._take(lower_bound(self.task, v, found.bound, found.method))
+            self._take(proved_bound(self.task, v, found))
             U = self.task.inside(found.neurons)
             prices = np.abs(v @ self.task.outputs(U))
             top = float(prices.max(initial=0.0))
@@ -359,16 +365,12 @@ class Generation:
         """Whether the restricted program is solved finely enough for the gap asked for."""
         return sol.relative_gap <= 0.2 * self._rtol
 
-    def _dual_objective(self, v: FloatArray, bound: float) -> float:
-        """``max_s D(s v)`` for ``s <= beta / bound``, to rounding."""
-        return lower_bound(self.task, v, bound, "").value
-
     def _needed(self, v: FloatArray) -> float:
         """Accuracy of a price bound of v, relative to beta, that closes the gap."""
         low, high = math.log(1e-12), math.log(10.0)
         for _ in range(40):
             middle = 0.5 * (low + high)
-            lower = self._dual_objective(v, self.task.beta * (1 + math.exp(middle)))
+            lower = estimated_bound(self.task, v, self.task.beta * (1 + math.exp(middle)))
             if self._gap(self.objective, lower) <= 0.95 * self._rtol:
                 low = middle
             else:

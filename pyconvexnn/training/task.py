@@ -132,8 +132,15 @@ class Task:
 
     def outputs(self, U: FloatArray) -> FloatArray:
         """``act(X u)`` for the rows u (k, r) of U, shape (n, k)."""
-        Z = self.X @ U.T
+        return self.activate(self.X @ U.T)
+
+    def activate(self, Z: FloatArray) -> FloatArray:
+        """Act, entry by entry."""
         return np.where(Z > 0, Z, self.slope * Z)
+
+    def data_outputs(self, net: TwoLayerNetwork) -> FloatArray:
+        """Outputs of a network of the features as given on the rows that count."""
+        return net.predict(self.data)
 
     def best_offset(self, f: FloatArray) -> float:
         """Best output offset of a fit; 0 where the networks have none."""
@@ -142,6 +149,14 @@ class Task:
     def residual(self, f: FloatArray) -> FloatArray:
         """``v = -s loss'(f)``, shape (n,)."""
         return -self.loss.gradient(f, self.y, self.weight)
+
+    def dual_objective(self, v: FloatArray) -> float:
+        """``D(v)`` in plain floating point."""
+        y = self.y
+        if self.output_offset and self.loss.shifts:
+            # sum v = 0: any constant may go from y, and far from zero its rounding is all there is.
+            y = y - np.mean(y)
+        return self.loss.dual_objective(v, y, self.weight)
 
     def objective(self, net: TwoLayerNetwork) -> float:
         """Weight-decay objective of a network in the features as given."""

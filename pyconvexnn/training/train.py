@@ -162,7 +162,14 @@ def train(
     status = run.run()
     run.ensure_bound()
     assert run.bound is not None
-    proof = certificate(task, run.network, run.bound, rtol, best=run.network, run=run)
+    proof = certificate(
+        task,
+        run.network,
+        run.bound,
+        rtol,
+        best=run.network,
+        restricted_bound=run.restricted_bound,
+    )
     if proof.is_optimal:
         status = Status.SOLVED
     elif status is Status.SOLVED:
