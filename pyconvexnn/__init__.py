@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from pyconvexnn.enumeration import count_patterns, enumerate_patterns, iter_patterns
     from pyconvexnn.estimators import ConvexMLPClassifier, ConvexMLPRegressor
     from pyconvexnn.sampling import sample_patterns
-    from pyconvexnn.training import BetaMax, Fit, beta_max, certify, train
+    from pyconvexnn.training.beta_max import BetaMax, beta_max
+    from pyconvexnn.training.certify import certify
+    from pyconvexnn.training.train import Fit, train
 
 # Loaded on first use: they import scikit-learn or matplotlib, or are not needed by every program.
 _LAZY = {

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from pyconvexnn._rounding import balanced
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.certificates import Certificate, fingerprint, lower_bound, objective_bound
@@ -87,9 +85,7 @@ def certificate(
     whole = task.whole
 
     def objective(net: TwoLayerNetwork) -> tuple[float, float]:
-        return objective_bound(
-            net, whole.X, whole.y, task.beta, task.loss, whole.sample_weight
-        )
+        return objective_bound(net, whole.X, whole.y, task.beta, task.loss, whole.sample_weight)
 
     above, slack = objective(net)
     best_above = above if best is net else objective(best)[0]

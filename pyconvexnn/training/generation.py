@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pyconvexnn._typing import FloatArray
+from pyconvexnn._typing import BitArray, FloatArray
 from pyconvexnn.networks import TwoLayerNetwork
 from pyconvexnn.pricing import Price, price
 from pyconvexnn.sampling.coordinates import coordinates_of
@@ -70,7 +70,7 @@ class Round(NamedTuple):
 RoundCallback = Callable[[Round], object]
 
 
-class _Stopped(Exception):
+class _StopRun(Exception):  # noqa: N818  # it is no error
     """The run ends with what there is."""
 
     def __init__(self, status: Status) -> None:
@@ -176,7 +176,7 @@ class Generation:
                 rung, closed = self._prove(sol, rung)
                 if closed:
                     return Status.SOLVED
-        except _Stopped as stopped:
+        except _StopRun as stopped:
             return Status.SOLVED if self.gap <= self._rtol else stopped.status
 
     @property
@@ -216,9 +216,7 @@ class Generation:
             if added:
                 level = 0
                 self.master.drop()
-            elif not self._is_fine(sol) and tol > finest:
-                tol = finest
-            elif not self._is_fine(sol) and sol.status is Status.SOLVED:
+            elif not self._is_fine(sol) and (tol > finest or sol.status is Status.SOLVED):
                 tol = finest
             elif level + 1 < len(_STARTS):
                 level += 1
@@ -258,13 +256,13 @@ class Generation:
             if self.gap <= self._rtol:
                 return rung, True
             if self.clock.is_over:
-                raise _Stopped(Status.TIME_LIMIT)
+                raise _StopRun(Status.TIME_LIMIT)
             pays = prices > beta * math.sqrt(1 + needed)
             if pays.any() and self._add(U[pays]):
                 return rung, False
             if last:
                 # It stopped short, or rounding is all that is left.
-                raise _Stopped(
+                raise _StopRun(
                     Status.NUMERICAL_ERROR if found.status is Status.SOLVED else found.status
                 )
             rung += 1
@@ -304,13 +302,13 @@ class Generation:
         sol = self.master.solution
         if sol is None or not len(sol.coef.values):
             return None
-        return sol.coef.values / np.linalg.norm(sol.coef.values, axis=1, keepdims=True)
+        return _unit_rows(sol.coef.values)
 
     def _neurons(self) -> FloatArray | None:
         own = self._own_neurons()
         return None if own is None else self.task.outside(own)
 
-    def _first_patterns(self, warm_start: TwoLayerNetwork | None) -> np.ndarray:
+    def _first_patterns(self, warm_start: TwoLayerNetwork | None) -> BitArray:
         coordinates = coordinates_of(self.task.X, "whitened")
         gates = coordinates.gates(self._rng.standard_normal((_FIRST, self.task.X.shape[1])))
         U, _ = self._look_at_zero()
@@ -325,7 +323,6 @@ class Generation:
         return packed
 
     def _look_at_zero(self) -> tuple[FloatArray, FloatArray]:
-        self.master: Master
         v = self._residual_at_zero()
         found = price(
             self.task.X,
@@ -391,8 +388,12 @@ class Generation:
             )
         )
         if self._callback is not None and self._callback(self.history[-1]):
-            raise _Stopped(Status.INTERRUPTED)
+            raise _StopRun(Status.INTERRUPTED)
         if self._enough is not None and self._enough(self.objective, self.lower_bound):
-            raise _Stopped(Status.SOLVED)
+            raise _StopRun(Status.SOLVED)
         if self.clock.is_over:
-            raise _Stopped(Status.TIME_LIMIT)
+            raise _StopRun(Status.TIME_LIMIT)
+
+
+def _unit_rows(A: FloatArray) -> FloatArray:
+    return np.asarray(A / np.linalg.norm(A, axis=1, keepdims=True))

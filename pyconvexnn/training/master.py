@@ -70,7 +70,7 @@ class Master:
 
     def drop(self) -> int:
         """Forget patterns that have been idle for long, if they are many; return how many went."""
-        active = np.count_nonzero(self._idle == 0)
+        active = int(np.count_nonzero(self._idle == 0))
         idle = self._idle > _PATIENCE
         if len(self) <= _ROOM * max(active, 16) or not idle.any():
             return 0

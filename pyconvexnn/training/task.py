@@ -160,7 +160,9 @@ class Task:
 
     def objective(self, net: TwoLayerNetwork) -> float:
         """Weight-decay objective of a network in the features as given."""
-        return net.objective(self.data, self.y, self.beta, loss=self.loss, sample_weight=self.weight)
+        return net.objective(
+            self.data, self.y, self.beta, loss=self.loss, sample_weight=self.weight
+        )
 
     def inside(self, U: FloatArray) -> FloatArray:
         """Neurons (k, d) of the features as given, in the coordinates of X: (k, r)."""
@@ -185,9 +187,7 @@ class Task:
         kind: dict[str, Any] = {"activation": self.whole.activation}
         if self.whole.activation == "leaky_relu":
             kind["slope"] = self.slope
-        return TwoLayerNetwork.from_arrays(
-            W1, W2, b2=b2 if self.output_offset else None, **kind
-        )
+        return TwoLayerNetwork.from_arrays(W1, W2, b2=b2 if self.output_offset else None, **kind)
 
 
 def merged(net: TwoLayerNetwork) -> TwoLayerNetwork:

@@ -208,7 +208,7 @@ def _with_biases(net: TwoLayerNetwork, X: FloatArray) -> FloatArray:
         if net.n_features != d:
             raise ValueError(f"`warm_start` must have {d} features, got {net.n_features}")
         return W1
-    columns = np.flatnonzero((X == X[0]).all(axis=0) & (X[0] != 0))
+    columns = np.flatnonzero((X[0] == X).all(axis=0) & (X[0] != 0))
     if net.n_features == d - 1 and d - 1 in columns:
         return np.column_stack([W1, net.b1 / X[0, -1]])
     if net.n_features != d or not len(columns):
