@@ -32,7 +32,7 @@ def optimum(X: FloatArray, y: FloatArray, beta: float, **options: Any) -> float:
 
 
 def check(fit: cx.Fit, X: Any, y: Any, beta: float, best: float, **options: Any) -> None:
-    """The fit is that optimum, its bound is none too high, and its network is worth what it says."""
+    """The fit is that optimum, its bound not too high, its network worth what it says."""
     cert = fit.certificate
     assert fit.status is cx.Status.SOLVED
     assert cert.is_optimal
