@@ -448,8 +448,8 @@ class TwoLayerNetwork(_TwoLayers):
         >>> import pyconvexnn as cx
         >>> from sklearn.neural_network import MLPRegressor
         >>> X = np.arange(6.0)[:, np.newaxis]
-        >>> mlp = MLPRegressor(5, solver="lbfgs", random_state=0).fit(X, np.abs(X[:, 0] - 2))
-        >>> net = cx.TwoLayerNetwork.from_sklearn(mlp)
+        >>> mlp = MLPRegressor(hidden_layer_sizes=5, solver="lbfgs", random_state=0)
+        >>> net = cx.TwoLayerNetwork.from_sklearn(mlp.fit(X, np.abs(X[:, 0] - 2)))
         >>> net.n_neurons, bool(np.allclose(net.predict(X), mlp.predict(X)))
         (5, True)
         """

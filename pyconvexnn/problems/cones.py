@@ -54,6 +54,12 @@ def price(S: FloatArray, g: FloatArray) -> float:
     return float(np.linalg.norm(_nearest(S, g)[0]))
 
 
+def multipliers(S: FloatArray, g: FloatArray) -> FloatArray:
+    """The a >= 0 of the least ``||g + S'a||``, about."""
+    size = float(np.max(np.abs(g), initial=0.0))
+    return _nonnegative(S.T, -g / size) * size if size > 0.0 and len(S) else np.zeros(len(S))
+
+
 def project(S: FloatArray, g: FloatArray) -> FloatArray:
     """Nearest point to g with S u >= 0."""
     point, active = _nearest(S, g)
@@ -154,9 +160,8 @@ def _nearest(S: FloatArray, g: FloatArray) -> tuple[FloatArray, FloatArray]:
     size = float(np.max(np.abs(g), initial=0.0))
     if size == 0.0 or not len(S):
         return g, S[:0]
-    scaled = g / size
-    a = _nonnegative(S.T, -scaled)
-    return (scaled + S.T @ a) * size, S[a > 0]
+    a = multipliers(S, g / size)
+    return (g / size + S.T @ a) * size, S[a > 0]
 
 
 def _shortest(S: FloatArray, h: FloatArray) -> FloatArray | None:

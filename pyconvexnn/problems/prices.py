@@ -74,7 +74,7 @@ def _search(
         start, step = start + step, 2 * step
         blocks = np.stack([2 * patterns, 2 * patterns + 1], axis=1).ravel()
         U, _, _, counts = projections.project(blocks, G, threshold=best)
-        bounds = _bounds(projections, rows, packed, G, blocks)
+        bounds = held_lengths(projections, rows, packed, G, blocks)[0]
         sure = counts[:, 0] == _EXACT
         sure &= bounds <= np.linalg.norm(U, axis=1) + _LOOSE * lengths[blocks // 2]
         best = float(np.max(bounds[sure], initial=best))
@@ -85,19 +85,21 @@ def _search(
     return best
 
 
-def _bounds(
+def held_lengths(
     projections: _core.ConeProjections,
     rows: FloatArray,
     packed: BitArray,
     G: FloatArray,
     blocks: IndexArray,
-) -> FloatArray:
+) -> tuple[FloatArray, FloatArray]:
     """``||g + sum_k a_k s_k x_k||`` of the blocks for the a >= 0 of their last projections.
 
-    Block 2 i is that of g_i, block 2 i + 1 that of -g_i.
+    Block 2 i is that of g_i, block 2 i + 1 that of -g_i. The x_k are `rows`, those of
+    `projections`. Beside these lengths ``sum_k a_k ||x_k||_1``, which tells the rounding in them.
     """
     d = rows.shape[1]
-    out = np.empty(len(blocks))
+    sizes = np.sum(np.abs(rows), axis=1)
+    out, reach = np.empty(len(blocks)), np.zeros(len(blocks))
     step = max(1, _ENTRIES // (d * d))
     for start in range(0, len(blocks), step):
         part = blocks[start : start + step]
@@ -108,10 +110,12 @@ def _bounds(
         k, a = (np.concatenate(lists) for lists in zip(*found, strict=True))
         owner = np.repeat(patterns, counts)
         on = packed[owner, k // 64] >> (k % 64).astype(np.uint64) & np.uint64(1)
-        signed = np.where(on == 1, 1.0, -1.0) * np.maximum(a, 0.0)
+        factors = np.maximum(a, 0.0)
+        signed = np.where(on == 1, factors, -factors)
         held = np.flatnonzero(counts)
         if len(held):
             first = (np.cumsum(counts) - counts)[held]
             points[held] += np.add.reduceat(signed[:, np.newaxis] * rows[k], first, axis=0)
+            reach[start + held] = np.add.reduceat(factors * sizes[k], first)
         out[start : start + step] = np.linalg.norm(points, axis=1)
-    return out
+    return out, reach
