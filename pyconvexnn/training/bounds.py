@@ -65,9 +65,8 @@ def proved_bound(task: Task, v: FloatArray, found: Price) -> Bound:
 
 
 def estimated_bound(task: Task, v: FloatArray, price_bound: float) -> float:
-    """The same in plain floating point, for a price that may be too small."""
-    limit = math.inf if price_bound == 0.0 else task.beta / price_bound
-    return task.dual_objective(task.loss.best_scale(v, task.y, task.weight, limit) * v)
+    """The same in plain floating point, at a scale <= 1, for a price that may be too small."""
+    return task.dual_objective(v * (task.beta / max(price_bound, task.beta)))
 
 
 def certificate(

@@ -27,7 +27,7 @@ def gaussian_task(
 def optimum(X: FloatArray, y: FloatArray, beta: float, **options: Any) -> float:
     """Optimum over every cell, by the program with all of them."""
     cells = cx.enumerate_patterns(X)
-    cells = cells[cells.to_dense().any(axis=1)]
+    cells = cells[np.flatnonzero(cells.to_dense().any(axis=1))]
     return cx.solve(cx.ReLUProblem(X, y, cells, beta, **options), tol=1e-9).objective
 
 

@@ -30,7 +30,7 @@ def task_of(X: FloatArray, y: FloatArray, beta: float, activation: str = "relu")
 def test_a_growing_program_is_the_program_of_all_patterns(activation: str) -> None:
     X, y, beta = gaussian_task(15, 3, 0)
     cells = cx.enumerate_patterns(X)
-    cells = cells[cells.to_dense().any(axis=1)]
+    cells = cells[np.flatnonzero(cells.to_dense().any(axis=1))]
     task = task_of(X, y, beta, activation)
     master = Master(task, cells.packed[:3])
     objectives = []
