@@ -106,8 +106,16 @@ class NonnegativeLasso:
     ) -> tuple[_Float, float, float, int, int]: ...
 
 def ascend(
-    plus: _Float, minus: _Float, starts: _Float, *, threads: int = 1
+    plus: _Float,
+    minus: _Float,
+    starts: _Float,
+    *,
+    time_limit: float = 1e300,
+    threads: int = 1,
 ) -> tuple[_Float, _Float]: ...
+def nearest_in_zonotope(
+    rows: _Float, p: _Float, *, tolerance: float = 1e-10, most_steps: int = 1000
+) -> tuple[_Float, float, float]: ...
 def cell_witnesses(rows: _Float, packed: _Words, *, threads: int = 1) -> _Float: ...
 def sign_patterns(X: _Float, G: _Float, *, threads: int = 1) -> _Words: ...
 def group_norm_max(

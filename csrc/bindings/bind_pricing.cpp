@@ -14,7 +14,7 @@ MatrixView<const double> signed_rows(const FortranMatrix& a, std::size_t r, cons
 }
 
 py::tuple ascend_from(const FortranMatrix& plus, const FortranMatrix& minus,
-                      const RowMajorMatrix& starts, std::size_t threads) {
+                      const RowMajorMatrix& starts, double time_limit, std::size_t threads) {
     require(starts.ndim() == 2 && starts.shape(1) > 0, "`starts` must have columns");
     require(threads > 0, "`threads` must be > 0");
     const auto count = static_cast<std::size_t>(starts.shape(0));
@@ -24,23 +24,44 @@ py::tuple ascend_from(const FortranMatrix& plus, const FortranMatrix& minus,
     RowMajorMatrix U({count, r});
     Vector values(count);
     std::copy_n(starts.data(), count * r, U.mutable_data());
+    AscentSettings settings;
+    settings.seconds = time_limit;
     PythonMonitor monitor;
     const std::span<double> found(values.mutable_data(), count);
     const MatrixView<double> climbing(U.mutable_data(), r, count);
     if (!run_released(monitor, [&](Monitor& asked) {
-            return ascend(p, q, climbing, found, threads, AscentSettings{}, asked);
+            return ascend(p, q, climbing, found, threads, settings, asked);
         })) {
         throw std::runtime_error("the ascent was stopped");
     }
     return py::make_tuple(U, values);
 }
 
+// (z, |p - z|, what no point of the zonotope is nearer than).
+py::tuple nearest_in_zonotope(const FortranMatrix& rows, const Vector& p, double tolerance,
+                              std::size_t most_steps) {
+    require(p.ndim() == 1 && p.size() > 0, "`p` must be a non-empty vector");
+    const auto r = static_cast<std::size_t>(p.size());
+    const std::span<const double> target = vector(p, r, "p");
+    ZonotopeProjection projection(signed_rows(rows, r, "rows"));
+    PythonMonitor monitor;
+    const ZonotopeDistance distance = run_released(
+        monitor, [&](Monitor&) { return projection.nearest(target, tolerance, most_steps); });
+    Vector z(r);
+    std::copy_n(projection.point().data(), r, z.mutable_data());
+    return py::make_tuple(z, distance.upper, distance.lower);
+}
+
 }  // namespace
 
 void register_pricing(py::module_& module) {
     module.def("ascend", &ascend_from, py::arg("plus").noconvert(), py::arg("minus").noconvert(),
-               py::arg("starts").noconvert(), py::kw_only(), py::arg("threads") = 1,
-               "Unit neurons that the starts climb to, and their values.");
+               py::arg("starts").noconvert(), py::kw_only(), py::arg("time_limit") = 1e300,
+               py::arg("threads") = 1, "Unit neurons that the starts climb to, and their values.");
+    module.def("nearest_in_zonotope", &nearest_in_zonotope, py::arg("rows").noconvert(),
+               py::arg("p").noconvert(), py::kw_only(), py::arg("tolerance") = 1e-10,
+               py::arg("most_steps") = 1000,
+               "Point of the sum of the segments [0, row] near p, its distance, a lower bound.");
 }
 
 }  // namespace convexnn::bindings

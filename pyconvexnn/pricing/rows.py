@@ -14,7 +14,7 @@ import numpy as np
 
 from pyconvexnn._typing import FloatArray, IndexArray
 
-_UNIT = 2.0**-53  # one rounding errs by at most this much of the result,
+UNIT = 2.0**-53  # one rounding errs by at most this much of the result,
 _TINY = 2.0**-1070  # plus less than this where the result is subnormal
 _RANK = 1e-14  # singular values below this part of the largest are left out
 
@@ -75,7 +75,6 @@ class SignedRows:
         rows = weighted.rows
         basis = _principal_axes(rows)
         turned = rows @ basis
-        count = len(rows) * (1 if slope == 0.0 else 2)
 
         # What the turned rows miss, computed, and how far that computation may be off: n inner
         # products of r terms each. As it comes from a second product, it sees one that went wrong.
@@ -84,12 +83,12 @@ class SignedRows:
         r = basis.shape[1]
         once = (
             _total(_lengths(residual))
-            + 4 * _UNIT * _total(_lengths(rows))
-            + (r + 3) * _UNIT * 1.01 * math.sqrt(r) * _total(sizes)
+            + 4 * UNIT * _total(_lengths(rows))
+            + (r + 3) * UNIT * 1.01 * math.sqrt(r) * _total(sizes)
         )
         # The second rows are |slope| times the first, rounded once more.
-        error = once * (1.0 + abs(slope)) + 4 * _UNIT * abs(slope) * _total(sizes)
-        error = _up(error, n + d) + 2 * n * (d + 2) * _TINY
+        error = once * (1.0 + abs(slope)) + 4 * UNIT * abs(slope) * _total(sizes)
+        error = up(error, n + d) + 2 * n * (d + 2) * _TINY
 
         positive = weighted.positive
         second = -abs(slope) * turned
@@ -98,24 +97,27 @@ class SignedRows:
             in_plus = positive == (slope < 0.0)
             plus.append(second[in_plus])
             minus.append(second[~in_plus])
-        sides = [_without_zeros(np.concatenate(parts)) for parts in (plus, minus)]
-        assert sum(len(side) for side in sides) <= count
-        return cls(*sides, basis, error, _norm_bound(basis), weighted.exponent)
+        return cls(
+            _without_zeros(np.concatenate(plus)),
+            _without_zeros(np.concatenate(minus)),
+            basis,
+            error,
+            norm_bound(basis),
+            weighted.exponent,
+        )
 
     @property
     def rank(self) -> int:
         """r: dimension of the space in which the rows live."""
-        return self.basis.shape[1]
+        return int(self.basis.shape[1])
 
     def swapped(self) -> SignedRows:
         """Signed rows of -v."""
-        return SignedRows(
-            self.minus, self.plus, self.basis, self.error, self.growth, self.exponent
-        )
+        return SignedRows(self.minus, self.plus, self.basis, self.error, self.growth, self.exponent)
 
     def bound(self, most: float) -> float:
         """Bound of ``|v' act(X u)|`` over the unit ball from one of |F|, rounded upwards."""
-        return float(np.ldexp(_up(self.growth * max(most, 0.0) + self.error, 2), self.exponent))
+        return float(np.ldexp(up(self.growth * max(most, 0.0) + self.error, 2), self.exponent))
 
     def neurons(self, W: FloatArray) -> FloatArray:
         """Neurons u = V w, of length 1, of the rows w of W, none of them zero; (k, d)."""
@@ -158,14 +160,14 @@ def _principal_axes(rows: FloatArray) -> FloatArray:
     return np.ascontiguousarray(axes[values > _RANK * values[0]].T)
 
 
-def _norm_bound(V: FloatArray) -> float:
+def norm_bound(V: FloatArray) -> float:
     """Bound of the spectral norm of a matrix with nearly orthonormal columns, at least 1."""
     d, r = V.shape
     departure = float(np.linalg.norm(V.T @ V - np.eye(r)))
     # ||V||^2 <= 1 + ||V'V - I||_F; each entry of V'V is an inner product of d terms, the matrix of
     # whose moduli has a Frobenius norm of at most ||V||_F^2.
-    off = departure + (d + 4) * _UNIT * 1.01 * r
-    return _up(1.0 + 0.5 * off, r * r)
+    off = departure + (d + 4) * UNIT * 1.01 * r
+    return up(1.0 + 0.5 * off, r * r)
 
 
 def _without_zeros(rows: FloatArray) -> FloatArray:
@@ -180,6 +182,6 @@ def _total(sizes: FloatArray) -> float:
     return float(np.sum(sizes))
 
 
-def _up(value: float, additions: int) -> float:
+def up(value: float, additions: int) -> float:
     """Upwards of the exact sum of non-negative numbers that was computed by so many additions."""
-    return math.nextafter(value * (1.0 + (additions + 16) * _UNIT), math.inf)
+    return math.nextafter(value * (1.0 + (additions + 16) * UNIT), math.inf)

@@ -143,6 +143,10 @@ void ZonotopeProjection::rebuild() {
             drop(spanned_);
         }
     }
+}
+
+// z and p - z from the weights, whose sum is 1 once more.
+void ZonotopeProjection::combine(std::span<const double> p) {
     double sum = 0.0;
     for (std::size_t i = 0; i < count_; ++i) {
         sum += weights_[i];
@@ -150,10 +154,6 @@ void ZonotopeProjection::rebuild() {
     for (std::size_t i = 0; i < count_; ++i) {
         weights_[i] /= sum;
     }
-}
-
-// z and p - z from the weights.
-void ZonotopeProjection::combine(std::span<const double> p) {
     std::fill(z_.begin(), z_.end(), 0.0);
     for (std::size_t i = 0; i < count_; ++i) {
         subtract(-weights_[i], vertex(i), z_);
@@ -257,7 +257,7 @@ namespace {
 // Asks the monitor from the thread that may, and tells the others.
 class Question {
 public:
-    explicit Question(Monitor& monitor) : monitor_(monitor) {}
+    Question(Monitor& monitor, double seconds) : monitor_(monitor), seconds_(seconds) {}
     bool stop() {
         if (std::this_thread::get_id() == caller_ && monitor_.stop_requested()) {
             stopped_.store(true, std::memory_order_relaxed);
@@ -265,8 +265,12 @@ public:
         return stopped_.load(std::memory_order_relaxed);
     }
 
+    bool late() const { return watch_.seconds() > seconds_; }
+
 private:
     Monitor& monitor_;
+    double seconds_;
+    Stopwatch watch_;
     std::thread::id caller_ = std::this_thread::get_id();
     std::atomic<bool> stopped_{false};
 };
@@ -282,6 +286,8 @@ public:
           sum_(plus.columns),
           ahead_(plus.columns),
           trial_(plus.columns),
+          from_(plus.columns),
+          to_(plus.columns),
           work_(plus.columns) {}
 
     double climb(std::span<double> u, Question& question) {
@@ -290,21 +296,26 @@ public:
         projection_.restart(u);
         double tolerance = settings_.coarse;
         for (std::size_t round = 0; round < settings_.most_rounds; ++round) {
-            if (question.stop()) {
+            if (question.stop() || question.late()) {
                 return best;
             }
-            const ZonotopeDistance distance =
-                projection_.nearest(sum_, tolerance, settings_.most_steps);
+            const double before = best;
+            projection_.nearest(sum_, tolerance, settings_.most_steps);
             const std::span<const double> w = projection_.residual();
             std::copy(w.begin(), w.end(), trial_.begin());
-            const bool climbed = distance.upper > 0.0 && normalise(trial_) && accept(u, best);
-            const bool settled = !climbed || ahead_ == sum_;
+            std::copy(u.begin(), u.end(), from_.begin());
+            const bool climbed = normalise(trial_) && accept(u, best);
+            const double gain = (best - before) / std::abs(best);
+            const bool settled = !climbed || ahead_ == sum_ || gain <= settings_.tolerance;
+            if (climbed) {
+                sum_.swap(ahead_);
+            }
             if (settled && tolerance == settings_.tolerance) {
                 return best;
             }
             tolerance = settled ? settings_.tolerance : settings_.coarse;
-            if (climbed) {
-                sum_.swap(ahead_);
+            if (climbed && !settled) {
+                run_on(u, best);
             }
         }
         return best;
@@ -334,6 +345,21 @@ private:
         return gain - support(minus_, u, work_);
     }
 
+    // Farther along the way of the last step, as long as that climbs: the steps of smooth F, the
+    // sum of very many rows, are short and nearly in line.
+    void run_on(std::span<double> u, double& best) {
+        std::copy(u.begin(), u.end(), to_.begin());
+        for (double stretch = 1.0;; stretch *= 2.0) {
+            for (std::size_t k = 0; k < u.size(); ++k) {
+                trial_[k] = to_[k] + stretch * (to_[k] - from_[k]);
+            }
+            if (!normalise(trial_) || !accept(u, best)) {
+                return;
+            }
+            sum_.swap(ahead_);
+        }
+    }
+
     // Takes the trial for u if it is better.
     bool accept(std::span<double> u, double& best) {
         const double now = value(trial_, ahead_);
@@ -348,7 +374,7 @@ private:
     MatrixView<const double> plus_, minus_;
     const AscentSettings& settings_;
     ZonotopeProjection projection_;
-    std::vector<double> sum_, ahead_, trial_, work_;
+    std::vector<double> sum_, ahead_, trial_, from_, to_, work_;
 };
 
 }  // namespace
@@ -356,7 +382,7 @@ private:
 bool ascend(MatrixView<const double> plus, MatrixView<const double> minus, MatrixView<double> U,
             std::span<double> values, std::size_t threads, const AscentSettings& settings,
             Monitor& monitor) {
-    Question question(monitor);
+    Question question(monitor, settings.seconds);
     const std::size_t chunk = std::clamp<std::size_t>(U.columns / (4 * threads), 1, 8);
     const bool finished =
         parallel_for(U.columns, chunk, threads, monitor, [&](std::size_t begin, std::size_t end) {

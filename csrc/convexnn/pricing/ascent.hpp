@@ -78,15 +78,16 @@ private:
 };
 
 struct AscentSettings {
-    double tolerance = 1e-12;  // of the squared distance, at the end
-    double coarse = 1e-2;      // before the rows that count have settled
-    std::size_t most_rounds = 500;
-    std::size_t most_steps = 5000;  // vertices of one projection
+    double tolerance = 1e-10;       // of the squared distance, and of F, at the end
+    double coarse = 1e-2;           // of the squared distance, while the rows that count change
+    std::size_t most_rounds = 500;  // changes of these
+    std::size_t most_steps = 100;   // vertices of one projection
+    double seconds = 1e300;         // after which every start ends where it is
 };
 
 // Climbs from every column of `U` (r x k; any length but 0) to a local maximum of F: on return the
 // columns have length 1 and `values` (k) holds F of them, never below F of the start. A column
-// whose F is no positive number at the end may be anything of length 1. What a start gives does not
+// whose F is not positive at the end may be anything of length 1. What a start gives does not
 // depend on the number of threads, nor on the other starts. False: the monitor said stop, and
 // `U` and `values` are unspecified.
 bool ascend(MatrixView<const double> plus, MatrixView<const double> minus, MatrixView<double> U,

@@ -1,0 +1,176 @@
+r"""A cheap rigorous bound of the price.
+
+With c half the sum of the plus rows, any w > 0 and any z in the zonotope of the minus rows,
+
+    F(u) = c . u + 1/2 sum_p |p . u| - sum_q (q . u)_+
+        <= (c - z) . u + 1/4 sum_p (w_p + (p . u)^2 / w_p)
+         = 1/4 (sum_p w_p + lam |u|^2) + g . u - 1/4 u'S u,
+
+    g = c - z,   M = sum_p p p' / w_p,   S = lam I - M.
+
+With S >= 0, any x, and the residual ``rho = g - S x``, all u of length at most 1 have
+``g . u - 1/4 u'S u <= x'S x + ||rho||``: a bound that holds for every w, z, lam >= lambda_max(M)
+and x. The best of them is the value of a semidefinite program, which is never above
+``dist(c, Z) + 1/2 sqrt(sum_p w_p lambda_max(M))``; some steps of Frank and Wolfe's method come near
+it. None of the choices has to be exact: only the last evaluation is inflated against rounding.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pyconvexnn import _core
+from pyconvexnn._typing import FloatArray
+from pyconvexnn.pricing.rows import UNIT, SignedRows, norm_bound, up
+
+_SMALL = 1e-140  # rows shorter than this, beside a longest one of about 1, are bounded by 1e-139
+
+
+def relaxation(rows: SignedRows, *, iterations: int = 60) -> tuple[float, float]:
+    """Bounds of the maximum over |w| <= 1 of F, and of -F.
+
+    Parameters
+    ----------
+    rows : SignedRows
+    iterations : int
+        Steps towards the best bound; each costs about n r^2 operations.
+
+    Returns
+    -------
+    bound, bound_minus : float
+        In the units of the rows: the larger of the two is for :meth:`SignedRows.bound`.
+    """
+    return (
+        _bound(rows.plus, rows.minus, iterations),
+        _bound(rows.minus, rows.plus, iterations),
+    )
+
+
+def _bound(plus: FloatArray, minus: FloatArray, iterations: int) -> float:
+    """Bound of ``sum_p (p . w)_+ - sum_q (q . w)_+`` over the unit ball."""
+    lengths = np.linalg.norm(plus, axis=1)
+    tiny = 1e-139 * len(plus)
+    plus, lengths = plus[lengths > _SMALL], lengths[lengths > _SMALL]
+    if not len(plus):
+        return tiny
+    m, r = plus.shape
+    everything = up(float(np.sum(lengths)), m + r)
+
+    shift = _Shift(plus, minus)
+    # Half the sum of the lengths is a bound of the second term without any w.
+    best = min(everything, up(shift.distance() + 0.5 * everything, 2))
+    U = np.eye(r) / r
+    for step in range(iterations):
+        # The best w for the current second moments of u, which Frank and Wolfe's step then mends.
+        squares = np.sum((plus @ U) * plus, axis=1)
+        quadratic = _Quadratic(plus, np.sqrt(np.maximum(squares, (1e-5 * lengths) ** 2)))
+        quadratic.fit(shift.g)
+        for _ in range(3):
+            shift.improve(quadratic)
+        quadratic.fit(shift.g)
+        best = min(best, quadratic.bound(shift))
+        u, top = 2.0 * quadratic.solve(shift.g), quadratic.axes[:, -1]
+        spare = max(0.0, 1.0 - float(u @ u))
+        rate = 2.0 / (step + 3.0)
+        U = (1.0 - rate) * U + rate * (np.outer(u, u) + spare * np.outer(top, top))
+    return best + tiny
+
+
+class _Shift:
+    """``g = c - z``, z a convex combination of vertices of the zonotope of the minus rows."""
+
+    def __init__(self, plus: FloatArray, minus: FloatArray) -> None:
+        self._minus = minus
+        (m, r), k = plus.shape, len(minus)
+        self._c = 0.5 * np.sum(plus, axis=0)
+        self._z = np.zeros(r)
+        # A sum of m vectors errs by at most m + 2 roundings of the sum of their lengths.
+        self.error = 0.5 * (m + 2) * UNIT * up(float(np.sum(np.linalg.norm(plus, axis=1))), m + r)
+        if k:
+            self._z, _, _ = _core.nearest_in_zonotope(
+                minus, self._c, tolerance=1e-4, most_steps=200
+            )
+            # z combines at most r + 1 vertices, sums of at most k rows, and `improve` moves it less
+            # than 1000 times towards another.
+            total = up(float(np.sum(np.linalg.norm(minus, axis=1))), k + r)
+            self.error += (k + 2 * r + 10_000) * UNIT * total
+        self.g = self._c - self._z
+        self.error = 1.01 * self.error + 2 * UNIT * self._size()
+
+    def distance(self) -> float:
+        """Bound of ``||c - z||``."""
+        return up(float(np.linalg.norm(self.g)) + self.error, len(self.g) + 2)
+
+    def improve(self, quadratic: _Quadratic) -> None:
+        """Move z towards the vertex farthest along S^-1 g, as far as makes g'S^-1 g smallest."""
+        if not len(self._minus):
+            return
+        ahead = self._minus @ quadratic.solve(self.g) > 0.0
+        way = ahead @ self._minus - self._z
+        solved = quadratic.solve(way)
+        size = float(way @ solved)
+        if size > 0.0:
+            rate = min(1.0, max(0.0, float(self.g @ solved) / size))
+            self._z = (1.0 - rate) * self._z + rate * (way + self._z)
+            self.g = self._c - self._z
+
+    def _size(self) -> float:
+        return float(np.linalg.norm(self._c) + np.linalg.norm(self._z))
+
+
+class _Quadratic:
+    """``S = lam I - M`` for given w, and the bound that it gives."""
+
+    def __init__(self, plus: FloatArray, w: FloatArray) -> None:
+        m, r = plus.shape
+        self._sum = up(float(np.sum(w)), m)
+        scaled = plus / np.sqrt(w)[:, np.newaxis]
+        self._matrix = scaled.T @ scaled
+        trace = up(float(np.trace(self._matrix)), m + r)
+        # The Frobenius norm of the product of the moduli is at most the trace; each entry of
+        # `scaled` has been rounded twice.
+        self._error = (m + 8) * UNIT * 1.01 * trace
+        self._values, self.axes = np.linalg.eigh(self._matrix)
+        self._values = np.maximum(self._values, 0.0)
+        # No trust in eigh: M = Q L Q' + R for what it returned, so lambda_max(M) <= L_max ||Q||^2 +
+        # ||R||_F, R computed with its own rounding.
+        rebuilt = (self.axes * self._values) @ self.axes.T
+        rest = float(np.linalg.norm(self._matrix - rebuilt))
+        rounding = (r + 6) * UNIT * 1.01 * 2.0 * (trace + float(np.sum(self._values)))
+        self._least = up(
+            float(self._values[-1]) * norm_bound(self.axes) ** 2 + rest + rounding + self._error,
+            r * r + 8,
+        )
+        self._lam = self._least
+
+    def fit(self, g: FloatArray) -> None:
+        """Choose lam: least ``lam / 4 + g'S^-1 g``, where ``2 S^-1 g`` has length 1."""
+        inside = np.abs(self.axes.T @ g)
+        low = self._least * (1.0 + 1e-9)
+        high = self._least + 2.0 * float(np.linalg.norm(inside)) * (1.0 + 1e-9)
+        for _ in range(50):
+            middle = 0.5 * (low + high)
+            if 4.0 * float(np.sum((inside / (middle - self._values)) ** 2)) > 1.0:
+                low = middle
+            else:
+                high = middle
+        self._lam = high
+
+    def solve(self, g: FloatArray) -> FloatArray:
+        """``S^-1 g``, to rounding."""
+        return np.asarray(self.axes @ ((self.axes.T @ g) / (self._lam - self._values)))
+
+    def bound(self, shift: _Shift) -> float:
+        """``1/4 (sum w + lam) + x'S x + ||g - S x||`` at x = S^-1 g, upwards."""
+        r = len(shift.g)
+        x = self.solve(shift.g)
+        size = up(float(np.linalg.norm(x)), r)
+        residual = float(np.linalg.norm(shift.g - (self._lam * x - self._matrix @ x)))
+        # ||M||_F is below the trace, which is below r lam.
+        length = shift.distance()
+        residual += shift.error + self._error * size
+        residual += 2 * (r + 6) * UNIT * ((r + 1) * self._lam * size + length)
+        # x'S x = x'g - x'(g - S x).
+        product = float(x @ shift.g) + size * (shift.error + (r + 4) * UNIT * length)
+        value = 0.25 * (self._sum + self._lam) + product + (1.0 + size) * residual
+        return up(value, 10 * r + 20)

@@ -1,0 +1,164 @@
+"""Neurons of large price by local search from many starts. It finds; it proves nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from pyconvexnn import _core
+from pyconvexnn._typing import FloatArray
+from pyconvexnn.pricing.rows import SignedRows
+
+_SAME = 1e-9  # 1 - cosine of neurons that are taken for one
+_MANY = 8192  # rows above which the first climb is over some of them
+_SOME = 4096  # how many
+_FINISHED = 8  # climbs that are then finished over all rows, for each sign
+
+
+class LocalMaxima(NamedTuple):
+    """Local maxima of ``|v' act(X u)|`` over the unit sphere, distinct, by falling value."""
+
+    neurons: FloatArray
+    """(k, d), of length 1."""
+    signs: FloatArray
+    """(k,), +1 or -1: signs of v' act(X u)."""
+    values: FloatArray
+    """(k,), positive: ``|v' act(X u)|``, computed from X and v themselves."""
+
+
+def search(
+    X: FloatArray,
+    v: FloatArray,
+    rows: SignedRows,
+    *,
+    slope: float = 0.0,
+    starts: FloatArray | None = None,
+    n_starts: int = 50,
+    rng: np.random.Generator,
+    time_limit: float | None = None,
+    threads: int = 1,
+) -> LocalMaxima:
+    r"""Climb from random and from obvious neurons to local maxima of either sign.
+
+    Parameters
+    ----------
+    X : (n, d) float64
+    v : (n,) float64
+    rows : SignedRows
+        Those of X, v and the slope.
+    slope : float
+        Slope of the activation left of zero.
+    starts : (k, d) float64, optional
+        Further neurons to climb from, and from their opposites; zero ones are left out.
+    n_starts : int
+        Random starts for each sign: half of them Gaussian, half such that X u is.
+    rng : numpy.random.Generator
+    time_limit : float, optional
+        Seconds after which every climb ends where it is.
+    threads : int
+        The result does not depend on it, but where time runs out.
+
+    Returns
+    -------
+    LocalMaxima
+        None if v' act(X u) is zero for all u.
+    """
+    begun = time.monotonic()
+    limit = 1e300 if time_limit is None else time_limit
+    found = [np.zeros((0, rows.rank))]
+    if rows.rank > 0:
+        W = _starts(rows, starts, n_starts, rng)
+        for side in (rows, rows.swapped()):
+            if len(side.plus):
+                left = max(limit - (time.monotonic() - begun), 0.0)
+                # Half of the time for each sign.
+                share = left / 2 if side is rows else left
+                found.append(_climb(side, W, rng, share, threads))
+    return distinct(X, v, rows.neurons(np.concatenate(found)), slope)
+
+
+def distinct(X: FloatArray, v: FloatArray, U: FloatArray, slope: float = 0.0) -> LocalMaxima:
+    """Sort unit neurons by their values; leave out repetitions and those of value 0."""
+    prices = raw_prices(X, v, U, slope)
+    order = np.argsort(-np.abs(prices), kind="stable")
+    order = order[prices[order] != 0.0]
+    U, prices = U[order], prices[order]
+    kept: list[int] = []
+    cosines = U @ U.T
+    for i in range(len(U)):
+        if not np.any(cosines[i, kept] > 1.0 - _SAME):
+            kept.append(i)
+    return LocalMaxima(U[kept], np.sign(prices[kept]), np.abs(prices[kept]))
+
+
+def raw_prices(X: FloatArray, v: FloatArray, U: FloatArray, slope: float = 0.0) -> FloatArray:
+    """``v' act(X u)`` of the rows u of U, as it stands."""
+    T = X @ U.T
+    return np.asarray(v @ np.where(T >= 0.0, T, slope * T))
+
+
+def _starts(
+    rows: SignedRows, given: FloatArray | None, n_starts: int, rng: np.random.Generator
+) -> FloatArray:
+    """Starts (k, r) in principal coordinates, C-ordered."""
+    r = rows.rank
+    if r == 1:
+        return np.array([[1.0], [-1.0]])
+    sizes = np.sqrt(sum(np.sum(side**2, axis=0) for side in (rows.plus, rows.minus)))
+    Z = rng.standard_normal((n_starts, r))
+    # Noise of the smallest singular values is no reason to divide by nothing.
+    Z[n_starts // 2 :] /= np.maximum(sizes, 1e-14 * sizes[0])
+    parts = [Z]
+    for side in (rows.plus, rows.minus):
+        if len(side):
+            longest = np.argsort(-np.linalg.norm(side, axis=1), kind="stable")[:2]
+            parts += [np.sum(side, axis=0, keepdims=True), side[longest]]
+    axes = np.eye(min(r, 3), r)
+    parts += [axes, -axes]
+    if given is not None:
+        inside = given @ rows.basis
+        parts += [inside, -inside]
+    W = np.concatenate(parts)
+    largest = np.max(np.abs(W), axis=1, keepdims=True)
+    kept = largest[:, 0] > 0.0
+    return np.ascontiguousarray(W[kept] / largest[kept])
+
+
+def _climb(
+    rows: SignedRows, W: FloatArray, rng: np.random.Generator, limit: float, threads: int
+) -> FloatArray:
+    """Where the starts W lead to; of very many rows, where the best of them lead to."""
+    total = len(rows.plus) + len(rows.minus)
+    if total > _MANY:
+        begun = time.monotonic()
+        plus, minus = (
+            np.asfortranarray(side[np.sort(rng.permutation(len(side))[: _share(side, total)])])
+            for side in (rows.plus, rows.minus)
+        )
+        near, _ = _core.ascend(plus, minus, W, time_limit=limit / 2, threads=threads)
+        W = _best(rows, np.concatenate([near, W]))
+        limit = max(limit - (time.monotonic() - begun), 0.0)
+    found, values = _core.ascend(rows.plus, rows.minus, W, time_limit=limit, threads=threads)
+    return np.asarray(found[values > 0.0])
+
+
+def _share(side: FloatArray, total: int) -> int:
+    return -(-len(side) * _SOME // total)
+
+
+def _best(rows: SignedRows, W: FloatArray) -> FloatArray:
+    """The few of W of largest value, no two of them close."""
+    W = W / np.linalg.norm(W, axis=1, keepdims=True)
+    values = sum_of_positive(rows.plus, W) - sum_of_positive(rows.minus, W)
+    kept: list[int] = []
+    for i in np.argsort(-values, kind="stable"):
+        if len(kept) < _FINISHED and not np.any(W[kept] @ W[i] > 1.0 - 1e-3):
+            kept.append(int(i))
+    return np.ascontiguousarray(W[kept])
+
+
+def sum_of_positive(side: FloatArray, W: FloatArray) -> FloatArray:
+    """``sum_k (row_k . w)_+`` of the rows w of W."""
+    return np.asarray(np.sum(np.maximum(side @ W.T, 0.0), axis=0))
