@@ -152,9 +152,7 @@ def certify(
             enough=_verdict(task, given, rtol),
         )
         run.run()
-        run.ensure_bound()
-        best, bound, restricted = run.network, run.bound, run.restricted_bound
-        assert bound is not None
+        best, bound, restricted = run.network, run.ensure_bound(), run.restricted_bound
     else:
         v = task.residual(f + task.best_offset(f))
         v = dual_point(task, v)

@@ -30,7 +30,9 @@ from pyconvexnn.training.task import Task
 _FIRST = 10  # random patterns at the start
 _RUNGS = (0.1, 0.01)  # coarse accuracies of rigorous pricing, tried before the one needed
 _STARTS = (10, 50)  # random starts of searches; more when fewer find nothing
+_KNOWN = 16  # neurons of the last search that rigorous pricing starts with
 _FINEST = 1e-13  # relative gap below which no restricted program is solved
+_RUNG_SHARE = 0.9  # of the time left that a coarse rung may take
 _SEARCH_SHARE = 0.5  # of the time left that a search may take before something is proved
 
 
@@ -184,13 +186,18 @@ class Generation:
         """Lower bound of the best over the patterns of the last program."""
         return None if self.master.solution is None else self.master.solution.dual_objective
 
-    def ensure_bound(self) -> None:
-        """Price the last dual point by a relaxation where nothing is proved yet."""
-        if self.bound is None:
-            v = self.master.solution.dual if self.master.solution else self._residual_at_zero()
-            v = dual_point(self.task, v)
+    def ensure_bound(self) -> Bound:
+        """Best bound; where it does not close the gap a relaxation, which takes no time, helps."""
+        if self.bound is None or self.gap > self._rtol:
+            if self.bound is not None:
+                v = self.bound.dual
+            else:
+                sol = self.master.solution
+                v = dual_point(self.task, self._residual_at_zero() if sol is None else sol.dual)
             found = price(self.task.data, v, slope=self.task.slope, method="bound")
             self._take(proved_bound(self.task, v, found))
+        assert self.bound is not None
+        return self.bound
 
     # --- the two phases ---------------------------------------------------------------------
 
@@ -244,8 +251,9 @@ class Generation:
                 rtol=half,
                 method=self._method,
                 starts=self._neurons(),
+                n_starts=_STARTS[0],
                 seed=int(self._rng.integers(1 << 62)),
-                time_limit=self.clock.left if last else self.clock.share(0.5),
+                time_limit=self.clock.share(1.0 if last else _RUNG_SHARE),
                 threads=self._threads,
             )
             self._take(proved_bound(self.task, v, found))
@@ -260,11 +268,10 @@ class Generation:
             pays = prices > beta * math.sqrt(1 + needed)
             if pays.any() and self._add(U[pays]):
                 return rung, False
+            if found.status is not Status.SOLVED:
+                raise _StopRun(found.status)  # a finer rung would take longer still
             if last:
-                # It stopped short, or rounding is all that is left.
-                raise _StopRun(
-                    Status.NUMERICAL_ERROR if found.status is Status.SOLVED else found.status
-                )
+                raise _StopRun(Status.NUMERICAL_ERROR)  # rounding is all that is left
             rung += 1
 
     # --- pieces -----------------------------------------------------------------------------
@@ -305,8 +312,11 @@ class Generation:
         return _unit_rows(sol.coef.values)
 
     def _neurons(self) -> FloatArray | None:
+        """What the last search found, and the program's own neurons, in the features as given."""
+        known = [] if self.found is None else [self.found.neurons[:_KNOWN]]
         own = self._own_neurons()
-        return None if own is None else self.task.outside(own)
+        known += [] if own is None else [own]
+        return self.task.outside(np.concatenate(known)) if known else None
 
     def _first_patterns(self, warm_start: TwoLayerNetwork | None) -> BitArray:
         coordinates = coordinates_of(self.task.X, "whitened")

@@ -160,12 +160,10 @@ def train(
         callback=callback,
     )
     status = run.run()
-    run.ensure_bound()
-    assert run.bound is not None
     proof = certificate(
         task,
         run.network,
-        run.bound,
+        run.ensure_bound(),
         rtol,
         best=run.network,
         restricted_bound=run.restricted_bound,
