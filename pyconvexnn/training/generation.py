@@ -31,6 +31,7 @@ _FIRST = 10  # random patterns at the start
 _RUNGS = (0.1, 0.01)  # coarse accuracies of rigorous pricing, tried before the one needed
 _STARTS = (10, 50)  # random starts of searches; more when fewer find nothing
 _KNOWN = 16  # neurons of the last search that rigorous pricing starts with
+_SURELY_PROVED = 6  # columns up to which branch and bound ends soon
 _FINEST = 1e-13  # relative gap below which no restricted program is solved
 _RUNG_SHARE = 0.9  # of the time left that a coarse rung may take
 _SEARCH_SHARE = 0.5  # of the time left that a search may take before something is proved
@@ -187,15 +188,10 @@ class Generation:
         return None if self.master.solution is None else self.master.solution.dual_objective
 
     def ensure_bound(self) -> Bound:
-        """Best bound; where it does not close the gap a relaxation, which takes no time, helps."""
-        if self.bound is None or self.gap > self._rtol:
-            if self.bound is not None:
-                v = self.bound.dual
-            else:
-                sol = self.master.solution
-                v = dual_point(self.task, self._residual_at_zero() if sol is None else sol.dual)
-            found = price(self.task.data, v, slope=self.task.slope, method="bound")
-            self._take(proved_bound(self.task, v, found))
+        """Best bound; that of a relaxation, which takes no time, where there is none yet."""
+        if self.bound is None:
+            sol = self.master.solution
+            self._relax(self._residual_at_zero() if sol is None else sol.dual)
         assert self.bound is not None
         return self.bound
 
@@ -235,6 +231,8 @@ class Generation:
 
         (rung, False) when neurons were found on that rung which the program has yet to learn of.
         """
+        if self.bound is None and self.task.X.shape[1] > _SURELY_PROVED:
+            self._relax(sol.dual)
         v, beta = dual_point(self.task, sol.dual), self.task.beta
         needed = self._needed(v)
         rungs = [accuracy for accuracy in _RUNGS if accuracy > 4 * needed] + [needed]
@@ -371,6 +369,11 @@ class Generation:
     def _is_fine(self, sol: Solution) -> bool:
         """Whether the restricted program is solved finely enough for the gap asked for."""
         return sol.relative_gap <= 0.2 * self._rtol
+
+    def _relax(self, v: FloatArray) -> None:
+        v = dual_point(self.task, v)
+        found = price(self.task.data, v, slope=self.task.slope, method="bound")
+        self._take(proved_bound(self.task, v, found))
 
     def _needed(self, v: FloatArray) -> float:
         """Accuracy of a price bound of v, relative to beta, that closes the gap."""
