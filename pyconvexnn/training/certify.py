@@ -111,9 +111,9 @@ def certify(
     >>> y = np.array([-1, 1, 1, -1])
     >>> net = cx.TwoLayerNetwork.from_arrays([[0.5, -0.5, 0.0]], [[0.7]])
     >>> cert = cx.certify(net, X, y, beta=0.1)
-    >>> cert.is_optimal, round(cert.best_objective, 4), round(cert.lower_bound, 4)
-    (False, 0.5793, 0.5792)
-    >>> cert.escape_neuron is not None
+    >>> cert.is_optimal, round(cert.best_objective, 4), cert.escape_neuron is not None
+    (False, 0.5793, True)
+    >>> cert.lower_bound >= cert.best_objective * (1 - 1e-4)
     True
     """
     clock = Clock(None if time_limit is None else positive(time_limit, "time_limit"))
