@@ -10,6 +10,7 @@ from pyconvexnn._typing import FloatArray
 from pyconvexnn.certificates import Certificate, fingerprint, lower_bound, objective_bound
 from pyconvexnn.networks import TwoLayerNetwork
 from pyconvexnn.pricing import Price
+from pyconvexnn.training.escape import Escape
 from pyconvexnn.training.task import Task
 
 
@@ -77,8 +78,7 @@ def certificate(
     *,
     best: TwoLayerNetwork,
     restricted_bound: float | None = None,
-    escape: tuple[FloatArray, float] | None = None,
-    escape_gain: float = 0.0,
+    escape: Escape,
 ) -> Certificate:
     """Certificate of a network; objectives are recomputed from the data as given, rounded up."""
     whole = task.whole
@@ -103,8 +103,8 @@ def certificate(
         scale=bound.scale,
         restricted_bound=restricted_bound,
         rounding_slack=slack + bound.slack,
-        escape_neuron=escape,
-        escape_gain=escape_gain,
+        escape_neuron=escape.neuron,
+        escape_gain=escape.gain,
         best_network=best,
         best_objective=best_above,
         fingerprint=fingerprint(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
-from pyconvexnn._typing import ArrayLike, FloatArray
+from pyconvexnn._typing import ArrayLike
 from pyconvexnn._validation import (
     as_generator,
     as_matrix,
@@ -21,7 +22,8 @@ from pyconvexnn.networks import GatedNetwork, TwoLayerNetwork
 from pyconvexnn.pricing import price
 from pyconvexnn.solvers.base import relative_gap
 from pyconvexnn.training.bounds import certificate, dual_point, proved_bound
-from pyconvexnn.training.generation import Clock, Generation
+from pyconvexnn.training.escape import best_escape
+from pyconvexnn.training.generation import RUNGS, Clock, Generation
 from pyconvexnn.training.task import Task
 
 METHODS = ("auto", "enumeration", "branch_and_bound", "bound")
@@ -137,8 +139,20 @@ def certify(
         output_offset=net.b2 is not None and bool(net.b2[0] != 0.0),
     )
     same = _without_biases(net, task)
-    f = task.data_outputs(same)
-    escape, gain = _escape(task, same, f, rng, clock, threads)
+    f = same.predict(task.data)
+    own = task.residual(f)
+    searched = price(
+        task.data,
+        own,
+        slope=task.slope,
+        floor=task.beta,
+        method="search",
+        starts=same.W1[np.any(same.W1 != 0, axis=1)],
+        seed=int(rng.integers(1 << 62)),
+        time_limit=clock.share(0.2),
+        threads=threads,
+    )
+    neurons = searched.neurons
     if improve:
         given = task.objective(same)
         run = Generation(
@@ -149,13 +163,13 @@ def certify(
             threads=threads,
             warm_start=same,
             method=method,
+            rungs=(*RUNGS, 0.5 * rtol),
             enough=_verdict(task, given, rtol),
         )
         run.run()
         best, bound, restricted = run.network, run.ensure_bound(), run.restricted_bound
     else:
-        v = task.residual(f + task.best_offset(f))
-        v = dual_point(task, v)
+        v = dual_point(task, task.residual(f + task.best_offset(f)))
         found = price(
             task.data,
             v,
@@ -163,11 +177,13 @@ def certify(
             floor=task.beta,
             rtol=0.5 * rtol,
             method=method,
+            starts=neurons[:16],
             seed=int(rng.integers(1 << 62)),
             time_limit=clock.left,
             threads=threads,
         )
         best, bound, restricted = same, proved_bound(task, v, found), None
+        neurons = np.concatenate([found.neurons[:4], neurons])
     cert = certificate(
         task,
         same,
@@ -175,8 +191,7 @@ def certify(
         rtol,
         best=best,
         restricted_bound=restricted,
-        escape=escape,
-        escape_gain=gain,
+        escape=best_escape(task, same, neurons),
     )
     assert cert.best_network is not None
     best = net if cert.best_network is same else _with_biases_of(net, cert.best_network)
@@ -213,7 +228,7 @@ def _with_biases_of(net: TwoLayerNetwork, found: TwoLayerNetwork) -> TwoLayerNet
     return dataclasses.replace(found, W1=found.W1[:, :-1], b1=found.W1[:, -1])
 
 
-def _verdict(task: Task, given: float, rtol: float):  # type: ignore[no-untyped-def]
+def _verdict(task: Task, given: float, rtol: float) -> Callable[[float, float], bool]:
     """When training may end: whether the network as given is optimal is known, or cannot be."""
 
     def enough(objective: float, lower: float) -> bool:
@@ -223,61 +238,3 @@ def _verdict(task: Task, given: float, rtol: float):  # type: ignore[no-untyped-
         return far and relative_gap(objective, lower, task.objective_at_zero) <= rtol
 
     return enough
-
-
-def _escape(
-    task: Task,
-    net: TwoLayerNetwork,
-    f: FloatArray,
-    rng: np.random.Generator,
-    clock: Clock,
-    threads: int,
-) -> tuple[tuple[FloatArray, float] | None, float]:
-    """The neuron that lowers the objective of a network most, of those a search finds.
-
-    Adding ``act(X u) t`` for a unit u costs ``beta |t|``; the loss falls at the rate ``|v' act(X
-    u)|`` at first. How far to go is found by halving, as all is convex in t.
-    """
-    v = task.residual(f)
-    found = price(
-        task.data,
-        v,
-        slope=task.slope,
-        floor=task.beta,
-        method="search",
-        starts=net.W1[np.any(net.W1 != 0, axis=1)],
-        seed=int(rng.integers(1 << 62)),
-        time_limit=clock.left,
-        threads=threads,
-    )
-    best: tuple[FloatArray, float] | None = None
-    most = 0.0
-    before = task.loss.value(f, task.y, task.weight)
-    for u in found.neurons[:8]:
-        h = task.activate(task.data @ u)
-        slope = float(v @ h)
-        if abs(slope) <= task.beta:
-            continue
-        t = _line_search(task, f, np.sign(slope) * h)
-        after = task.loss.value(f + np.sign(slope) * t * h, task.y, task.weight)
-        gain = before - after - task.beta * t
-        if gain > most:
-            most, best = gain, (u, float(np.sign(slope) * t))
-    return best, most
-
-
-def _line_search(task: Task, f: FloatArray, h: FloatArray) -> float:
-    """The t > 0 of least ``loss(f + t h) + beta t``, to 1e-9."""
-
-    def falls(t: float) -> bool:
-        return float(task.residual(f + t * h) @ h) > task.beta
-
-    low, high = 0.0, 1e-60
-    while falls(high) and high < 1e60:
-        low, high = high, 1e3 * high
-    for _ in range(60):
-        middle = 0.5 * (low + high) if high <= 2 * low or low == 0.0 else np.sqrt(low * high)
-        low, high = (middle, high) if falls(middle) else (low, middle)
-        if high - low <= 1e-9 * high:
-            break
-    return float(low)

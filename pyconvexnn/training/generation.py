@@ -28,10 +28,11 @@ from pyconvexnn.training.master import Master
 from pyconvexnn.training.task import Task
 
 _FIRST = 10  # random patterns at the start
-_RUNGS = (0.1, 0.01)  # coarse accuracies of rigorous pricing, tried before the one needed
+RUNGS = (0.1, 0.01)  # coarse accuracies of rigorous pricing, tried before the one needed
 _STARTS = (10, 50)  # random starts of searches; more when fewer find nothing
 _KNOWN = 16  # neurons of the last search that rigorous pricing starts with
 _SURELY_PROVED = 6  # columns up to which branch and bound ends soon
+_ROUNDS_WITH_DROPS = 100  # after which no pattern is dropped: none may come and go for ever
 _FINEST = 1e-13  # relative gap below which no restricted program is solved
 _RUNG_SHARE = 0.9  # of the time left that a coarse rung may take
 _SEARCH_SHARE = 0.5  # of the time left that a search may take before something is proved
@@ -128,6 +129,8 @@ class Generation:
         In the features as given: its patterns are among the first.
     method : str
         Of the rigorous pricing.
+    rungs : tuple of float
+        Falling accuracies of prices that are tried before the one that the gap needs.
     callback : callable, optional
         Called with every Round; returning True ends the run.
     enough : callable, optional
@@ -144,12 +147,13 @@ class Generation:
         threads: int = 1,
         warm_start: TwoLayerNetwork | None = None,
         method: str = "auto",
+        rungs: tuple[float, ...] = RUNGS,
         callback: RoundCallback | None = None,
         enough: Callable[[float, float], bool] | None = None,
     ) -> None:
         self.task, self.clock = task, clock
         self._rtol, self._rng, self._threads, self._method = rtol, rng, threads, method
-        self._callback, self._enough = callback, enough
+        self._rungs, self._callback, self._enough = rungs, callback, enough
         self.history: list[Round] = []
         self.bound: Bound | None = None
         self.network = task.network(np.zeros((0, task.data.shape[1])), np.zeros((0, 1)))
@@ -188,22 +192,34 @@ class Generation:
         return None if self.master.solution is None else self.master.solution.dual_objective
 
     def ensure_bound(self) -> Bound:
-        """Best bound; that of a relaxation, which takes no time, where there is none yet."""
+        """Best bound; that of a relaxation, which is quick, where there is none yet."""
         if self.bound is None:
             sol = self.master.solution
             self._relax(self._residual_at_zero() if sol is None else sol.dual)
         assert self.bound is not None
         return self.bound
 
+    def known_neurons(self) -> FloatArray:
+        """Unit neurons (k, d) to look at first: what the last search found, the program's own."""
+        known = [np.zeros((0, self.task.X.shape[1]))]
+        if self.found is not None:
+            known.append(self.found.neurons[:_KNOWN])
+        own = self._own_neurons()
+        if own is not None:
+            known.append(own)
+        return self.task.outside(np.concatenate(known))
+
     # --- the two phases ---------------------------------------------------------------------
 
     def _search(self) -> Solution:
         """Add patterns until a search finds none that matters."""
         share = self.clock.share(1 - _SEARCH_SHARE) or 0.0  # of the time that is to be left
-        tol, level = max(1e-2, self._rtol), 0
+        finest = max(_FINEST, 0.1 * self._rtol)
+        next_tol, level = max(1e-2, finest), 0
         while True:
+            tol = next_tol
             sol = self._solve(tol)
-            found, prices = self._look(sol.dual, _STARTS[level])
+            found, prices = self._look(sol.dual, _STARTS[level], self._own_neurons())
             top = float(prices.max(initial=0.0))
             estimate = estimated_bound(self.task, sol.dual, max(top, self.task.beta))
             outer = self._gap(self.objective, max(estimate, self.lower_bound))
@@ -214,13 +230,13 @@ class Generation:
             if self._is_fine(sol) and outer <= 0.5 * self._rtol:
                 pays[:] = False  # what is left of it is within what was asked for
             added = self._add(found[pays]) if pays.any() else 0
-            finest = max(_FINEST, 0.1 * self._rtol)
-            tol = max(finest, min(tol, 0.1 * outer))
+            next_tol = max(finest, min(tol, 0.1 * outer))
             if added:
                 level = 0
-                self.master.drop()
-            elif not self._is_fine(sol) and (tol > finest or sol.status is Status.SOLVED):
-                tol = finest
+                if len(self.history) < _ROUNDS_WITH_DROPS:
+                    self.master.drop()
+            elif not self._is_fine(sol) and tol > finest:
+                next_tol = finest
             elif level + 1 < len(_STARTS):
                 level += 1
             else:
@@ -235,7 +251,7 @@ class Generation:
             self._relax(sol.dual)
         v, beta = dual_point(self.task, sol.dual), self.task.beta
         needed = self._needed(v)
-        rungs = [accuracy for accuracy in _RUNGS if accuracy > 4 * needed] + [needed]
+        rungs = [accuracy for accuracy in self._rungs if accuracy > 4 * needed] + [needed]
         rung = min(rung, len(rungs) - 1)
         while True:
             last = rung == len(rungs) - 1
@@ -248,7 +264,7 @@ class Generation:
                 floor=beta * (1 + half),
                 rtol=half,
                 method=self._method,
-                starts=self._neurons(),
+                starts=self.known_neurons(),
                 n_starts=_STARTS[0],
                 seed=int(self._rng.integers(1 << 62)),
                 time_limit=self.clock.share(1.0 if last else _RUNG_SHARE),
@@ -275,11 +291,13 @@ class Generation:
     # --- pieces -----------------------------------------------------------------------------
 
     def _solve(self, tol: float) -> Solution:
-        sol = self.master.solve(tol, self.clock.left)
+        sol = self.master.solve(tol, self.clock.share(0.5))
         self._consider(self.master.network())
         return sol
 
-    def _look(self, v: FloatArray, n_starts: int) -> tuple[FloatArray, FloatArray]:
+    def _look(
+        self, v: FloatArray, n_starts: int, starts: FloatArray | None
+    ) -> tuple[FloatArray, FloatArray]:
         """Neurons (k, r) found by a search, and their prices."""
         self.found = price(
             self.task.X,
@@ -287,10 +305,10 @@ class Generation:
             slope=self.task.slope,
             floor=self.task.beta,
             method="search",
-            starts=self._own_neurons(),
+            starts=starts,
             n_starts=n_starts,
             seed=int(self._rng.integers(1 << 62)),
-            time_limit=self.clock.left,
+            time_limit=self.clock.share(0.3),
             threads=self._threads,
         )
         U = self.found.neurons
@@ -309,17 +327,10 @@ class Generation:
             return None
         return _unit_rows(sol.coef.values)
 
-    def _neurons(self) -> FloatArray | None:
-        """What the last search found, and the program's own neurons, in the features as given."""
-        known = [] if self.found is None else [self.found.neurons[:_KNOWN]]
-        own = self._own_neurons()
-        known += [] if own is None else [own]
-        return self.task.outside(np.concatenate(known)) if known else None
-
     def _first_patterns(self, warm_start: TwoLayerNetwork | None) -> BitArray:
         coordinates = coordinates_of(self.task.X, "whitened")
         gates = coordinates.gates(self._rng.standard_normal((_FIRST, self.task.X.shape[1])))
-        U, _ = self._look_at_zero()
+        U, _ = self._look(self._residual_at_zero(), _STARTS[0], None)
         several = [gates, -gates, U]
         if warm_start is not None:
             several.append(self.task.inside(warm_start.W1))
@@ -329,21 +340,6 @@ class Generation:
         if not len(packed):  # all rows are zero: any pattern will do
             packed = cells_around(np.ones((len(self.task.X), 1)), np.ones((1, 1)), self._rng)
         return packed
-
-    def _look_at_zero(self) -> tuple[FloatArray, FloatArray]:
-        v = self._residual_at_zero()
-        found = price(
-            self.task.X,
-            v,
-            slope=self.task.slope,
-            floor=self.task.beta,
-            method="search",
-            n_starts=_STARTS[0],
-            seed=int(self._rng.integers(1 << 62)),
-            time_limit=self.clock.left,
-            threads=self._threads,
-        )
-        return found.neurons, np.abs(v @ self.task.outputs(found.neurons))
 
     def _without_neurons(self) -> TwoLayerNetwork:
         zero = np.zeros(len(self.task.y))
@@ -385,7 +381,8 @@ class Generation:
                 low = middle
             else:
                 high = middle
-        return math.exp(low)
+        # Where nothing closes it the program is not solved finely enough, and cannot be.
+        return max(math.exp(low), 0.1 * self._rtol)
 
     def _report(self, sol: Solution, top: float, method: str) -> None:
         self.history.append(

@@ -138,10 +138,6 @@ class Task:
         """Act, entry by entry."""
         return np.where(Z > 0, Z, self.slope * Z)
 
-    def data_outputs(self, net: TwoLayerNetwork) -> FloatArray:
-        """Outputs of a network of the features as given on the rows that count."""
-        return net.predict(self.data)
-
     def best_offset(self, f: FloatArray) -> float:
         """Best output offset of a fit; 0 where the networks have none."""
         return self.loss.best_offset(f, self.y, self.weight) if self.output_offset else 0.0

@@ -15,6 +15,7 @@ from pyconvexnn.losses import Loss
 from pyconvexnn.networks import TwoLayerNetwork
 from pyconvexnn.solvers import Status
 from pyconvexnn.training.bounds import certificate
+from pyconvexnn.training.escape import best_escape
 from pyconvexnn.training.generation import Clock, Generation, Round, RoundCallback
 from pyconvexnn.training.task import Task
 
@@ -167,6 +168,7 @@ def train(
         rtol,
         best=run.network,
         restricted_bound=run.restricted_bound,
+        escape=best_escape(task, run.network, run.known_neurons()),
     )
     if proof.is_optimal:
         status = Status.SOLVED
