@@ -25,7 +25,7 @@ INFLATION = 1.0
 """Factor of every bound on errors here. For tests: at 0 proofs are left to plain arithmetic."""
 
 _SPLIT = 2.0**27 + 1.0
-_SPREAD = 900  # powers of two between terms of a sum that is done in floating point
+_SPREAD = 900  # powers of two: sums of terms further apart, or so small, are done in rationals
 
 
 class WrongProductError(RuntimeError):
@@ -99,7 +99,7 @@ def exact_dot(x: FloatArray, y: FloatArray) -> float:
         return 0.0
     high, low, exponents = _scaled_products(x[live], y[live])
     top = int(exponents.max())
-    if top - int(exponents.min()) > _SPREAD:
+    if top - int(exponents.min()) > _SPREAD or top < -_SPREAD:
         pairs = zip(x[live].tolist(), y[live].tolist(), strict=True)
         return float(sum(Fraction(a) * Fraction(b) for a, b in pairs))
     parts = (np.ldexp(part, exponents - top).tolist() for part in (high, low))
@@ -124,6 +124,8 @@ def squares_above(v: FloatArray, weights: FloatArray) -> Fraction:
 
 def dot_below(x: FloatArray, y: FloatArray) -> Fraction:
     """A number <= ``sum_k x_k y_k``: the sum, rounded down."""
+    if not np.any((x != 0) & (y != 0)):
+        return Fraction(0)
     return Fraction(-_raised(-exact_dot(x, y)))
 
 

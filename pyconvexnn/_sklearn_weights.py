@@ -7,8 +7,6 @@ from typing import Any
 from pyconvexnn._typing import FloatArray
 from pyconvexnn._validation import describe
 
-_LINKS = {"identity": "regression", "logistic": "two classes"}  # its activation of the last layer
-
 
 def weights_of(mlp: Any) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """W1 (m, d), W2 (m, K), b1 and b2 of a fitted perceptron; see TwoLayerNetwork.from_sklearn."""
@@ -29,10 +27,11 @@ def weights_of(mlp: Any) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray
             f"`mlp` must have one hidden layer, got {len(mlp.coefs_) - 1}: networks here have two "
             "layers"
         )
-    n_outputs = mlp.coefs_[1].shape[1]
-    if mlp.out_activation_ not in _LINKS or (mlp.out_activation_ == "logistic" and n_outputs > 1):
+    # The link of its last layer; for classes that are no alternatives there are several outputs.
+    link, n_outputs = mlp.out_activation_, mlp.coefs_[1].shape[1]
+    if link != "identity" and not (link == "logistic" and n_outputs == 1):
         raise NotImplementedError(
-            f"`mlp` must be of one of: {', '.join(_LINKS.values())}; got one of {n_outputs} "
-            "classes or labels"
+            "`mlp` must be a regressor or of two classes, with the squared or the logistic loss; "
+            f"got one whose outputs go through {link!r}"
         )
     return mlp.coefs_[0].T, mlp.coefs_[1], mlp.intercepts_[0], mlp.intercepts_[1]

@@ -144,11 +144,12 @@ class Certificate:
         What the inflation against rounding costs: `objective` and `lower_bound` in plain floating
         point would be about so much closer.
     escape_neuron : tuple of a (d,) float64 array and a float, or None
-        (u, alpha): adding ``alpha act(x'u)`` to the network, u of length 1, lowers its objective;
-        that is the neuron with the weights ``sqrt|alpha| u`` and ``sqrt|alpha| sign(alpha)``.
-        None where none is known.
+        (u, alpha): a neuron that the network lacks, of direction u, ``||u|| = 1``, and of signed
+        size alpha: ``sign(alpha) v' act(X u) > beta`` for the network's own v, and adding
+        ``alpha act(X u)``, at the price of ``beta |alpha|``, lowers the objective. None where
+        none is known.
     escape_gain : float
-        By how much it does.
+        By how much it does, to rounding.
     best_network : TwoLayerNetwork or None
         The best network that was met.
     best_objective : float or None

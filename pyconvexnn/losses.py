@@ -295,6 +295,8 @@ class Logistic(Loss):
         low, high = 0.0, min(limit, self.largest_scale(v, y, s))
         counted = (s > 0) & (v != 0)
         weights = np.abs(v[counted])
+        if not len(weights):
+            return 0.0
         quotients = weights / s[counted]
         t = high
         for _ in range(100):
@@ -396,7 +398,8 @@ def _largest_distance(f: FloatArray, error: FloatArray, y: FloatArray) -> FloatA
 
 def _smallest_margin(margin: FloatArray, error: FloatArray) -> FloatArray:
     """A number <= ``margin - error`` for each row."""
-    return margin - error - growth(3) * np.abs(margin - error)
+    below = margin - error
+    return np.where(error > 0, below - growth(3) * np.abs(below), margin)
 
 
 def _sum_above(values: FloatArray, s: FloatArray, roundings: int, alive: BoolArray) -> float:

@@ -25,19 +25,22 @@ def whole(array: FloatArray) -> tuple[list[int], Fraction]:
     return [top * (common // bottom) for top, bottom in quotients], Fraction(1, common)
 
 
-def largest_price_squared(X: FloatArray, v: FloatArray, floor: Fraction) -> Fraction:
-    """``max(floor, max_{||u|| <= 1} (v'(X u)_+)^2)`` of ReLU neurons, exactly; r <= 3 columns."""
+def largest_price_squared(
+    X: FloatArray, v: FloatArray, floor: Fraction, slope: float = 0.0
+) -> Fraction:
+    """``max(floor, max_{||u|| <= 1} (v' act(X u))^2)``, exactly; at most 3 columns."""
     n, d = X.shape
     entries, x_unit = whole(X)
     weights, v_unit = whole(v)
     rows = [entries[k * d : (k + 1) * d] for k in range(n)]
-    unit = (x_unit * v_unit) ** 2
+    off, on_factor = slope.as_integer_ratio()
+    unit = (x_unit * v_unit / on_factor) ** 2
     best = floor
     for pattern in cells(X):
         g = [0] * d
         for row, weight, on in zip(rows, weights, pattern, strict=True):
-            if on:
-                g = [a + weight * b for a, b in zip(g, row, strict=True)]
+            factor = weight * (on_factor if on else off)
+            g = [a + factor * b for a, b in zip(g, row, strict=True)]
         if dot(g, g) * unit <= best:
             continue
         S = [row if on else [-a for a in row] for row, on in zip(rows, pattern, strict=True)]

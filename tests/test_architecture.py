@@ -16,7 +16,7 @@ LAYERS = [
     {"_core", "kernels", "exceptions", "_blocks", "_typing"},
     {"_validation", "_bits", "_cells", "_exact_cells", "_gates", "_npz", "_rounding"}
     | {"_runtime", "_sklearn_weights", "_witness", "losses"},
-    {"networks", "patterns", "sampling", "enumeration", "problems", "datasets"},
+    {"_two_layers", "networks", "patterns", "sampling", "enumeration", "problems", "datasets"},
     {"solvers", "closed_form"},
     {"recovery", "pricing", "pruning", "certificates"},
     {"training", "architectures"},

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import pyconvexnn as cx
-from pyconvexnn import _npz, networks
+from pyconvexnn import _npz, _two_layers
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.networks import (
     GatedNetwork,
@@ -74,7 +74,7 @@ def test_predict_works_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     net, X = make(biases=True), data()
     expected = outputs(net, X)[:, 0]
     for entries in (1, 35, 5 * 39, 5 * 40):
-        monkeypatch.setattr(networks, "_BLOCK_ENTRIES", entries)
+        monkeypatch.setattr(_two_layers, "_BLOCK_ENTRIES", entries)
         np.testing.assert_allclose(net.predict(X), expected, rtol=1e-12)
 
 

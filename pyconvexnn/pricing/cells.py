@@ -97,8 +97,8 @@ def price_cells(
     threads : int
         Threads. The bound depends on them to rounding only.
     stop : callable, optional
-        Called with the cells looked at, the bound over these, and the largest price found, after
-        every few thousand cells. What it returns, unless None, ends the search.
+        Called with the cells looked at, the bound over these, and the largest price found, before
+        every few thousand further cells. What it returns, unless None, ends the search.
 
     Raises
     ------
@@ -132,16 +132,16 @@ def price_cells(
     )
     status, n_cells = Status.SOLVED, 0
     for block in iter_patterns(search.X, block_size=_BLOCK, snap=False, threads=threads):
-        packed = block.packed
-        # Opposite cells have the same prices under "abs": a block's second half.
-        search.look_at(packed[: -(-len(packed) // 2)] if slope == -1.0 else packed, threads)
-        n_cells += len(packed)
-        if stop is not None:
+        if stop is not None and n_cells:
             shown = math.ldexp(search.bound, unit), math.ldexp(search.found, unit)
             asked = stop(n_cells, max(floor, shown[0]), shown[1])
             if asked is not None:
                 status = asked
                 break
+        packed = block.packed
+        # Opposite cells have the same prices under "abs": a block's second half.
+        search.look_at(packed[: -(-len(packed) // 2)] if slope == -1.0 else packed, threads)
+        n_cells += len(packed)
     value, neurons, signs = _best(X, v, slope, search.neurons())
     bound, plain = math.ldexp(search.bound, unit), math.ldexp(search.plain, unit)
     bound = max(floor, up(bound) if math.ldexp(bound, -unit) != search.bound else bound)

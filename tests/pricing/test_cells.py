@@ -218,20 +218,20 @@ def instance(kind: str, seed: int) -> tuple[FloatArray, FloatArray, FloatArray]:
     return X, y, v
 
 
-def violations(kind: str, seeds: range) -> tuple[int, int]:
+def violations(kind: str, seeds: range, slope: float = 0.0) -> tuple[int, int]:
     """How often a bound is wrong in exact arithmetic: of the prices, and of the optimum."""
     prices = duals = 0
     for seed in seeds:
         X, y, v = instance(kind, seed)
         try:
-            found = price_cells(X, v)
+            found = price_cells(X, v, slope=slope)
         except ValueError:  # columns that depend on each other up to rounding
             continue
         beta = 0.3 * found.value
         bound = lower_bound(Squared(), v, y, np.ones(len(y)), beta, found.bound)
         scale = Fraction(bound.scale)
         floor = Fraction(beta) ** 2 / scale**2 if scale else Fraction(0)
-        exact = largest_price_squared(X, v, min(floor, Fraction(found.value) ** 2 / 2))
+        exact = largest_price_squared(X, v, min(floor, Fraction(found.value) ** 2 / 2), slope)
         prices += exact > Fraction(found.bound) ** 2 or scale**2 * exact > Fraction(beta) ** 2
         linear = sum(Fraction(a) * Fraction(b) for a, b in zip(v.tolist(), y.tolist(), strict=True))
         squares = sum(Fraction(a) ** 2 for a in v.tolist())
@@ -244,10 +244,16 @@ def test_the_certificate_holds_in_exact_arithmetic(kind: str) -> None:
     assert violations(kind, range(20)) == (0, 0)
 
 
+@pytest.mark.parametrize("slope", [0.01, 0.3, -1.0])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_for_other_activations(kind: str, slope: float) -> None:
+    assert violations(kind, range(6), slope) == (0, 0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_certificates_hold_in_exact_arithmetic(kind: str) -> None:
-    assert violations(kind, range(20, 420)) == (0, 0)
+    assert violations(kind, range(20, 430)) == (0, 0)
 
 
 def test_without_inflation_it_does_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,295 @@
+"""What two-layer networks have in common: all but their hidden layer."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from abc import ABC, abstractmethod
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pyconvexnn._typing import FloatArray
+from pyconvexnn._validation import as_matrix, as_vector, nonnegative
+from pyconvexnn.losses import Loss, get_loss
+
+_BLOCK_ENTRIES = 1 << 20  # entries of the (rows, neurons) temporary in predict
+
+
+Net = TypeVar("Net", bound="TwoLayers")
+
+
+class TwoLayers(ABC):
+    """What the networks have in common: all but their hidden layer."""
+
+    W1: FloatArray
+    W2: FloatArray
+    b1: FloatArray | None
+    b2: FloatArray | None
+
+    @property
+    def n_neurons(self) -> int:
+        """Number m of neurons."""
+        return len(self.W1)
+
+    @property
+    def n_features(self) -> int:
+        """Number d of features."""
+        return int(self.W1.shape[1])
+
+    @property
+    def n_outputs(self) -> int:
+        """Number K of outputs."""
+        return int(self.W2.shape[1])
+
+    @property
+    def penalty(self) -> str:
+        """The penalty in :meth:`objective`.
+
+        ``"weight_decay"``, ``beta / 2 sum_j (|w_j|^2 + b_1j^2 + a_j^2)``, for one output;
+        ``"decoupled"``, ``beta / 2 sum_j (|w_j|^2 + b_1j^2 + |a_j|_1^2)``, for several.
+        """
+        return "weight_decay" if self.n_outputs == 1 else "decoupled"
+
+    def predict(self, X: ArrayLike) -> FloatArray:
+        """Return the outputs f(x) for the rows of X.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features) array
+            Data.
+
+        Returns
+        -------
+        (n_samples,) or (n_samples, n_outputs) float64
+            The former for one output.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X is not a finite real matrix with `n_features` columns.
+
+        Examples
+        --------
+        >>> import pyconvexnn as cx
+        >>> net = cx.GatedNetwork.from_arrays([[1, 1]], [[1, -2]], gates=[[0, 1]], b2=[5, 0])
+        >>> net.predict([[1, 1], [1, -1]])
+        array([[ 7., -4.],
+               [ 5.,  0.]])
+        """
+        outputs = self._outputs(as_matrix(X, columns=self.n_features))
+        return outputs[:, 0] if self.n_outputs == 1 else outputs
+
+    def objective(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        beta: float,
+        *,
+        loss: str | Loss = "squared",
+        sample_weight: ArrayLike | None = None,
+        ridge: float = 0.0,
+        pattern_weight: ArrayLike | None = None,
+    ) -> float:
+        r"""Non-convex training objective of the network as it is, balanced or not.
+
+        .. math::
+
+            \sum_k s_k \ell(f(x_k), y_k)
+            + \frac\beta2 \sum_j p_j (\|w_j\|^2 + b_{1j}^2 + \|a_j\|_1^2)
+            + \frac\rho2 \sum_j (\|w_j\|^2 + b_{1j}^2) \|a_j\|^2
+
+        (for one output ``|a_j|_1^2`` is ``a_j^2``; for several the losses of the outputs add up;
+        b_2 enters f and is not penalised).
+        A balanced network with one neuron for each block ``w_j a_j`` of a convex problem has the
+        convex objective, p and rho being that problem's pattern weights and ridge.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features) array
+            Data.
+        y : (n_samples,) or (n_samples, n_outputs) array
+            Targets; the latter for several outputs.
+        beta : float
+            Penalty, >= 0.
+        loss : str or Loss
+            ``"squared"``, ``"huber"``, ``"logistic"``, ``"squared_hinge"``, or a loss object.
+        sample_weight : (n_samples,) array, optional
+            Weights s >= 0; 1 by default.
+        ridge : float
+            rho >= 0.
+        pattern_weight : (n_neurons,) array, optional
+            Weights p > 0, one for each neuron; 1 by default.
+
+        Returns
+        -------
+        float
+            The objective.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as described, or the objective overflows.
+
+        Examples
+        --------
+        >>> import pyconvexnn as cx
+        >>> net = cx.GatedNetwork.from_arrays([[1.0]], [[2.0]], gates=[[1.0]])
+        >>> net.objective([[1.0], [-1.0]], [1.0, 1.0], beta=0.1)   # (1 + 1) / 2 + .1 (1 + 4) / 2
+        1.25
+        """
+        X = as_matrix(X, columns=self.n_features)
+        targets = self._as_targets(y, len(X))
+        beta, ridge, loss = nonnegative(beta, "beta"), nonnegative(ridge, "ridge"), get_loss(loss)
+        weights = _as_positive(sample_weight, "sample_weight", len(X), zero=True)
+        blocks = _as_positive(pattern_weight, "pattern_weight", self.n_neurons, zero=False)
+        for column in targets.T:
+            loss.check_targets(column, "y")
+        with np.errstate(over="ignore", invalid="ignore"):
+            outputs = self._outputs(X)
+            value = sum(
+                loss.value(f, t, weights) for f, t in zip(outputs.T, targets.T, strict=True)
+            )
+            hidden = np.sum(self.W1**2, axis=1)
+            if self.b1 is not None:
+                hidden = hidden + self.b1**2
+            outer = np.sum(np.abs(self.W2), axis=1) ** 2
+            value += beta / 2 * float(np.sum(blocks * (hidden + outer)))
+            value += ridge / 2 * float(np.sum(hidden * np.sum(self.W2**2, axis=1)))
+        if not np.isfinite(value):
+            raise ValueError("the objective overflows: rescale `X`, `y` or the weights")
+        return value
+
+    def balance(self: Net) -> Net:
+        """Return the same function with each neuron at its least penalty: ``|w_j| = |a_j|_1``.
+
+        w_j includes b_1j. Neurons that contribute nothing, as w_j or a_j is zero, become zero.
+        The penalty of :meth:`objective` is then ``beta sum_j |w_j| |a_j|_1``.
+
+        Examples
+        --------
+        >>> import pyconvexnn as cx
+        >>> net = cx.GatedNetwork.from_arrays([[1.0]], [[4.0]], gates=[[1.0]]).balance()
+        >>> net.W1.item(), net.W2.item()
+        (2.0, 2.0)
+        """
+        w = self.W1 if self.b1 is None else np.column_stack([self.W1, self.b1])
+        hidden = np.sqrt(_row_norms(w))
+        outer = np.sqrt(np.sum(np.abs(self.W2), axis=1))
+        alive = (hidden > 0) & (outer > 0)
+        # Of two roots, as the quotient of the norms itself could overflow.
+        up = np.where(alive, outer / np.where(alive, hidden, 1.0), 0.0)
+        down = np.where(alive, hidden / np.where(alive, outer, 1.0), 0.0)
+        return dataclasses.replace(  # type: ignore[type-var]  # every subclass is a dataclass
+            self,
+            W1=self.W1 * up[:, np.newaxis],
+            W2=self.W2 * down[:, np.newaxis],
+            b1=None if self.b1 is None else self.b1 * up,
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network to exactly this path, as an uncompressed ``.npz`` without pickle.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+
+        See Also
+        --------
+        pyconvexnn.load_network : reads it.
+        """
+        from pyconvexnn.networks import write_network  # which knows every kind of network
+
+        write_network(path, self, {})  # type: ignore[arg-type]  # the subclasses are Network
+
+    def __repr__(self) -> str:
+        """Sizes, not contents."""
+        return (
+            f"{type(self).__name__}(n_neurons={self.n_neurons}, n_features={self.n_features}, "
+            f"n_outputs={self.n_outputs}{self._kind})"
+        )
+
+    @property
+    def _kind(self) -> str:
+        """What `repr` says of the hidden layer."""
+        return ""
+
+    @abstractmethod
+    def _activate(self, rows: FloatArray, hidden: FloatArray) -> None:
+        """Turn the (c, m) inputs of the neurons for some Fortran-ordered rows into their outputs.
+
+        In place.
+        """
+
+    def _check_weights(self) -> None:
+        """Convert the arrays, check them against each other and freeze them."""
+        W1 = as_weights(self.W1, "W1")
+        W2 = as_weights(self.W2, "W2", rows=len(W1))
+        b1 = None if self.b1 is None else as_vector(self.b1, "b1", length=len(W1))
+        b2 = None if self.b2 is None else as_vector(self.b2, "b2", length=W2.shape[1])
+        for name, value in [("W1", W1), ("W2", W2), ("b1", b1), ("b2", b2)]:
+            object.__setattr__(self, name, value)
+
+    def _outputs(self, X: FloatArray) -> FloatArray:
+        """Return the outputs (n, K), a block of rows at a time; X as `as_matrix` returns it.
+
+        Nothing overflows: the entries of all factors are at most LARGEST_SCALE = 1e60 in size.
+        """
+        outputs = np.zeros((len(X), self.n_outputs))
+        step = max(1, _BLOCK_ENTRIES // max(1, self.n_neurons))
+        for start in range(0, len(X) if self.n_neurons else 0, step):
+            rows = np.asfortranarray(X[start : start + step])
+            hidden = rows @ self.W1.T
+            if self.b1 is not None:
+                hidden += self.b1
+            self._activate(rows, hidden)
+            outputs[start : start + step] = hidden @ self.W2
+        if self.b2 is not None:
+            outputs += self.b2
+        return outputs
+
+    def _as_targets(self, y: ArrayLike, n_samples: int) -> FloatArray:
+        """Targets as an (n, K) matrix."""
+        if self.n_outputs == 1:
+            return as_vector(y, "y", length=n_samples)[:, np.newaxis]
+        targets = as_matrix(y, "y", columns=self.n_outputs)
+        if len(targets) != n_samples:
+            raise ValueError(f"`y` must have {n_samples} rows, got shape {targets.shape}")
+        return targets
+
+
+def as_weights(
+    array: ArrayLike, name: str, *, rows: int | None = None, columns: int | None = None
+) -> FloatArray:
+    """Read-only C-ordered matrix; unlike data it may have no rows, but not no columns."""
+    shape: tuple[int, ...] = getattr(array, "shape", ())
+    if len(shape) == 2 and shape[0] == 0 and shape[1] > 0:
+        weights = np.zeros(shape)
+        if columns not in (None, shape[1]):
+            raise ValueError(f"`{name}` must have {columns} columns, got shape {shape}")
+    else:
+        weights = np.array(as_matrix(array, name, columns=columns), order="C")
+    if rows not in (None, len(weights)):
+        raise ValueError(f"`{name}` must have {rows} rows, got shape {weights.shape}")
+    weights.flags.writeable = False
+    return weights
+
+
+def _as_positive(values: ArrayLike | None, name: str, length: int, *, zero: bool) -> FloatArray:
+    """Weights (length,), > 0 or >= 0; ones by default."""
+    if values is None:
+        return np.ones(length)
+    weights = as_vector(values, name, length=length)
+    wrong = weights[(weights < 0) if zero else (weights <= 0)]
+    if wrong.size:
+        raise ValueError(f"`{name}` must be {'>=' if zero else '>'} 0, got {float(wrong[0])}")
+    return weights
+
+
+def _row_norms(A: FloatArray) -> FloatArray:
+    """Euclidean norms of the rows, without underflow."""
+    largest = np.abs(A).max(axis=1, initial=0.0)
+    safe = np.where(largest == 0, 1.0, largest)
+    return np.asarray(largest * np.linalg.norm(A / safe[:, np.newaxis], axis=1))
