@@ -23,6 +23,7 @@ from pyconvexnn import _core
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.pricing.rows import UNIT, SignedRows, norm_bound, up
 
+_WORTH = 1e-3  # relative gain for which eight more steps are taken
 _SMALL = 1e-140  # rows shorter than this, beside a longest one of about 1, are bounded by 1e-139
 
 
@@ -33,7 +34,7 @@ def relaxation(rows: SignedRows, *, iterations: int = 60) -> tuple[float, float]
     ----------
     rows : SignedRows
     iterations : int
-        Steps towards the best bound; each costs about n r^2 operations.
+        Most steps towards the best bound; each costs about n r^2 operations.
 
     Returns
     -------
@@ -60,12 +61,17 @@ def _bound(plus: FloatArray, minus: FloatArray, iterations: int) -> float:
     # Half the sum of the lengths is a bound of the second term without any w.
     best = min(everything, up(shift.distance() + 0.5 * everything, 2))
     U = np.eye(r) / r
+    before = np.inf
     for step in range(iterations):
+        if step % 8 == 7:
+            if best > before * (1.0 - _WORTH):
+                break
+            before = best
         # The best w for the current second moments of u, which Frank and Wolfe's step then mends.
         squares = np.sum((plus @ U) * plus, axis=1)
         quadratic = _Quadratic(plus, np.sqrt(np.maximum(squares, (1e-5 * lengths) ** 2)))
         quadratic.fit(shift.g)
-        for _ in range(3):
+        for _ in range(10):
             shift.improve(quadratic)
         quadratic.fit(shift.g)
         best = min(best, quadratic.bound(shift))
@@ -90,10 +96,9 @@ class _Shift:
             self._z, _, _ = _core.nearest_in_zonotope(
                 minus, self._c, tolerance=1e-4, most_steps=200
             )
-            # z combines at most r + 1 vertices, sums of at most k rows, and `improve` moves it less
-            # than 1000 times towards another.
-            total = up(float(np.sum(np.linalg.norm(minus, axis=1))), k + r)
-            self.error += (k + 2 * r + 10_000) * UNIT * total
+            # z combines at most r + 1 vertices, sums of at most k rows each.
+            self._reach = up(float(np.sum(np.linalg.norm(minus, axis=1))), k + r)
+            self.error += (k + 2 * r + 20) * UNIT * self._reach
         self.g = self._c - self._z
         self.error = 1.01 * self.error + 2 * UNIT * self._size()
 
@@ -113,6 +118,7 @@ class _Shift:
             rate = min(1.0, max(0.0, float(self.g @ solved) / size))
             self._z = (1.0 - rate) * self._z + rate * (way + self._z)
             self.g = self._c - self._z
+            self.error += 4 * UNIT * self._reach
 
     def _size(self) -> float:
         return float(np.linalg.norm(self._c) + np.linalg.norm(self._z))

@@ -14,8 +14,8 @@ import numpy as np
 
 from pyconvexnn._typing import FloatArray, IndexArray
 
-UNIT = 2.0**-53  # one rounding errs by at most this much of the result,
-_TINY = 2.0**-1070  # plus less than this where the result is subnormal
+UNIT = 2.0**-53  # what one rounding errs by at most, of its result
+_TINY = 1e-150  # beside entries of about 1: more than what underflow, of squares too, may hide
 _RANK = 1e-14  # singular values below this part of the largest are left out
 
 
