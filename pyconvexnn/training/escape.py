@@ -11,6 +11,7 @@ from pyconvexnn.training.task import Task
 
 _LOOKED_AT = 8  # neurons whose gain is computed
 _FAR = 1e60  # no output weight is larger
+_ROUNDING = 2e-15  # of the loss: a gain below it may be none
 
 
 class Escape(NamedTuple):
@@ -52,7 +53,7 @@ def best_escape(task: Task, net: TwoLayerNetwork, U: FloatArray) -> Escape:
         size = _line_search(task, f, sign * h)
         after = task.loss.value(f + sign * size * h, task.y, task.weight)
         gain = before - after - task.beta * size
-        if gain > best.gain:
+        if gain > max(best.gain, _ROUNDING * before):
             best = Escape((u, sign * size), gain)
     return best
 

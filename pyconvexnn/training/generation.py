@@ -284,6 +284,8 @@ class Generation:
                 return rung, False
             if found.status is not Status.SOLVED:
                 raise _StopRun(found.status)  # a finer rung would take longer still
+            if last and sol.status is Status.TIME_LIMIT:
+                return rung, False  # the program got a part of the time only: on with it
             if last:
                 raise _StopRun(Status.NUMERICAL_ERROR)  # rounding is all that is left
             rung += 1
