@@ -59,7 +59,7 @@ def best_escape(task: Task, net: TwoLayerNetwork, U: FloatArray) -> Escape:
 
 
 def _line_search(task: Task, f: FloatArray, h: FloatArray) -> float:
-    """The t >= 0 of least ``loss(f + t h) + beta t``, to 1e-9."""
+    """The t >= 0 of least ``loss(f + t h) + beta t``, to 1e-6."""
 
     def falls(t: float) -> bool:
         return float(task.residual(f + t * h) @ h) > task.beta
@@ -67,7 +67,7 @@ def _line_search(task: Task, f: FloatArray, h: FloatArray) -> float:
     low, high = 0.0, 1.0 / _FAR
     while falls(high) and high < _FAR:
         low, high = high, 1e3 * high
-    while high - low > 1e-9 * high and low > 0.0:
+    while high - low > 1e-6 * high and low > 0.0:
         middle = 0.5 * (low + high) if high <= 2 * low else math.sqrt(low * high)
         low, high = (middle, high) if falls(middle) else (low, middle)
     return low

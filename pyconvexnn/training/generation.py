@@ -370,7 +370,16 @@ class Generation:
 
     def _relax(self, v: FloatArray) -> None:
         v = dual_point(self.task, v)
-        found = price(self.task.data, v, slope=self.task.slope, method="bound")
+        found = price(
+            self.task.data,
+            v,
+            slope=self.task.slope,
+            method="bound",
+            starts=self.known_neurons(),
+            n_starts=0,
+            time_limit=None if self.clock.left is None else max(0.5 * self.clock.left, 0.1),
+            threads=self._threads,
+        )
         self._take(proved_bound(self.task, v, found))
 
     def _needed(self, v: FloatArray) -> float:
