@@ -34,17 +34,25 @@ if TYPE_CHECKING:
     from pyconvexnn.enumeration import count_patterns, enumerate_patterns, iter_patterns
     from pyconvexnn.estimators import ConvexMLPClassifier, ConvexMLPRegressor
     from pyconvexnn.sampling import sample_patterns
+    from pyconvexnn.training.beta_max import BetaMax, beta_max
+    from pyconvexnn.training.certify import certify
+    from pyconvexnn.training.train import Fit, train
 
 # Loaded on first use: they import scikit-learn or matplotlib, or are not needed by every program.
 _LAZY = {
+    "BetaMax": "pyconvexnn.training",
     "ConvexMLPClassifier": "pyconvexnn.estimators",
     "ConvexMLPRegressor": "pyconvexnn.estimators",
+    "Fit": "pyconvexnn.training",
+    "beta_max": "pyconvexnn.training",
+    "certify": "pyconvexnn.training",
     "count_patterns": "pyconvexnn.enumeration",
     "datasets": "pyconvexnn",
     "enumerate_patterns": "pyconvexnn.enumeration",
     "iter_patterns": "pyconvexnn.enumeration",
     "plots": "pyconvexnn",
     "sample_patterns": "pyconvexnn.sampling",
+    "train": "pyconvexnn.training",
 }
 
 
@@ -61,10 +69,12 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "BetaMax",
     "Certificate",
     "ConvexMLPClassifier",
     "ConvexMLPRegressor",
     "Decomposition",
+    "Fit",
     "GatedNetwork",
     "GatedReLUProblem",
     "Path",
@@ -77,6 +87,8 @@ __all__ = [
     "TwoLayerNetwork",
     "Verification",
     "__version__",
+    "beta_max",
+    "certify",
     "count_patterns",
     "datasets",
     "decompose",
@@ -91,5 +103,6 @@ __all__ = [
     "show_config",
     "solve",
     "solve_path",
+    "train",
     "verify",
 ]

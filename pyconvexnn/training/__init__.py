@@ -1,0 +1,8 @@
+"""Training to a proved global optimum, and proofs for networks trained elsewhere."""
+
+from pyconvexnn.training.beta_max import BetaMax, beta_max
+from pyconvexnn.training.certify import certify
+from pyconvexnn.training.generation import Round
+from pyconvexnn.training.train import Fit, train
+
+__all__ = ["BetaMax", "Fit", "Round", "beta_max", "certify", "train"]

@@ -1,0 +1,240 @@
+"""Proofs for networks trained elsewhere."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from pyconvexnn._typing import ArrayLike
+from pyconvexnn._validation import (
+    as_generator,
+    as_matrix,
+    choice,
+    describe,
+    positive,
+    resolve_threads,
+)
+from pyconvexnn.certificates import Certificate
+from pyconvexnn.losses import Loss
+from pyconvexnn.networks import GatedNetwork, TwoLayerNetwork
+from pyconvexnn.pricing import price
+from pyconvexnn.solvers.base import relative_gap
+from pyconvexnn.training.bounds import certificate, dual_point, proved_bound
+from pyconvexnn.training.escape import best_escape
+from pyconvexnn.training.generation import RUNGS, Clock, Generation
+from pyconvexnn.training.task import Task
+
+METHODS = ("auto", "enumeration", "branch_and_bound", "bound")
+_FINER = 0.1  # of rtol: how fine a proof may have to be that a nearly optimal network passes
+
+
+def certify(
+    net: TwoLayerNetwork,
+    X: ArrayLike,
+    y: ArrayLike,
+    beta: float,
+    *,
+    loss: str | Loss = "squared",
+    sample_weight: ArrayLike | None = None,
+    method: str = "auto",
+    rtol: float = 1e-4,
+    improve: bool = True,
+    time_limit: float | None = None,
+    threads: int | None = None,
+    seed: int | np.random.Generator | None = 0,
+    proof: None = None,
+) -> Certificate:
+    r"""Prove how far a network is from the best of any width, whoever trained it.
+
+    .. math:: \text{objective} = \sum_k s_k\, \ell(f(x_k), y_k)
+        + \frac\beta2 \sum_j (\|w_j\|^2 + b_{1j}^2 + a_j^2)
+
+    for ``f(x) = sum_j act(x'w_j + b_1j) a_j + b_2``. Any v with a bound ``M >= |v' act(X u)|`` over
+    all neurons u of length 1 proves that no network is below D(s v), s <= beta / M. The network's
+    own residual ``v = -s loss'(f)`` is such a v, but a poor one unless the network is optimal:
+    with `improve` better ones come from training on, and a better network with them.
+
+    Parameters
+    ----------
+    net : TwoLayerNetwork
+        With one output. Hidden biases b_1 are weights on a column of ones, and decayed like them.
+        With an output offset ``b_2 != 0`` the network is compared with those that have one, not
+        decayed; otherwise with those without.
+    X : (n_samples, n_features) array
+        Data.
+    y : (n_samples,) array
+        Targets; -1 and +1 for the losses of labels.
+    beta : float
+        Penalty, >= 1e-120.
+    loss : str or Loss
+        "squared", "huber", "logistic", "squared_hinge", or a loss object. No factor 1/n.
+    sample_weight : (n_samples,) array, optional
+        s_k >= 0, 1 by default.
+    method : {"auto", "enumeration", "branch_and_bound", "bound"}
+        How M is found: by pricing every cell, by branch and bound, by a relaxation, which is fast
+        and loose, or by the cheaper of the first two.
+    rtol : float
+        Relative gap up to which the network counts as optimal, > 0.
+    improve : bool
+        Whether to train on from the network, until the gap between the best network and the lower
+        bound is `rtol` or time ends.
+    time_limit : float, optional
+        Seconds. What is proved by then is returned.
+    threads : int, optional
+        None is 1, -1 all cores. The result does not depend on it.
+    seed : int, None or Generator
+        Of random starts.
+    proof : None
+        Proof files are not available yet.
+
+    Returns
+    -------
+    Certificate
+        ``objective`` of the network as given, ``lower_bound`` over all networks, ``is_optimal``,
+        ``best_network``, ``escape_neuron``: neurons and networks have the features of `net`, the
+        u of an escape neuron the weight on the column of ones as its last entry where `net` has
+        hidden biases.
+
+    Raises
+    ------
+    NotImplementedError
+        For gated networks, networks of several outputs, and `proof`.
+    ValueError, TypeError
+        Naming the argument, the rule and the value.
+    KeyboardInterrupt
+        On Ctrl-C.
+
+    Examples
+    --------
+    >>> import numpy as np, pyconvexnn as cx
+    >>> X = np.array([[0.0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]])
+    >>> y = np.array([-1, 1, 1, -1])
+    >>> net = cx.TwoLayerNetwork.from_arrays([[0.5, -0.5, 0.0]], [[0.7]])
+    >>> cert = cx.certify(net, X, y, beta=0.1)
+    >>> cert.is_optimal, round(cert.best_objective, 4), cert.escape_neuron is not None
+    (False, 0.5793, True)
+    >>> cert.lower_bound >= cert.best_objective * (1 - 1e-4)
+    True
+    """
+    clock = Clock(None if time_limit is None else positive(time_limit, "time_limit"))
+    _check_network(net)
+    if proof is not None:
+        raise NotImplementedError(f"`proof` = {describe(proof)} is not available yet")
+    choice(method, "method", METHODS)
+    if not isinstance(improve, (bool, np.bool_)):
+        raise TypeError(f"`improve` must be True or False, got {describe(improve)}")
+    rtol, threads = positive(rtol, "rtol"), resolve_threads(threads)
+    rng = as_generator(seed)
+    X = as_matrix(X, columns=net.n_features)
+    task = Task.of(
+        X if net.b1 is None else np.column_stack([X, np.ones(len(X))]),
+        y,
+        beta,
+        activation=net.activation,
+        slope=net.slope,
+        loss=loss,
+        sample_weight=sample_weight,
+        output_offset=net.b2 is not None and bool(net.b2[0] != 0.0),
+    )
+    same = _without_biases(net, task)
+    f = same.predict(task.data)
+    own = task.residual(f)
+    searched = price(
+        task.data,
+        own,
+        slope=task.slope,
+        floor=task.beta,
+        method="search",
+        starts=same.W1[np.any(same.W1 != 0, axis=1)],
+        seed=int(rng.integers(1 << 62)),
+        time_limit=clock.share(0.2),
+        threads=threads,
+    )
+    neurons = searched.neurons
+    if improve:
+        given = task.objective(same)
+        run = Generation(
+            task,
+            rtol=_FINER * rtol,
+            rng=rng,
+            clock=clock,
+            threads=threads,
+            warm_start=same,
+            method=method,
+            rungs=(*RUNGS, 0.5 * rtol),
+            enough=_verdict(task, given, rtol),
+        )
+        run.run()
+        best, bound, restricted = run.network, run.ensure_bound(), run.restricted_bound
+    else:
+        v = dual_point(task, task.residual(f + task.best_offset(f)))
+        found = price(
+            task.data,
+            v,
+            slope=task.slope,
+            floor=task.beta,
+            rtol=0.5 * rtol,
+            method=method,
+            starts=neurons[:16],
+            seed=int(rng.integers(1 << 62)),
+            time_limit=clock.left,
+            threads=threads,
+        )
+        best, bound, restricted = same, proved_bound(task, v, found), None
+        neurons = np.concatenate([found.neurons[:4], neurons])
+    cert = certificate(
+        task,
+        same,
+        bound,
+        rtol,
+        best=best,
+        restricted_bound=restricted,
+        escape=best_escape(task, same, neurons),
+    )
+    assert cert.best_network is not None
+    best = net if cert.best_network is same else _with_biases_of(net, cert.best_network)
+    return dataclasses.replace(cert, best_network=best)
+
+
+def _check_network(net: object) -> None:
+    if isinstance(net, GatedNetwork):
+        raise NotImplementedError(
+            "`net` = a GatedNetwork is not available yet; its estimator has a certificate against "
+            "its own patterns"
+        )
+    if not isinstance(net, TwoLayerNetwork):
+        raise TypeError(
+            f"`net` must be a TwoLayerNetwork, got {type(net).__name__} (make one with "
+            "TwoLayerNetwork.from_arrays or from_sklearn)"
+        )
+    if net.n_outputs != 1:
+        raise NotImplementedError(
+            f"`net` with several outputs is not available yet, got {net.n_outputs}"
+        )
+
+
+def _without_biases(net: TwoLayerNetwork, task: Task) -> TwoLayerNetwork:
+    """The same function of the columns of the task, hidden biases being weights on the last."""
+    W1 = net.W1 if net.b1 is None else np.column_stack([net.W1, net.b1])
+    return task.network(W1, net.W2, net.b2)
+
+
+def _with_biases_of(net: TwoLayerNetwork, found: TwoLayerNetwork) -> TwoLayerNetwork:
+    """A network of the task's columns in the features of `net`."""
+    if net.b1 is None:
+        return found
+    return dataclasses.replace(found, W1=found.W1[:, :-1], b1=found.W1[:, -1])
+
+
+def _verdict(task: Task, given: float, rtol: float) -> Callable[[float, float], bool]:
+    """When training may end: whether the network as given is optimal is known, or cannot be."""
+
+    def enough(objective: float, lower: float) -> bool:
+        if relative_gap(given, lower, task.objective_at_zero) <= 0.98 * rtol:
+            return True
+        far = given - objective > rtol * abs(given)
+        return far and relative_gap(objective, lower, task.objective_at_zero) <= rtol
+
+    return enough

@@ -1,0 +1,420 @@
+"""Column generation: patterns from priced neurons until no neuron is worth its penalty.
+
+The convex program over the patterns met so far is solved; its dual point v is priced over all
+neurons, ``max_{|u| <= 1} |v' act(X u)|``; the patterns of neurons whose price exceeds beta come
+in. A search finds such neurons, a rigorous engine shows that there are no more of them: any bound
+M of the price proves the lower bound ``D(s v)``, s <= beta / M, of the optimum over all networks.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from pyconvexnn._typing import BitArray, FloatArray
+from pyconvexnn.networks import TwoLayerNetwork
+from pyconvexnn.pricing import Price, price
+from pyconvexnn.sampling.coordinates import coordinates_of
+from pyconvexnn.solvers import Solution, Status
+from pyconvexnn.solvers.base import relative_gap
+from pyconvexnn.training.bounds import Bound, dual_point, estimated_bound, proved_bound
+from pyconvexnn.training.cells import cells_around
+from pyconvexnn.training.master import Master
+from pyconvexnn.training.task import Task
+
+_FIRST = 10  # random patterns at the start
+RUNGS = (0.1, 0.01)  # coarse accuracies of rigorous pricing, tried before the one needed
+_STARTS = (10, 50)  # random starts of searches; more when fewer find nothing
+_KNOWN = 16  # neurons of the last search that rigorous pricing starts with
+_SURELY_PROVED = 6  # columns up to which branch and bound ends soon
+_ROUNDS_WITH_DROPS = 100  # after which no pattern is dropped: none may come and go for ever
+_FINEST = 1e-13  # relative gap below which no restricted program is solved
+_RUNG_SHARE = 0.9  # of the time left that a coarse rung may take
+_SEARCH_SHARE = 0.5  # of the time left that a search may take before something is proved
+
+
+class Round(NamedTuple):
+    """State of a training run after one round of pricing.
+
+    Attributes
+    ----------
+    iteration : int
+        Rounds so far.
+    objective : float
+        Best objective of a network so far.
+    lower_bound : float
+        Best lower bound over all networks so far; -inf before the first rigorous one.
+    price : float
+        Largest price found in this round, as a multiple of beta: above 1 some neuron pays.
+    n_patterns : int
+        Patterns of the restricted program.
+    n_neurons : int
+        Neurons of its solution.
+    method : str
+        What priced: "search", or a rigorous engine.
+    seconds : float
+        Since the start.
+    """
+
+    iteration: int
+    objective: float
+    lower_bound: float
+    price: float
+    n_patterns: int
+    n_neurons: int
+    method: str
+    seconds: float
+
+
+RoundCallback = Callable[[Round], object]
+
+
+class _StopRun(Exception):  # noqa: N818  # it is no error
+    """The run ends with what there is."""
+
+    def __init__(self, status: Status) -> None:
+        self.status = status
+
+
+@dataclass
+class Clock:
+    """Time since the start, and time left."""
+
+    limit: float | None
+
+    def __post_init__(self) -> None:
+        self._start = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.perf_counter() - self._start
+
+    @property
+    def left(self) -> float | None:
+        """Until the limit, > 0; None without one."""
+        return None if self.limit is None else max(self.limit - self.seconds, 1e-3)
+
+    def share(self, part: float) -> float | None:
+        """Part of the time left; None without a limit."""
+        return None if self.left is None else part * self.left
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is no time left."""
+        return self.limit is not None and self.seconds >= self.limit
+
+
+class Generation:
+    """One run of column generation.
+
+    Parameters
+    ----------
+    task : Task
+        What is trained.
+    rtol : float
+        Relative gap between the best network and the best bound at which :meth:`run` ends.
+    rng : Generator
+        Where the randomness comes from.
+    clock : Clock
+        Started by the caller.
+    threads : int
+        The result does not depend on it.
+    warm_start : TwoLayerNetwork, optional
+        In the features as given: its patterns are among the first.
+    method : str
+        Of the rigorous pricing.
+    rungs : tuple of float
+        Falling accuracies of prices that are tried before the one that the gap needs.
+    callback : callable, optional
+        Called with every Round; returning True ends the run.
+    enough : callable, optional
+        Further reason to end: called with (objective, lower bound), the best so far.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        *,
+        rtol: float,
+        rng: np.random.Generator,
+        clock: Clock,
+        threads: int = 1,
+        warm_start: TwoLayerNetwork | None = None,
+        method: str = "auto",
+        rungs: tuple[float, ...] = RUNGS,
+        callback: RoundCallback | None = None,
+        enough: Callable[[float, float], bool] | None = None,
+    ) -> None:
+        self.task, self.clock = task, clock
+        self._rtol, self._rng, self._threads, self._method = rtol, rng, threads, method
+        self._rungs, self._callback, self._enough = rungs, callback, enough
+        self.history: list[Round] = []
+        self.bound: Bound | None = None
+        self.network = task.network(np.zeros((0, task.data.shape[1])), np.zeros((0, 1)))
+        self.objective = math.inf
+        self.found: Price | None = None  # the last search over all neurons
+        self._consider(self._without_neurons())
+        if warm_start is not None:
+            self._consider(warm_start)
+        self.master = Master(task, self._first_patterns(warm_start), threads)
+
+    @property
+    def lower_bound(self) -> float:
+        """Best lower bound so far."""
+        return -math.inf if self.bound is None else self.bound.value
+
+    @property
+    def gap(self) -> float:
+        """Relative gap between the best network and the best lower bound so far."""
+        return self._gap(self.objective, self.lower_bound)
+
+    def run(self) -> Status:
+        """Generate patterns until the gap is at most `rtol`, or something else ends it."""
+        try:
+            rung = 0
+            while True:
+                sol = self._search()
+                rung, closed = self._prove(sol, rung)
+                if closed:
+                    return Status.SOLVED
+        except _StopRun as stopped:
+            return Status.SOLVED if self.gap <= self._rtol else stopped.status
+
+    @property
+    def restricted_bound(self) -> float | None:
+        """Lower bound of the best over the patterns of the last program."""
+        return None if self.master.solution is None else self.master.solution.dual_objective
+
+    def ensure_bound(self) -> Bound:
+        """Best bound; that of a relaxation, which is quick, where there is none yet."""
+        if self.bound is None:
+            sol = self.master.solution
+            self._relax(self._residual_at_zero() if sol is None else sol.dual)
+        assert self.bound is not None
+        return self.bound
+
+    def known_neurons(self) -> FloatArray:
+        """Unit neurons (k, d) to look at first: what the last search found, the program's own."""
+        known = [np.zeros((0, self.task.X.shape[1]))]
+        if self.found is not None:
+            known.append(self.found.neurons[:_KNOWN])
+        own = self._own_neurons()
+        if own is not None:
+            known.append(own)
+        return self.task.outside(np.concatenate(known))
+
+    # --- the two phases ---------------------------------------------------------------------
+
+    def _search(self) -> Solution:
+        """Add patterns until a search finds none that matters."""
+        share = self.clock.share(1 - _SEARCH_SHARE) or 0.0  # of the time that is to be left
+        finest = max(_FINEST, 0.1 * self._rtol)
+        next_tol, level = max(1e-2, finest), 0
+        while True:
+            tol = next_tol
+            sol = self._solve(tol)
+            found, prices = self._look(sol.dual, _STARTS[level], self._own_neurons())
+            top = float(prices.max(initial=0.0))
+            estimate = estimated_bound(self.task, sol.dual, max(top, self.task.beta))
+            outer = self._gap(self.objective, max(estimate, self.lower_bound))
+            self._report(sol, top, "search")
+            if self.clock.left is not None and self.clock.left <= share:
+                return sol
+            pays = prices > self.task.beta * (1 + 1e-10)
+            if self._is_fine(sol) and outer <= 0.5 * self._rtol:
+                pays[:] = False  # what is left of it is within what was asked for
+            added = self._add(found[pays]) if pays.any() else 0
+            next_tol = max(finest, min(tol, 0.1 * outer))
+            if added:
+                level = 0
+                if len(self.history) < _ROUNDS_WITH_DROPS:
+                    self.master.drop()
+            elif not self._is_fine(sol) and tol > finest:
+                next_tol = finest
+            elif level + 1 < len(_STARTS):
+                level += 1
+            else:
+                return sol
+
+    def _prove(self, sol: Solution, rung: int) -> tuple[int, bool]:
+        """Price rigorously, coarse to fine; (rung, True) once the gap is closed.
+
+        (rung, False) when neurons were found on that rung which the program has yet to learn of.
+        """
+        if self.bound is None and self.task.X.shape[1] > _SURELY_PROVED:
+            self._relax(sol.dual)
+        v, beta = dual_point(self.task, sol.dual), self.task.beta
+        needed = self._needed(v)
+        rungs = [accuracy for accuracy in self._rungs if accuracy > 4 * needed] + [needed]
+        rung = min(rung, len(rungs) - 1)
+        while True:
+            last = rung == len(rungs) - 1
+            # Below this price nobody needs to know: half of the accuracy is for it.
+            half = math.sqrt(1 + rungs[rung]) - 1
+            found = price(
+                self.task.data,
+                v,
+                slope=self.task.slope,
+                floor=beta * (1 + half),
+                rtol=half,
+                method=self._method,
+                starts=self.known_neurons(),
+                n_starts=_STARTS[0],
+                seed=int(self._rng.integers(1 << 62)),
+                time_limit=self.clock.share(1.0 if last else _RUNG_SHARE),
+                threads=self._threads,
+            )
+            self._take(proved_bound(self.task, v, found))
+            U = self.task.inside(found.neurons)
+            prices = np.abs(v @ self.task.outputs(U))
+            top = float(prices.max(initial=0.0))
+            self._report(sol, top, found.method)
+            if self.gap <= self._rtol:
+                return rung, True
+            if self.clock.is_over:
+                raise _StopRun(Status.TIME_LIMIT)
+            pays = prices > beta * math.sqrt(1 + needed)
+            if pays.any() and self._add(U[pays]):
+                return rung, False
+            if found.status is not Status.SOLVED:
+                raise _StopRun(found.status)  # a finer rung would take longer still
+            if last and sol.status is Status.TIME_LIMIT:
+                return rung, False  # the program got a part of the time only: on with it
+            if last:
+                raise _StopRun(Status.NUMERICAL_ERROR)  # rounding is all that is left
+            rung += 1
+
+    # --- pieces -----------------------------------------------------------------------------
+
+    def _solve(self, tol: float) -> Solution:
+        sol = self.master.solve(tol, self.clock.share(0.5))
+        self._consider(self.master.network())
+        return sol
+
+    def _look(
+        self, v: FloatArray, n_starts: int, starts: FloatArray | None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Neurons (k, r) found by a search, and their prices."""
+        self.found = price(
+            self.task.X,
+            v,
+            slope=self.task.slope,
+            floor=self.task.beta,
+            method="search",
+            starts=starts,
+            n_starts=n_starts,
+            seed=int(self._rng.integers(1 << 62)),
+            time_limit=self.clock.share(0.3),
+            threads=self._threads,
+        )
+        U = self.found.neurons
+        return U, np.abs(v @ self.task.outputs(U))
+
+    def _add(self, U: FloatArray) -> int:
+        added = self.master.add(cells_around(self.task.X, U, self._rng))
+        if not added:  # only cells that the program has: perhaps those with ties on, which are none
+            added = self.master.add(cells_around(self.task.X, U, self._rng, most=32))
+        return added
+
+    def _own_neurons(self) -> FloatArray | None:
+        """Unit neurons of the program's solution, in the coordinates of X."""
+        sol = self.master.solution
+        if sol is None or not len(sol.coef.values):
+            return None
+        return _unit_rows(sol.coef.values)
+
+    def _first_patterns(self, warm_start: TwoLayerNetwork | None) -> BitArray:
+        coordinates = coordinates_of(self.task.X, "whitened")
+        gates = coordinates.gates(self._rng.standard_normal((_FIRST, self.task.X.shape[1])))
+        U, _ = self._look(self._residual_at_zero(), _STARTS[0], None)
+        several = [gates, -gates, U]
+        if warm_start is not None:
+            several.append(self.task.inside(warm_start.W1))
+        G = np.concatenate(several)
+        G = G[np.any(G != 0, axis=1)]
+        packed = cells_around(self.task.X, G, self._rng)
+        if not len(packed):  # all rows are zero: any pattern will do
+            packed = cells_around(np.ones((len(self.task.X), 1)), np.ones((1, 1)), self._rng)
+        return packed
+
+    def _without_neurons(self) -> TwoLayerNetwork:
+        zero = np.zeros(len(self.task.y))
+        b2 = np.array([self.task.best_offset(zero)])
+        return self.task.network(self.network.W1, self.network.W2, b2)
+
+    def _residual_at_zero(self) -> FloatArray:
+        zero = np.zeros(len(self.task.y))
+        return self.task.residual(zero + self.task.best_offset(zero))
+
+    def _consider(self, net: TwoLayerNetwork) -> None:
+        objective = self.task.objective(net)
+        if objective < self.objective:
+            self.objective, self.network = objective, net
+
+    def _take(self, bound: Bound) -> None:
+        if self.bound is None or bound.value > self.bound.value:
+            self.bound = bound
+
+    def _gap(self, objective: float, lower: float) -> float:
+        return relative_gap(objective, lower, self.task.objective_at_zero)
+
+    def _is_fine(self, sol: Solution) -> bool:
+        """Whether the restricted program is solved finely enough for the gap asked for."""
+        return sol.relative_gap <= 0.2 * self._rtol
+
+    def _relax(self, v: FloatArray) -> None:
+        v = dual_point(self.task, v)
+        found = price(
+            self.task.data,
+            v,
+            slope=self.task.slope,
+            method="bound",
+            starts=self.known_neurons(),
+            n_starts=0,
+            time_limit=None if self.clock.left is None else max(0.5 * self.clock.left, 0.1),
+            threads=self._threads,
+        )
+        self._take(proved_bound(self.task, v, found))
+
+    def _needed(self, v: FloatArray) -> float:
+        """Accuracy of a price bound of v, relative to beta, that closes the gap."""
+        low, high = math.log(1e-12), math.log(10.0)
+        for _ in range(40):
+            middle = 0.5 * (low + high)
+            lower = estimated_bound(self.task, v, self.task.beta * (1 + math.exp(middle)))
+            if self._gap(self.objective, lower) <= 0.95 * self._rtol:
+                low = middle
+            else:
+                high = middle
+        # Where nothing closes it the program is not solved finely enough, and cannot be.
+        return max(math.exp(low), 0.1 * self._rtol)
+
+    def _report(self, sol: Solution, top: float, method: str) -> None:
+        self.history.append(
+            Round(
+                len(self.history) + 1,
+                self.objective,
+                self.lower_bound,
+                top / self.task.beta,
+                len(self.master),
+                len(sol.active),
+                method,
+                self.clock.seconds,
+            )
+        )
+        if self._callback is not None and self._callback(self.history[-1]):
+            raise _StopRun(Status.INTERRUPTED)
+        if self._enough is not None and self._enough(self.objective, self.lower_bound):
+            raise _StopRun(Status.SOLVED)
+        if self.clock.is_over:
+            raise _StopRun(Status.TIME_LIMIT)
+
+
+def _unit_rows(A: FloatArray) -> FloatArray:
+    return np.asarray(A / np.linalg.norm(A, axis=1, keepdims=True))

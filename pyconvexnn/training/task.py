@@ -1,0 +1,222 @@
+"""What is trained: data, loss and penalty, and the coordinates in which it is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pyconvexnn._typing import ArrayLike, BoolArray, FloatArray
+from pyconvexnn.losses import Loss
+from pyconvexnn.networks import TwoLayerNetwork
+from pyconvexnn.patterns import PatternSet
+from pyconvexnn.problems import ReLUProblem
+
+_SAME = 1e-12  # of unit vectors: nearer to each other they are one neuron
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A weight-decay problem over all networks of one output.
+
+    Rows of weight 0 are left out: they count in no objective, and their hyperplanes would only
+    cut cells in two.
+
+    Attributes
+    ----------
+    whole : ReLUProblem
+        The problem as the user gave it, checked; its one pattern means nothing.
+    counted : (n_samples,) bool
+        Rows of positive weight.
+    data : (n, d) float64
+        Their features, as given.
+    X : (n, r) float64
+        The same in the coordinates in which networks are trained: where there are fewer rows than
+        features, ``data @ basis``; otherwise `data` itself. No optimal neuron has a part
+        orthogonal to all rows, and lengths are the same.
+    basis : (d, r) float64 or None
+        Orthonormal columns that span the rows; None where X is `data`.
+    y, weight : (n,) float64
+        Targets and weights of these rows.
+    """
+
+    whole: ReLUProblem
+    counted: BoolArray
+    data: FloatArray
+    X: FloatArray
+    basis: FloatArray | None
+    y: FloatArray
+    weight: FloatArray
+
+    @classmethod
+    def of(
+        cls,
+        X: ArrayLike,
+        y: ArrayLike,
+        beta: float,
+        *,
+        activation: str,
+        slope: float,
+        loss: str | Loss,
+        sample_weight: ArrayLike | None,
+        output_offset: bool,
+    ) -> Task:
+        """Check the arguments and make the task; errors are those of ReLUProblem."""
+        n = np.shape(X)[0] if np.ndim(X) == 2 else 1
+        whole = ReLUProblem(
+            X,
+            y,
+            PatternSet.from_dense(np.ones((1, max(n, 1)), bool)),
+            beta,
+            activation=activation,
+            slope=slope,
+            loss=loss,
+            sample_weight=sample_weight,
+            output_offset=output_offset,
+        )
+        counted = whole.sample_weight > 0
+        every = bool(counted.all())
+        data = whole.X if every else _frozen(whole.X[counted])
+        basis = None
+        if data.shape[0] < data.shape[1]:
+            basis = np.linalg.qr(data.T)[0]
+        return cls(
+            whole,
+            counted,
+            data,
+            data if basis is None else _frozen(data @ basis),
+            basis,
+            whole.y if every else whole.y[counted],
+            whole.sample_weight if every else whole.sample_weight[counted],
+        )
+
+    @property
+    def beta(self) -> float:
+        """The penalty."""
+        return self.whole.beta
+
+    @property
+    def loss(self) -> Loss:
+        """The loss."""
+        return self.whole.loss
+
+    @property
+    def slope(self) -> float:
+        """Slope of the activation below zero."""
+        return self.whole.slope
+
+    @property
+    def output_offset(self) -> bool:
+        """Whether the networks have a free output offset b2."""
+        return self.whole.output_offset
+
+    @property
+    def objective_at_zero(self) -> float:
+        """Objective of the network without neurons, at its best offset."""
+        return self.whole.objective_at_zero
+
+    def problem(self, patterns: PatternSet) -> ReLUProblem:
+        """The convex program over some patterns of the rows of X."""
+        return ReLUProblem(
+            self.X,
+            self.y,
+            patterns,
+            self.beta,
+            activation=self.whole.activation,
+            slope=self.slope if self.whole.activation == "leaky_relu" else 0.0,
+            loss=self.loss,
+            sample_weight=self.weight,
+            output_offset=self.output_offset,
+        )
+
+    def outputs(self, U: FloatArray) -> FloatArray:
+        """``act(X u)`` for the rows u (k, r) of U, shape (n, k)."""
+        return self.activate(self.X @ U.T)
+
+    def activate(self, Z: FloatArray) -> FloatArray:
+        """Act, entry by entry."""
+        return np.where(Z > 0, Z, self.slope * Z)
+
+    def best_offset(self, f: FloatArray) -> float:
+        """Best output offset of a fit; 0 where the networks have none."""
+        return self.loss.best_offset(f, self.y, self.weight) if self.output_offset else 0.0
+
+    def residual(self, f: FloatArray) -> FloatArray:
+        """``v = -s loss'(f)``, shape (n,)."""
+        return -self.loss.gradient(f, self.y, self.weight)
+
+    def dual_objective(self, v: FloatArray) -> float:
+        """``D(v)`` in plain floating point."""
+        y = self.y
+        if self.output_offset and self.loss.shifts:
+            # sum v = 0: any constant may go from y, and far from zero its rounding is all there is.
+            y = y - np.mean(y)
+        return self.loss.dual_objective(v, y, self.weight)
+
+    def objective(self, net: TwoLayerNetwork) -> float:
+        """Weight-decay objective of a network in the features as given."""
+        return net.objective(
+            self.data, self.y, self.beta, loss=self.loss, sample_weight=self.weight
+        )
+
+    def inside(self, U: FloatArray) -> FloatArray:
+        """Neurons (k, d) of the features as given, in the coordinates of X: (k, r)."""
+        return U if self.basis is None else U @ self.basis
+
+    def outside(self, U: FloatArray) -> FloatArray:
+        """Neurons (k, r) in the coordinates of X, in the features as given: (k, d)."""
+        return U if self.basis is None else U @ self.basis.T
+
+    def everywhere(self, v: FloatArray) -> FloatArray:
+        """A dual point of the counted rows on all rows, 0 on the others."""
+        out = np.zeros(len(self.counted))
+        out[self.counted] = v
+        return out
+
+    def network(
+        self, W1: FloatArray, W2: FloatArray, b2: FloatArray | None = None
+    ) -> TwoLayerNetwork:
+        """Network of the features as given, of this activation, and with an offset if it is due."""
+        if b2 is None and self.output_offset:
+            b2 = np.zeros(1)
+        kind: dict[str, Any] = {"activation": self.whole.activation}
+        if self.whole.activation == "leaky_relu":
+            kind["slope"] = self.slope
+        return TwoLayerNetwork.from_arrays(W1, W2, b2=b2 if self.output_offset else None, **kind)
+
+
+def merged(net: TwoLayerNetwork) -> TwoLayerNetwork:
+    """Balanced network in which neurons of one direction and sign, and an activation, are one.
+
+    Their sum has the same outputs and no larger penalty. Neurons that do nothing are dropped.
+    """
+    net = net.balance()
+    a = net.W2[:, 0]
+    length = np.abs(a)
+    alive = np.flatnonzero(length > 0)
+    alive = alive[np.argsort(-length[alive], kind="stable")]
+    directions = net.W1[alive] / length[alive, np.newaxis]
+    signs = np.sign(a[alive])
+    blocks = directions * length[alive, np.newaxis] ** 2
+    near = np.linalg.norm(directions[:, np.newaxis] - directions, axis=2) <= _SAME
+    near &= signs[:, np.newaxis] == signs
+    first = np.argmax(near, axis=1) if len(alive) else np.empty(0, np.intp)
+    kept, place = np.unique(first, return_inverse=True)
+    sums = np.zeros((len(kept), net.n_features))
+    np.add.at(sums, place, blocks)
+    size = np.sqrt(np.linalg.norm(sums, axis=1, keepdims=True))
+    return TwoLayerNetwork.from_arrays(
+        sums / size,
+        signs[kept, np.newaxis] * size,
+        b2=net.b2,
+        activation=net.activation,
+        slope=net.slope,
+    )
+
+
+def _frozen(A: FloatArray) -> FloatArray:
+    """Fortran-ordered and read-only: what every problem of these data takes without copying it."""
+    out = np.array(A, order="F")
+    out.flags.writeable = False
+    return out

@@ -1,0 +1,236 @@
+"""Networks trained to a proved global optimum."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pyconvexnn._typing import ArrayLike, FloatArray
+from pyconvexnn._validation import as_generator, describe, positive, resolve_threads
+from pyconvexnn.certificates import Certificate
+from pyconvexnn.losses import Loss
+from pyconvexnn.networks import TwoLayerNetwork
+from pyconvexnn.solvers import Status
+from pyconvexnn.training.bounds import certificate
+from pyconvexnn.training.escape import best_escape
+from pyconvexnn.training.generation import Clock, Generation, Round, RoundCallback
+from pyconvexnn.training.task import Task
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A trained network with the proof of its quality: what :func:`train` returns.
+
+    Attributes
+    ----------
+    network : TwoLayerNetwork
+        The best network found; it acts on rows like those of X.
+    certificate : Certificate
+        Its objective beside a rigorous lower bound over all networks.
+    n_patterns : int
+        Activation patterns of the last restricted program: not all that there are.
+    history : tuple of Round
+        One entry for every round of pricing.
+    status : Status
+        SOLVED when ``certificate.is_optimal``; otherwise why the run ended.
+    """
+
+    network: TwoLayerNetwork
+    certificate: Certificate
+    n_patterns: int
+    history: tuple[Round, ...] = field(repr=False)
+    status: Status
+
+
+def train(
+    X: ArrayLike,
+    y: ArrayLike,
+    beta: float,
+    *,
+    activation: str = "relu",
+    slope: float = 0.01,
+    loss: str | Loss = "squared",
+    sample_weight: ArrayLike | None = None,
+    output_offset: bool = False,
+    rtol: float = 1e-4,
+    time_limit: float | None = None,
+    warm_start: Any = None,
+    threads: int | None = None,
+    seed: int | np.random.Generator | None = 0,
+    callback: RoundCallback | None = None,
+) -> Fit:
+    r"""Train a two-layer network to the global optimum of its weight-decay problem.
+
+    .. math::
+
+        \min_{m,\, u_j,\, \alpha_j,\, b} \;
+        \sum_k s_k\, \ell\big(\sum_{j=1}^m \phi(x_k^T u_j)\, \alpha_j + b,\; y_k\big)
+        + \frac\beta2 \sum_j (\|u_j\|_2^2 + \alpha_j^2)
+
+    over networks of any width, phi being the activation. This is a convex program with two blocks
+    for each activation pattern (:class:`~pyconvexnn.ReLUProblem`), of which few are needed: it is
+    solved over a handful, patterns of neurons that would lower the objective join, and a bound of
+    what any neuron could gain proves the lower bound ``D(s v)`` of the optimum.
+
+    Parameters
+    ----------
+    X : (n_samples, n_features) array
+        Data. A column of ones gives the neurons biases, decayed like weights.
+    y : (n_samples,) array
+        Targets; -1 and +1 for the losses of labels.
+    beta : float
+        Penalty, >= 1e-120. From :func:`beta_max` on the best network has no neurons.
+    activation : {"relu", "leaky_relu", "abs"}
+        phi: ``t`` for t >= 0, and 0, ``slope t`` or ``-t`` for t < 0.
+    slope : float
+        Of "leaky_relu", in [0, 1).
+    loss : str or Loss
+        "squared", "huber", "logistic", "squared_hinge", or a loss object. No factor 1/n.
+    sample_weight : (n_samples,) array, optional
+        s_k >= 0, 1 by default.
+    output_offset : bool
+        Whether b is free; otherwise it is 0.
+    rtol : float
+        Relative gap between network and lower bound at which the optimum counts as proved, > 0.
+    time_limit : float, optional
+        Seconds. Half of it at least is for proving; the best network and the bound proved by then
+        are returned. Without a limit a proof may take very long where X has more than about eight
+        columns.
+    warm_start : optional
+        A network that the search starts from: a TwoLayerNetwork, a Fit, arrays ``(W1, W2)``,
+        ``(W1, W2, b1)`` or ``(W1, W2, b1, b2)``, or a fitted network of scikit-learn. Hidden
+        biases b1 belong to a column of X that is constant, which need not be among the network's
+        features if it is the last. The result is no worse than it.
+    threads : int, optional
+        None is 1, -1 all cores. The result does not depend on it.
+    seed : int, None or Generator
+        Of the random starts.
+    callback : callable, optional
+        Called with a :class:`~pyconvexnn.training.Round` after every round of pricing; returning
+        True ends the run with what there is. What it raises is raised here.
+
+    Returns
+    -------
+    Fit
+        ``network``, ``certificate``, ``n_patterns``, ``history``, ``status``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument, the rule and the value.
+    KeyboardInterrupt
+        On Ctrl-C.
+
+    Warns
+    -----
+    ConvergenceWarning
+        (scikit-learn's) when the status is not SOLVED.
+
+    Examples
+    --------
+    >>> import numpy as np, pyconvexnn as cx
+    >>> X = np.array([[0.0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]])
+    >>> fit = cx.train(X, [-1, 1, 1, -1], beta=0.1)
+    >>> round(fit.certificate.objective, 4), fit.certificate.is_optimal
+    (0.5793, True)
+    """
+    clock = Clock(None if time_limit is None else positive(time_limit, "time_limit"))
+    if callback is not None and not callable(callback):
+        raise TypeError(f"`callback` must be callable or None, got {describe(callback)}")
+    rtol = positive(rtol, "rtol")
+    task = Task.of(
+        X,
+        y,
+        beta,
+        activation=activation,
+        slope=slope,
+        loss=loss,
+        sample_weight=sample_weight,
+        output_offset=output_offset,
+    )
+    run = Generation(
+        task,
+        rtol=rtol,
+        rng=as_generator(seed),
+        clock=clock,
+        threads=resolve_threads(threads),
+        warm_start=None if warm_start is None else as_start(warm_start, task),
+        callback=callback,
+    )
+    status = run.run()
+    proof = certificate(
+        task,
+        run.network,
+        run.ensure_bound(),
+        rtol,
+        best=run.network,
+        restricted_bound=run.restricted_bound,
+        escape=best_escape(task, run.network, run.known_neurons()),
+    )
+    if proof.is_optimal:
+        status = Status.SOLVED
+    elif status is Status.SOLVED:
+        status = Status.NUMERICAL_ERROR
+    if status is not Status.SOLVED:
+        _warn(proof, status)
+    return Fit(run.network, proof, len(run.master), tuple(run.history), status)
+
+
+def as_start(warm_start: Any, task: Task) -> TwoLayerNetwork:
+    """Network that a run starts from, in the features as given; errors name `warm_start`."""
+    net = warm_start.network if isinstance(warm_start, Fit) else warm_start
+    if isinstance(net, (tuple, list)):
+        if not 2 <= len(net) <= 4:
+            raise ValueError(
+                "`warm_start` must be a network or arrays (W1, W2), (W1, W2, b1) or "
+                f"(W1, W2, b1, b2), got {len(net)} of them"
+            )
+        net = TwoLayerNetwork.from_arrays(*net)
+    elif hasattr(net, "coefs_"):
+        net = TwoLayerNetwork.from_sklearn(net)
+    if not isinstance(net, TwoLayerNetwork):
+        raise TypeError(
+            "`warm_start` must be a TwoLayerNetwork, a Fit, arrays (W1, W2) or a fitted network "
+            f"of scikit-learn, got {describe(warm_start)}"
+        )
+    if net.n_outputs != 1:
+        raise ValueError(f"`warm_start` must have one output, got {net.n_outputs}")
+    return task.network(_with_biases(net, task.data), net.W2, net.b2)
+
+
+def _with_biases(net: TwoLayerNetwork, X: FloatArray) -> FloatArray:
+    """Weights (m, d) on the columns of X, b1 being the weights on one that is constant."""
+    d, W1 = X.shape[1], net.W1
+    if net.b1 is None or not net.b1.any():
+        if net.n_features != d:
+            raise ValueError(f"`warm_start` must have {d} features, got {net.n_features}")
+        return W1
+    columns = np.flatnonzero((X[0] == X).all(axis=0) & (X[0] != 0))
+    if net.n_features == d - 1 and d - 1 in columns:
+        return np.column_stack([W1, net.b1 / X[0, -1]])
+    if net.n_features != d or not len(columns):
+        raise ValueError(
+            "`warm_start` must have no hidden biases, or the features of `X`, one column of which "
+            f"is constant, or all but the last, which is; got {net.n_features} features for {d}"
+        )
+    W1 = W1.copy()
+    W1[:, columns[-1]] += net.b1 / X[0, columns[-1]]
+    return W1
+
+
+def _warn(proof: Certificate, status: Status) -> None:
+    from sklearn.exceptions import ConvergenceWarning
+
+    advice = {
+        Status.INTERRUPTED: "the callback returned True",
+        Status.NUMERICAL_ERROR: "raise rtol or beta, or standardise the columns of X",
+    }.get(status, "raise time_limit, rtol or beta")
+    warnings.warn(
+        f"train stopped with status {status.name}: relative gap {proof.relative_gap:.3g} between "
+        f"the network and the lower bound over all networks, above rtol = {proof.rtol:g}; {advice}",
+        ConvergenceWarning,
+        stacklevel=3,
+    )
