@@ -292,7 +292,7 @@ private:
             closed = std::max(closed, node.bound);
             return;
         }
-        if (nodes % 32 == 0 || node.depth > 30) {
+        if (nodes % 32 == 1 || node.depth > 30) {
             try_neuron();
         }
         open.push_back(std::move(node));
