@@ -134,6 +134,7 @@ def demo(plot: Path | None, time_limit: float, as_json: bool) -> int:
     else:
         out = console()
         for comparison in comparisons:
+            out.print(shown.title(comparison), highlight=False)
             out.print(shown.as_table(comparison))
             for level in comparison.summary:
                 out.print(level, highlight=False)

@@ -15,29 +15,29 @@ from pyconvexnn.cli.terminal import check_folder
 from pyconvexnn.demo import BIAS_COLUMN, HIDDEN_UNITS, Comparison
 
 NOTE = (
-    "Objective: sum of the losses + beta/2 * (squared weights of both layers, hidden biases in "
-    f"units of {BIAS_COLUMN:g}); it is the same problem for all rows of a table, of which those of "
-    f"scikit-learn solve it with {HIDDEN_UNITS} neurons and without the penalty on the biases. Gap: "
-    "distance from the lower bound, which no network of any width undercuts, over the objective."
+    "Objective: sum of the losses + beta/2 * (squared weights of both layers, and of the hidden "
+    f"biases over {BIAS_COLUMN:g}). Gap: distance of a row from the lower bound, below which no "
+    "network of any width is, over its objective. scikit-learn minimises nearly the same, with "
+    f"{HIDDEN_UNITS} neurons and no penalty on the biases."
 )
+
+
+def title(comparison: Comparison) -> str:
+    """What was trained on."""
+    of = "" if comparison.features is None else f" ({', '.join(comparison.features)})"
+    return (
+        f"{comparison.dataset}, {comparison.n_features} features{of}: {comparison.task}, "
+        f"{comparison.n_train} training and {comparison.n_test} held-out samples, "
+        f"beta = {comparison.beta:g}"
+    )
 
 
 def as_table(comparison: Comparison) -> Table:
     """Table of all models on one data set."""
-    of = "" if comparison.features is None else f" ({', '.join(comparison.features)})"
-    table = Table(
-        title=(
-            f"{comparison.dataset}, {comparison.n_features} features{of}: {comparison.task} "
-            f"({comparison.score}), {comparison.n_train} training and {comparison.n_test} held-out "
-            f"samples, beta = {comparison.beta:g}"
-        ),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        show_edge=False,
-    )
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     table.add_column("ReLU network")
-    numbers = ("objective", "lower\nbound", "gap", "neurons", "train", "held\nout", "seconds")
+    scores = f"{comparison.score},\ntrain", f"{comparison.score},\nheld out"
+    numbers = ("objective", "lower\nbound", "gap", "neurons", *scores, "seconds")
     for name in numbers:
         table.add_column(name, justify="right", no_wrap=True)
     for place, row in enumerate(comparison.rows):
