@@ -69,7 +69,7 @@ def test_fit_of_numbers_is_the_global_optimum(
     model = tmp_path / "m.npz"
     options = ["--target", "number", "--beta", "0.5", "--save", model, "--json"]
     options += ["--activation", activation]
-    code, out, err = run("fit", only(table, "number"), *options)
+    code, out, _ = run("fit", only(table, "number"), *options)
     facts = json.loads(out)
     X, y, _, _ = arrays(table)
     fit = cx.train(X, y, 0.5, activation=activation)
@@ -93,7 +93,7 @@ def test_fit_says_the_three_levels(run: Any, table: Path, tmp_path: Path) -> Non
     assert re.search(r"^classes +a, b$", out, re.M)
     assert re.search(r"^loss +logistic$", out, re.M)
     assert re.search(r"^proved +yes$", out, re.M)
-    facts, levels = out.split("\n\n")
+    _, levels = out.split("\n\n")
     X, _, two, _ = arrays(table)
     fit = cx.train(X, np.where(two == "b", 1.0, -1.0), 0.5, loss="logistic")
     assert levels.rstrip("\n") == fit.certificate.summary()

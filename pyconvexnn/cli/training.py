@@ -62,6 +62,8 @@ def train(X: FloatArray, y: Any, classes: list[str] | None, options: dict[str, A
     Without gates and without a number of patterns that is column generation over all patterns;
     otherwise an estimator on a sample.
     """
+    import pyconvexnn.estimators  # noqa: F401  # loads scikit-learn before the clock starts
+
     everything = options["patterns"] == "auto" and options["activation"] in ACTIVATIONS
     start = time.perf_counter()
     with progress("training") as bar, told_warnings(but="ConvergenceWarning"):
