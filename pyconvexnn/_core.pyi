@@ -113,6 +113,19 @@ def ascend(
     time_limit: float = 1e300,
     threads: int = 1,
 ) -> tuple[_Float, _Float]: ...
+def branch_and_bound(
+    plus: _Float,
+    minus: _Float,
+    starts: _Float,
+    *,
+    floor: float,
+    rtol: float,
+    ceilings: tuple[float, float],
+    max_nodes: int,
+    time_limit: float,
+    threads: int = 1,
+    callback: Callable[[int, float, float, int, float], bool] | None = None,
+) -> tuple[float, float, float, int, _Float, int, int]: ...
 def nearest_in_zonotope(
     rows: _Float, p: _Float, *, tolerance: float = 1e-10, most_steps: int = 1000
 ) -> tuple[_Float, float, float]: ...

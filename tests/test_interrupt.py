@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 import pyconvexnn as cx
+from pyconvexnn.pricing.rows import SignedRows
+from pyconvexnn.pricing.search import search
 
 
 def long_problem() -> cx.GatedReLUProblem:
@@ -131,6 +133,14 @@ def test_ctrl_c_ends_a_threaded_solve_with_a_callback() -> None:
         )
         for _ in range(3)
     ]
+    assert min(delays) < 0.2, delays
+
+
+def test_ctrl_c_ends_a_local_search() -> None:
+    rng = np.random.default_rng(3)
+    X, v = rng.standard_normal((8000, 40)), rng.standard_normal(8000)
+    rows = SignedRows.of(X, v)
+    delays = [seconds_to_stop(lambda: search(X, v, rows, n_starts=500, rng=rng)) for _ in range(3)]
     assert min(delays) < 0.2, delays
 
 

@@ -1,5 +1,8 @@
+#include <utility>
+
 #include "arrays.hpp"
 #include "convexnn/pricing/ascent.hpp"
+#include "convexnn/pricing/branch_and_bound.hpp"
 #include "python_monitor.hpp"
 #include "register.hpp"
 
@@ -37,6 +40,20 @@ py::tuple ascend_from(const FortranMatrix& plus, const FortranMatrix& minus,
     return py::make_tuple(U, values);
 }
 
+// A few steps at a time, so that it can be stopped.
+ZonotopeDistance nearest_while(ZonotopeProjection& projection, std::span<const double> p,
+                               double tolerance, std::size_t most_steps, Monitor& monitor) {
+    constexpr std::size_t kSome = 20;
+    for (std::size_t steps = 0;; steps += kSome) {
+        const std::size_t now = std::min(kSome, most_steps - steps);
+        const ZonotopeDistance distance = projection.nearest(p, tolerance, now);
+        if (distance.steps < kSome || steps + kSome >= most_steps) {
+            return distance;
+        }
+        check(monitor);
+    }
+}
+
 // (z, |p - z|, what no point of the zonotope is nearer than).
 py::tuple nearest_in_zonotope(const FortranMatrix& rows, const Vector& p, double tolerance,
                               std::size_t most_steps) {
@@ -45,16 +62,42 @@ py::tuple nearest_in_zonotope(const FortranMatrix& rows, const Vector& p, double
     const std::span<const double> target = vector(p, r, "p");
     ZonotopeProjection projection(signed_rows(rows, r, "rows"));
     PythonMonitor monitor;
-    const ZonotopeDistance distance = run_released(
-        monitor, [&](Monitor&) { return projection.nearest(target, tolerance, most_steps); });
+    const ZonotopeDistance distance = run_released(monitor, [&](Monitor& asked) {
+        return nearest_while(projection, target, tolerance, most_steps, asked);
+    });
     Vector z(r);
     std::copy_n(projection.point().data(), r, z.mutable_data());
     return py::make_tuple(z, distance.upper, distance.lower);
 }
 
+py::tuple bound_boxes(const FortranMatrix& plus, const FortranMatrix& minus,
+                      const RowMajorMatrix& starts, double floor, double rtol,
+                      std::pair<double, double> ceilings, std::size_t max_nodes, double time_limit,
+                      std::size_t threads, const py::object& callback) {
+    require(plus.ndim() == 2 && plus.shape(1) > 0, "`plus` must be a matrix with columns");
+    const auto r = static_cast<std::size_t>(plus.shape(1));
+    const BranchAndBoundSettings settings{floor,     rtol,       {ceilings.first, ceilings.second},
+                                          max_nodes, time_limit, threads};
+    const MatrixView<const double> p = signed_rows(plus, r, "plus");
+    const MatrixView<const double> q = signed_rows(minus, r, "minus");
+    const MatrixView<const double> u = columns(starts, r, "starts");
+    PythonMonitor monitor(callback);
+    const BranchAndBoundResult result = run_released(
+        monitor, [&](Monitor& asked) { return branch_and_bound(p, q, u, settings, asked); });
+    Vector neuron(result.neuron.size());
+    std::copy(result.neuron.begin(), result.neuron.end(), neuron.mutable_data());
+    return py::make_tuple(result.bound, result.rounding, result.value, result.sign, neuron,
+                          result.nodes, static_cast<int>(result.status));
+}
+
 }  // namespace
 
 void register_pricing(py::module_& module) {
+    module.def("branch_and_bound", &bound_boxes, py::arg("plus").noconvert(),
+               py::arg("minus").noconvert(), py::arg("starts").noconvert(), py::kw_only(),
+               py::arg("floor"), py::arg("rtol"), py::arg("ceilings"), py::arg("max_nodes"),
+               py::arg("time_limit"), py::arg("threads") = 1, py::arg("callback") = py::none(),
+               "Bound, rounding, value, sign, neuron, boxes, status.");
     module.def("ascend", &ascend_from, py::arg("plus").noconvert(), py::arg("minus").noconvert(),
                py::arg("starts").noconvert(), py::kw_only(), py::arg("time_limit") = 1e300,
                py::arg("threads") = 1, "Unit neurons that the starts climb to, and their values.");

@@ -17,6 +17,8 @@ it. None of the choices has to be exact: only the last evaluation is inflated ag
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 
 from pyconvexnn import _core
@@ -27,7 +29,9 @@ _WORTH = 1e-3  # relative gain for which eight more steps are taken
 _SMALL = 1e-140  # rows shorter than this, beside a longest one of about 1, are bounded by 1e-139
 
 
-def relaxation(rows: SignedRows, *, iterations: int = 60) -> tuple[float, float]:
+def relaxation(
+    rows: SignedRows, *, iterations: int = 60, time_limit: float | None = None
+) -> tuple[float, float]:
     """Bounds of the maximum over |w| <= 1 of F, and of -F.
 
     Parameters
@@ -35,19 +39,21 @@ def relaxation(rows: SignedRows, *, iterations: int = 60) -> tuple[float, float]
     rows : SignedRows
     iterations : int
         Most steps towards the best bound; each costs about n r^2 operations.
+    time_limit : float, optional
+        Seconds after which no further step is begun: the bound is one all the same.
 
     Returns
     -------
     bound, bound_minus : float
         In the units of the rows: the larger of the two is for :meth:`SignedRows.bound`.
     """
-    return (
-        _bound(rows.plus, rows.minus, iterations),
-        _bound(rows.minus, rows.plus, iterations),
-    )
+    begun = time.monotonic()
+    end = begun + (np.inf if time_limit is None else time_limit)
+    first = _bound(rows.plus, rows.minus, iterations, 0.5 * (begun + end))
+    return first, _bound(rows.minus, rows.plus, iterations, end)
 
 
-def _bound(plus: FloatArray, minus: FloatArray, iterations: int) -> float:
+def _bound(plus: FloatArray, minus: FloatArray, iterations: int, end: float) -> float:
     """Bound of ``sum_p (p . w)_+ - sum_q (q . w)_+`` over the unit ball."""
     lengths = np.linalg.norm(plus, axis=1)
     tiny = 1e-139 * len(plus)
@@ -63,6 +69,8 @@ def _bound(plus: FloatArray, minus: FloatArray, iterations: int) -> float:
     U = np.eye(r) / r
     before = np.inf
     for step in range(iterations):
+        if time.monotonic() > end:
+            break
         if step % 8 == 7:
             if best > before * (1.0 - _WORTH):
                 break
@@ -89,7 +97,7 @@ class _Shift:
         self._minus = minus
         (m, r), k = plus.shape, len(minus)
         self._c = 0.5 * np.sum(plus, axis=0)
-        self._z = np.zeros(r)
+        self._z, self._reach = np.zeros(r), 0.0
         # A sum of m vectors errs by at most m + 2 roundings of the sum of their lengths.
         self.error = 0.5 * (m + 2) * UNIT * up(float(np.sum(np.linalg.norm(plus, axis=1))), m + r)
         if k:
@@ -100,7 +108,8 @@ class _Shift:
             self._reach = up(float(np.sum(np.linalg.norm(minus, axis=1))), k + r)
             self.error += (k + 2 * r + 20) * UNIT * self._reach
         self.g = self._c - self._z
-        self.error = 1.01 * self.error + 2 * UNIT * self._size()
+        size = float(np.linalg.norm(self._c)) + self._reach
+        self.error = 1.01 * self.error + 3 * UNIT * size
 
     def distance(self) -> float:
         """Bound of ``||c - z||``."""
@@ -111,17 +120,15 @@ class _Shift:
         if not len(self._minus):
             return
         ahead = self._minus @ quadratic.solve(self.g) > 0.0
-        way = ahead @ self._minus - self._z
+        vertex = ahead @ self._minus
+        way = vertex - self._z
         solved = quadratic.solve(way)
         size = float(way @ solved)
         if size > 0.0:
             rate = min(1.0, max(0.0, float(self.g @ solved) / size))
-            self._z = (1.0 - rate) * self._z + rate * (way + self._z)
+            self._z = (1.0 - rate) * self._z + rate * vertex
             self.g = self._c - self._z
-            self.error += 4 * UNIT * self._reach
-
-    def _size(self) -> float:
-        return float(np.linalg.norm(self._c) + np.linalg.norm(self._z))
+            self.error += 5 * UNIT * self._reach
 
 
 class _Quadratic:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -49,6 +51,24 @@ def test_no_minus_rows_and_one_direction_are_exact() -> None:
     assert bound(X, v) == pytest.approx(np.linalg.norm(X.T @ v), rel=1e-2)
 
 
+@pytest.mark.parametrize("kind", ["plain", "wide", "many"])
+def test_rounding_where_the_bound_is_the_price(kind: str) -> None:
+    """Rows along one line, v > 0: the relaxation is exact, and must not be below by rounding."""
+    rng = np.random.default_rng(7)
+    for _ in range(40 if kind != "many" else 4):
+        n = 3000 if kind == "many" else rng.integers(1, 8)
+        a, v = rng.standard_normal(n), rng.random(n)
+        a = np.round(a * 2.0**20) / 2.0**20  # so that 3 a and 4 a are exact
+        if kind == "wide":
+            v *= 10.0 ** rng.integers(-15, 1, n)
+        exact = {1: Fraction(0), -1: Fraction(0)}
+        for x, c in zip(a, v, strict=True):
+            exact[1 if x > 0 else -1] += 5 * abs(Fraction(x)) * Fraction(c)
+        price = max(exact.values())
+        found = Fraction(bound(np.outer(a, [3.0, 4.0]), v))
+        assert price <= found <= price * (1 + Fraction(1, 10**11))
+
+
 def test_nothing_to_bound() -> None:
     assert bound(np.ones((3, 2)), np.zeros(3)) < 1e-130
     rows = SignedRows.of(np.ones((3, 2)), np.ones(3))
@@ -72,6 +92,15 @@ def test_rows_of_all_scales_at_once() -> None:
     rows = SignedRows.of(X, v)
     found = search(X, v, rows, rng=rng)
     assert rows.bound(max(relaxation(rows))) >= found.values[0] * (1 - 1e-13)
+
+
+def test_a_bound_at_any_time() -> None:
+    rng = np.random.default_rng(8)
+    X, v = rng.standard_normal((2000, 10)), rng.standard_normal(2000)
+    rows = SignedRows.of(X, v)
+    none, some, all_of_it = (max(relaxation(rows, time_limit=t)) for t in (0.0, 0.02, None))
+    assert none >= some >= all_of_it
+    assert rows.bound(all_of_it) >= search(X, v, rows, n_starts=10, rng=rng).values[0]
 
 
 def test_close_to_the_semidefinite_program() -> None:

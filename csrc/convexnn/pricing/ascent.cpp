@@ -300,13 +300,13 @@ public:
                 return best;
             }
             const double before = best;
-            projection_.nearest(sum_, tolerance, settings_.most_steps);
+            project(tolerance, question);
             const std::span<const double> w = projection_.residual();
             std::copy(w.begin(), w.end(), trial_.begin());
             std::copy(u.begin(), u.end(), from_.begin());
             const bool climbed = normalise(trial_) && accept(u, best);
-            const double gain = (best - before) / std::abs(best);
-            const bool settled = !climbed || ahead_ == sum_ || gain <= settings_.tolerance;
+            const bool settled =
+                !climbed || ahead_ == sum_ || best - before <= settings_.tolerance * std::abs(best);
             if (climbed) {
                 sum_.swap(ahead_);
             }
@@ -338,6 +338,17 @@ private:
             x /= size;
         }
         return true;
+    }
+
+    // A few vertices at a time: over very many rows each costs a millisecond or more.
+    void project(double tolerance, Question& question) {
+        constexpr std::size_t kSome = 20;
+        for (std::size_t steps = 0; steps < settings_.most_steps; steps += kSome) {
+            if (projection_.nearest(sum_, tolerance, kSome).steps < kSome || question.stop() ||
+                question.late()) {
+                return;
+            }
+        }
     }
 
     double value(std::span<const double> u, std::span<double> sum) {
