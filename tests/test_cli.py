@@ -66,7 +66,7 @@ def numbers(tmp_path: Path) -> Path:
 def comparisons() -> list[computation.Comparison]:
     """Little of the demo: one set that is proved, one that is not in the time."""
     settings = computation.SETTINGS[1], computation.SETTINGS[2]
-    return computation.run(settings=settings, time_limit=4.0, mlp_seeds=1)
+    return computation.run(settings=settings, time_limit=3.0, mlp_seeds=1)
 
 
 def test_demo_proves_what_can_be_proved(comparisons: list[computation.Comparison]) -> None:

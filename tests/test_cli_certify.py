@@ -164,7 +164,9 @@ def test_certify_agrees_with_fit(run: Any, table: Path, fitted: tuple[Path, Path
     facts = json.loads(out)
     X, _, two, _ = arrays(table)
     y = np.where(two == "b", 1.0, -1.0)
-    cert = cx.certify(cx.load_network(fitted[0]), X, y, 0.5, loss="logistic")
+    net = cx.load_network(fitted[0])
+    assert isinstance(net, cx.TwoLayerNetwork)
+    cert = cx.certify(net, X, y, 0.5, loss="logistic")
     assert (code, err) == (0, "")
     assert (facts["proved"], facts["beta"], facts["loss"]) == (True, 0.5, "logistic")
     assert facts["objective"] == cert.objective
@@ -219,8 +221,8 @@ def test_certify_refuses(run: Any, fitted: tuple[Path, Path], table: Path, tmp_p
     options = ["--target", "two", "--beta", "0.5", "--patterns", "9"]
     assert run("fit", data, *options, "--activation", "gated_relu", "--save", gated)[0] == 0
     three = only(table, "three")
-    options = ["--target", "three", "--beta", "9", "--patterns", "9", "--save", several]
-    assert run("fit", three, *options)[0] == 0
+    options = ["--target", "three", "--beta", "9", "--patterns", "9"]
+    assert run("fit", three, *options, "--save", several)[0] == 0
     network, extra = networks.read_network(model)
     networks.write_network(silent, network, {k: v for k, v in extra.items() if k != "beta"})
     other = tmp_path / "other.csv"
