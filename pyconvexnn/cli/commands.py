@@ -282,11 +282,12 @@ def certify(model: Path, data: Path, as_json: bool, save: Path | None, **options
         raise click.UsageError(f"{model} does not say its penalty: give --beta")
     for note in notes:
         say(note)
+    inputs = loaded.data(X)
     start = time.perf_counter()
     with progress("proving"), told_warnings(but="ConvergenceWarning"):
         certificate = cx.certify(
             loaded.network,  # type: ignore[arg-type]  # a gated one is refused by name
-            loaded.data(X),
+            inputs,
             y,
             beta,
             loss=loaded.loss,
