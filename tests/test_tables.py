@@ -247,5 +247,5 @@ def test_classes_that_a_model_knows(csv: Any) -> None:
     assert tables.known_classes(table, "z", ["a", "b", "c"]).tolist() == [1, 0, 1]
     with pytest.raises(ValueError, match=r"'z' must hold the classes a, c, got 'b' in row 1 below"):
         tables.known_classes(table, "z", ["a", "c"])
-    with pytest.raises(ValueError, match="must hold the classes 9, 10, got '0.5' in row 3"):
+    with pytest.raises(ValueError, match=r"must hold the classes 9, 10, got '0\.5' in row 3"):
         tables.known_classes(table, "y", ["9", "10"])
