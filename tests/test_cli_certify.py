@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_breast_cancer
 
 import pyconvexnn as cx
 from pyconvexnn import __main__, networks
@@ -134,18 +134,19 @@ def test_sum_of_certificates() -> None:
 
 
 def test_fit_out_of_time_is_exit_code_3(run: Any, tmp_path: Path) -> None:
-    iris = tmp_path / "iris.csv"
-    load_iris(as_frame=True).frame.to_csv(iris, index=False)
+    cancer = tmp_path / "cancer.csv"
+    frame = load_breast_cancer(as_frame=True).frame
+    (frame / frame.std()).assign(target=frame["target"]).to_csv(cancer, index=False)
     model = tmp_path / "m.npz"
-    options = ["--target", "target", "--beta", "0.1", "--time-limit", "1", "--save", model]
-    code, out, err = run("fit", iris, *options, "--json")
+    options = ["--target", "target", "--beta", "1", "--time-limit", "0.5", "--save", model]
+    code, out, err = run("fit", cancer, *options, "--json")
     assert code == 3
     assert json.loads(out)["proved"] is False
     assert "not proved: relative gap" in err
     assert "TIME_LIMIT" in err
     assert "more time may do" in err
     assert "Warning" not in err
-    assert run("predict", model, iris)[0] == 0
+    assert run("predict", model, cancer)[0] == 0
 
 
 # ---- certify ----------------------------------------------------------------------------------
