@@ -7,24 +7,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyconvexnn._typing import FloatArray
 from pyconvexnn.solvers import Path, Progress, Status
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from pyconvexnn.training import Round
+
 __all__ = ["certificate", "path"]
 
 
 def certificate(solution_or_fit: Any, *, ax: Axes | None = None) -> Axes:
-    """Draw objective and dual bound against the seconds of a solve.
+    """Draw objective and lower bound against the seconds of a solve or a training.
 
     The optimum lies between the two curves all the time; where they meet it is proved.
 
     Parameters
     ----------
-    solution_or_fit : Solution, or fitted ConvexMLPRegressor or ConvexMLPClassifier
-        Anything with a ``history`` of :class:`~pyconvexnn.Progress`. An estimator with several
-        outputs is drawn with one pair of curves for each.
+    solution_or_fit : Solution, Fit, or fitted ConvexMLPRegressor or ConvexMLPClassifier
+        Anything with a ``history`` of :class:`~pyconvexnn.Progress`, whose bound is the dual one
+        over the patterns of the problem, or of :class:`~pyconvexnn.training.Round`, whose bound is
+        over all patterns. An estimator with several outputs is drawn with one pair of curves for
+        each.
     ax : matplotlib Axes, optional
         Where to draw; a new figure of pyplot without.
 
@@ -59,12 +64,12 @@ def certificate(solution_or_fit: Any, *, ax: Axes | None = None) -> Axes:
     for output, history in enumerate(histories):
         seconds = np.array([progress.seconds for progress in history])
         objective = np.array([progress.objective for progress in history])
-        bound = np.array([progress.dual_objective for progress in history])
+        name, bound = _bounds(history)
         bound[~np.isfinite(bound)] = np.nan
         suffix = "" if len(histories) == 1 else f", output {output}"
         (line,) = ax.plot(seconds, objective, marker=".", label=f"objective{suffix}")
         color = line.get_color()
-        ax.plot(seconds, bound, "--", marker=".", color=color, label=f"dual bound{suffix}")
+        ax.plot(seconds, bound, "--", marker=".", color=color, label=f"{name}{suffix}")
         ax.fill_between(seconds, bound, objective, color=color, alpha=0.15, linewidth=0)
     ax.set_xlabel("seconds")
     ax.set_ylabel("objective")
@@ -142,13 +147,20 @@ def path(path: Path, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _histories(source: Any) -> list[Sequence[Progress]]:
-    """Histories of a solution, of several, or of an estimator that keeps them."""
+def _bounds(history: Sequence[Progress] | Sequence[Round]) -> tuple[str, FloatArray]:
+    """Bounds of a history, and what kind they are of."""
+    if hasattr(history[0], "lower_bound"):
+        return "lower bound", np.array([state.lower_bound for state in history])  # type: ignore[union-attr]
+    return "dual bound", np.array([state.dual_objective for state in history])  # type: ignore[union-attr]
+
+
+def _histories(source: Any) -> list[Sequence[Progress] | Sequence[Round]]:
+    """Histories of a solution, of several, of a Fit, or of an estimator that keeps them."""
     source = getattr(source, "solution_", source)
     solutions = source if isinstance(source, list) else [source]
     if not solutions or not all(hasattr(solution, "history") for solution in solutions):
         raise TypeError(
-            "`solution_or_fit` must be a Solution or a fitted estimator, "
+            "`solution_or_fit` must be a Solution, a Fit or a fitted estimator, "
             f"got {type(source).__name__}"
         )
     histories = [solution.history for solution in solutions]

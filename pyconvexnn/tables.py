@@ -437,7 +437,7 @@ def target_classes(table: Table, name: str) -> tuple[IndexArray, list[str]]:
     cells = table.cells[name]
     if _is_number(cells).all():
         values, codes = np.unique(_numbers(table, name), return_inverse=True)
-        classes = [str(int(v)) if v == round(v) else repr(float(v)) for v in values.tolist()]
+        classes = [class_name(v) for v in values.tolist()]
     else:
         labels, codes = np.unique(cells.to_numpy(dtype=str), return_inverse=True)
         classes = [str(label) for label in labels]
@@ -447,3 +447,28 @@ def target_classes(table: Table, name: str) -> tuple[IndexArray, list[str]]:
             f"got one: {classes[0]!r}"
         )
     return np.asarray(codes, dtype=np.int64), classes
+
+
+def known_classes(table: Table, name: str, classes: list[str]) -> IndexArray:
+    """Codes of the classes in a column, of those that a model knows.
+
+    Raises
+    ------
+    ValueError
+        If a value is missing or none of them; the message says where.
+    """
+    _refuse_missing(table, name)
+    cells = table.cells[name]
+    values = cells.to_numpy(dtype=object)
+    if _is_number(cells).all():
+        values = np.array([class_name(v) for v in _numbers(table, name).tolist()], dtype=object)
+    hits = values[:, np.newaxis] == np.array(classes, dtype=object)
+    wrong = np.flatnonzero(~hits.any(axis=1))
+    if wrong.size:
+        raise table.refusal(name, f"must hold the classes {', '.join(classes)}", int(wrong[0]))
+    return np.asarray(hits.argmax(axis=1), dtype=np.int64)
+
+
+def class_name(value: float) -> str:
+    """Name of a class that is a number: 1 and 1.0 are one."""
+    return str(int(value)) if value == round(value) else repr(float(value))

@@ -45,6 +45,16 @@ def test_certificate_of_estimators() -> None:
     assert labels == [f"{name}, output {k}" for k in (0, 1) for name in ("objective", "dual bound")]
 
 
+def test_certificate_of_training() -> None:
+    X = np.random.default_rng(0).standard_normal((12, 2))
+    fit = cx.train(X, np.abs(X[:, 0]), beta=0.1)
+    ax = cx.plots.certificate(fit, ax=Figure().subplots())
+    objective, bound = ax.lines
+    assert [line.get_label() for line in ax.lines] == ["objective", "lower bound"]
+    ends = [np.asarray(line.get_ydata())[-1] for line in (objective, bound)]
+    assert ends == [fit.history[-1].objective, fit.history[-1].lower_bound]
+
+
 def test_certificate_makes_its_own_axes() -> None:
     from matplotlib import pyplot
 
@@ -63,7 +73,7 @@ def test_bound_of_minus_infinity_is_left_out() -> None:
 
 
 def test_certificate_refuses_what_has_no_history() -> None:
-    with pytest.raises(TypeError, match="`solution_or_fit` must be a Solution or a fitted estim"):
+    with pytest.raises(TypeError, match="`solution_or_fit` must be a Solution, a Fit or a fitted"):
         cx.plots.certificate(3)
     with pytest.raises(TypeError, match="got ConvexMLPRegressor"):
         cx.plots.certificate(cx.ConvexMLPRegressor())

@@ -45,8 +45,8 @@ def test_install_commands_stand_on_one_line() -> None:
 
 
 def test_options_of_the_shell_examples_exist(capsys: pytest.CaptureFixture[str]) -> None:
-    examples = re.findall(r"`pyconvexnn (fit|predict) ([^`]*)`", TEXT)
-    assert {command for command, _ in examples} == {"fit", "predict"}
+    examples = re.findall(r"`pyconvexnn (fit|certify|predict) ([^`]*)`", TEXT)
+    assert {command for command, _ in examples} == {"fit", "certify", "predict"}
     for command, arguments in examples:
         assert __main__.main([command, "--help"]) == 0
         shown = capsys.readouterr().out

@@ -239,3 +239,13 @@ def test_classes(csv: Any) -> None:
     assert (codes.tolist(), classes) == ([1, 0, 1, 0], ["a", "b"])
     with pytest.raises(ValueError, match="must have at least two classes, got one: '0'"):
         tables.target_classes(table, "c")
+
+
+def test_classes_that_a_model_knows(csv: Any) -> None:
+    table = tables.read_table(csv("x,y,z\n1,10,b\n2,9.0,a\n3,0.5,b\n"))
+    assert tables.known_classes(table, "y", ["0.5", "9", "10"]).tolist() == [2, 1, 0]
+    assert tables.known_classes(table, "z", ["a", "b", "c"]).tolist() == [1, 0, 1]
+    with pytest.raises(ValueError, match=r"'z' must hold the classes a, c, got 'b' in row 1 below"):
+        tables.known_classes(table, "z", ["a", "c"])
+    with pytest.raises(ValueError, match=r"must hold the classes 9, 10, got '0\.5' in row 3"):
+        tables.known_classes(table, "y", ["9", "10"])

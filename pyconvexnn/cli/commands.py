@@ -6,11 +6,11 @@ Exit codes: 0; 2 for bad input, with one sentence; 3 when the optimum was not pr
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import json
-import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,10 @@ import pyconvexnn as cx
 from pyconvexnn import tables
 from pyconvexnn._cells import reduced
 from pyconvexnn._validation import as_matrix
+from pyconvexnn.certificates import Certificate
+from pyconvexnn.cli import training
 from pyconvexnn.cli.models import Model, load_model
 from pyconvexnn.cli.terminal import (
-    Bar,
     check_folder,
     console,
     print_facts,
@@ -92,6 +93,7 @@ def app(context: click.Context) -> None:
     Examples:
       pyconvexnn demo
       pyconvexnn fit houses.csv --target price --beta 10 --save model.npz
+      pyconvexnn certify model.npz houses.csv
       pyconvexnn predict model.npz new_houses.csv > prices.csv
     """  # noqa: D301
     if context.invoked_subcommand is None:
@@ -100,14 +102,25 @@ def app(context: click.Context) -> None:
 
 @app.command()
 @click.option("--plot", type=_out, help="Draw objective and bound over time into this file.")
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    default=6.0,
+    show_default=True,
+    help="Seconds of our training on each data set.",
+)
 @_json_option
-def demo(plot: Path | None, as_json: bool) -> int:
-    """Train on two data sets and compare with scikit-learn's MLP.
+def demo(plot: Path | None, time_limit: float, as_json: bool) -> int:
+    """Train ReLU networks on real data, with the proof, beside scikit-learn's MLP.
+
+    Two data sets, each with three features, where the optimum over all networks is proved, and with
+    all, where it is told what could be proved in the time. Exit code 3 when one of the former was
+    not proved.
 
     \b
     Examples:
       pyconvexnn demo
-      pyconvexnn demo --plot certificate.png
+      pyconvexnn demo --time-limit 30 --plot certificate.png
     """  # noqa: D301
     from pyconvexnn import demo as computation
     from pyconvexnn.cli import comparison as shown
@@ -115,19 +128,23 @@ def demo(plot: Path | None, as_json: bool) -> int:
     if plot is not None:
         shown.check_plot(plot)
     with progress("demo") as bar, told_warnings():
-        comparisons = computation.run(bar.describe)
+        comparisons = computation.run(bar.describe, time_limit=time_limit)
     if as_json:
         print_json({"datasets": [shown.as_json(comparison) for comparison in comparisons]})
     else:
         out = console()
         for comparison in comparisons:
+            out.print(shown.title(comparison), highlight=False)
             out.print(shown.as_table(comparison))
-            out.print(shown.note(comparison), highlight=False)
+            for level in comparison.summary:
+                out.print(level, highlight=False)
             out.print()
+        out.print(shown.NOTE, highlight=False)
     if plot is not None:
         shown.draw(comparisons, plot)
         say(f"wrote {plot}")
-    return 0 if all(comparison.proved for comparison in comparisons) else NOT_PROVED
+    few = [comparison for comparison in comparisons if comparison.features is not None]
+    return 0 if all(comparison.proved for comparison in few) else NOT_PROVED
 
 
 @app.command()
@@ -136,9 +153,14 @@ def demo(plot: Path | None, as_json: bool) -> int:
 @click.option("--beta", required=True, type=float, help="Weight of the penalty, > 0.")
 @click.option("--save", required=True, type=_out, help="File for the model (.npz).")
 @click.option(
-    "--activation", default="gated_relu", show_default=True, help="Or relu, leaky_relu, abs."
+    "--activation", default="relu", show_default=True, help="Or leaky_relu, abs, gated_relu."
 )
-@click.option("--patterns", default="auto", show_default=True, help="Patterns to draw: auto or N.")
+@click.option(
+    "--patterns",
+    default="auto",
+    show_default=True,
+    help="auto: all, of a network with gates 20000 or fewer; N: so many drawn.",
+)
 @click.option(
     "--task",
     type=click.Choice(["auto", "regression", "classification"]),
@@ -149,14 +171,25 @@ def demo(plot: Path | None, as_json: bool) -> int:
 @click.option("--intercept/--no-intercept", default=True, help="Hidden biases; the default.")
 @click.option("--header/--no-header", default=None, help="Of DATA.csv; found out by itself.")
 @click.option("--tol", default=1e-4, show_default=True, help="Relative gap to prove.")
-@click.option("--time-limit", type=float, help="Seconds; the best network so far is saved.")
+@click.option(
+    "--time-limit",
+    type=float,
+    help="Seconds; the best network so far is saved.  "
+    f"[default: {training.TIME_LIMIT:g} over all patterns, else none]",
+)
 @click.option("--threads", type=int, help="Threads; -1 for all cores.  [default: 1]")
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the gates."
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all randomness."
 )
 @_json_option
 def fit(data: Path, as_json: bool, save: Path, **options: Any) -> int:
     """Train on a CSV file and save the model.
+
+    The network is an ordinary one with ReLUs, trained to the optimum over all widths and all
+    activation patterns, and the lower bound printed holds for all such networks. A proof to --tol
+    is usual up to about five features; with many it is out of reach, and what could be proved is
+    told (exit code 3). With --patterns N, and for networks with gates, the bound holds for networks
+    on the patterns drawn.
 
     Numbers are used as they are: nothing is standardised, so that beta keeps its meaning. Columns
     of text become one column of 0 and 1 for each value. A missing value is refused. Two classes
@@ -167,51 +200,136 @@ def fit(data: Path, as_json: bool, save: Path, **options: Any) -> int:
     \b
     Examples:
       pyconvexnn fit houses.csv --target price --beta 10 --save model.npz
-      pyconvexnn fit iris.csv --target -1 --beta 0.1 --patterns 500 --save iris.npz
+      pyconvexnn fit iris.csv --target -1 --beta 0.1 --activation gated_relu --save iris.npz
     """  # noqa: D301
     check_folder(save)
     table = tables.read_table(data, header=options["header"])
     recipe = tables.learn_recipe(table, options["target"])
     task = _chosen_task(table, recipe.target, options["task"])
     X, _ = recipe.apply(table)
-    estimator = _estimator(task, options)
     y, classes = _target(table, recipe.target, task)
-    seconds = _train(estimator, X, y)
+    trained = training.train(X, y, classes, options)
 
-    certificate = estimator.certificate_
+    certificate, network = trained.certificate, trained.network
+    scaling = 1.0 if options["intercept"] else None
+    model = Model(network, recipe, classes, scaling, options["beta"])
+    model.save(save)
     facts = {
         "task": task,
         "target": recipe.target,
         "samples": table.n_rows,
         "features": len(recipe.features),
         "classes": classes,
-        "beta": estimator.beta,
-        "loss": estimator.loss,
-        "patterns": len(estimator.patterns_),
-        "objective": certificate.objective,
-        "dual_bound": certificate.lower_bound,
-        "relative_gap": certificate.relative_gap,
-        "proved": certificate.is_optimal,
-        "neurons": estimator.network_.n_neurons,
-        "train_score": float(estimator.score(X, y)) if table.n_rows > 1 else None,
-        "seconds": seconds,
+        "activation": network.activation,
+        "beta": model.beta,
+        "loss": model.loss,
+        "patterns": trained.n_patterns,
+        **_proof_facts(certificate),
+        "neurons": network.n_neurons,
+        "train_score": training.score(model, X, y) if table.n_rows > 1 else None,
+        "seconds": trained.seconds,
         "model": str(save),
     }
-    scaling = estimator.intercept_scaling if estimator.fit_intercept else None
-    Model(estimator.network_, recipe, classes, scaling).save(save)
-    print_facts(facts, as_json)
+    _print_proof(facts, certificate, as_json)
     if not certificate.is_optimal:
-        solutions = estimator.solution_
-        solutions = solutions if isinstance(solutions, list) else [solutions]
-        reasons = sorted({sol.status.name for sol in solutions} - {"SOLVED"})
         say(
             f"not proved: relative gap {certificate.relative_gap:.3g} is above --tol "
-            f"{estimator.tol:g} (stopped with status {', '.join(reasons)}); the model is saved all "
-            "the same. Standardised columns or a larger --beta make it easier"
-            + (", more time may do" if "TIME_LIMIT" in reasons else "")
+            f"{certificate.rtol:g} (stopped with status {', '.join(trained.reasons)}); the model "
+            "is saved all the same. Standardised columns or a larger --beta make it easier"
+            + (", more time may do" if "TIME_LIMIT" in trained.reasons else "")
         )
         return NOT_PROVED
     return 0
+
+
+@app.command()
+@click.argument("model", metavar="MODEL.npz", type=_file)
+@click.argument("data", metavar="DATA.csv", type=_file)
+@click.option("--target", help="Column to predict: name, or index from 0.  [default: the model's]")
+@click.option("--beta", type=float, help="Weight of the penalty, > 0.  [default: the model's]")
+@click.option("--tol", default=1e-4, show_default=True, help="Relative gap to prove.")
+@click.option(
+    "--time-limit", default=training.TIME_LIMIT, show_default=True, help="Seconds for the proof."
+)
+@click.option(
+    "--improve/--no-improve", default=True, help="Train on, for a better bound; the default."
+)
+@click.option("--save", type=_out, help="File for the best network met, as a model (.npz).")
+@click.option("--threads", type=int, help="Threads; -1 for all cores.  [default: 1]")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of starts.")
+@_json_option
+def certify(model: Path, data: Path, as_json: bool, save: Path | None, **options: Any) -> int:
+    """Prove how far a saved model is from the best network of any width on a CSV file.
+
+    The objective is that of training, the sum of the losses and beta/2 times the squared weights;
+    the lower bound holds for every network with the model's activation and the same columns,
+    whatever its patterns. The columns are treated as in training. A model of a gated network, or
+    of more than two classes, is refused.
+
+    \b
+    Examples:
+      pyconvexnn certify model.npz houses.csv
+      pyconvexnn certify model.npz houses.csv --target price --beta 10 --save better.npz
+    """  # noqa: D301
+    if save is not None:
+        check_folder(save)
+    loaded = load_model(model)
+    table = tables.read_table(data, header=loaded.recipe.header)
+    X, notes = loaded.recipe.apply(table)
+    y = _known_target(loaded, table, options["target"])
+    beta = loaded.beta if options["beta"] is None else options["beta"]
+    if beta is None:
+        raise click.UsageError(f"{model} does not say its penalty: give --beta")
+    for note in notes:
+        say(note)
+    inputs = loaded.data(X)
+    start = time.perf_counter()
+    with progress("proving"), told_warnings(but="ConvergenceWarning"):
+        certificate = cx.certify(
+            loaded.network,  # type: ignore[arg-type]  # a gated one is refused by name
+            inputs,
+            y,
+            beta,
+            loss=loaded.loss,
+            rtol=options["tol"],
+            improve=options["improve"],
+            time_limit=options["time_limit"],
+            threads=options["threads"],
+            seed=options["seed"],
+        )
+    best = certificate.best_network
+    facts = {
+        "model": str(model),
+        "samples": table.n_rows,
+        "activation": loaded.network.activation,
+        "neurons": loaded.network.n_neurons,
+        "beta": beta,
+        "loss": loaded.loss,
+        **_proof_facts(certificate),
+        "rounding_slack": certificate.rounding_slack,
+        "best_objective": certificate.best_objective,
+        "best_neurons": None if best is None else best.n_neurons,
+        "seconds": time.perf_counter() - start,
+        "best_model": None if save is None else str(save),
+    }
+    if save is not None and best is not None:
+        dataclasses.replace(loaded, network=best, beta=float(beta)).save(save)
+    _print_proof(facts, certificate, as_json)
+    return 0 if certificate.is_optimal else NOT_PROVED
+
+
+def _known_target(loaded: Model, table: tables.Table, target: str | None) -> Any:
+    """Target in a table of what a model predicts: numbers, or -1 and +1 (a column each of many)."""
+    if target is not None:
+        name = table.names[tables.find_target(table, target)]
+    else:
+        recipe = loaded.recipe
+        place = recipe.target if recipe.header else str(recipe.target_index)
+        name = table.names[tables.find_target(table, place)]
+    if loaded.classes is None:
+        return tables.target_numbers(table, name)
+    codes = tables.known_classes(table, name, loaded.classes)
+    return training.targets_of(codes, loaded.classes)[:, 0]
 
 
 @app.command()
@@ -330,7 +448,7 @@ def config(as_json: bool) -> int:
     return 0
 
 
-# ---- training --------------------------------------------------------------------------------
+# ---- what fit and certify share ----------------------------------------------------------------
 
 
 def _chosen_task(table: tables.Table, target: str, task: str) -> str:
@@ -347,45 +465,21 @@ def _target(table: tables.Table, name: str, task: str) -> tuple[Any, list[str] |
     return tables.target_numbers(table, name), None
 
 
-def _estimator(task: str, options: dict[str, Any]) -> Any:
-    estimator = cx.ConvexMLPRegressor if task == "regression" else cx.ConvexMLPClassifier
-    return estimator(
-        options["activation"],
-        options["beta"],
-        patterns=_pattern_option(options["patterns"]),
-        fit_intercept=options["intercept"],
-        tol=options["tol"],
-        time_limit=options["time_limit"],
-        threads=options["threads"],
-        random_state=options["seed"],
-    )
+def _proof_facts(certificate: Certificate) -> dict[str, Any]:
+    return {
+        "objective": certificate.objective,
+        "lower_bound": certificate.lower_bound,
+        "relative_gap": certificate.relative_gap,
+        "proved": certificate.is_optimal,
+        "method": certificate.method,
+    }
 
 
-def _pattern_option(text: str) -> str | int:
-    try:
-        return int(text)
-    except ValueError:
-        return text
-
-
-def _train(estimator: Any, X: Any, y: Any) -> float:
-    """Fit with a progress bar; returns the seconds."""
-    start = time.perf_counter()
-    with progress("training") as bar, told_warnings(but="ConvergenceWarning"):
-        # Without a terminal there is no callback, so that nothing stops the solver.
-        follow = _gap_follower(bar, estimator.tol) if bar.visible else None
-        estimator._fit(X, y, callback=follow)
-    return time.perf_counter() - start
-
-
-def _gap_follower(bar: Bar, tol: float) -> Callable[[cx.Progress], bool]:
-    """Callback that shows how far the relative gap has come from 1 to tol, in decades."""
-
-    def follow(state: cx.Progress) -> bool:
-        gap = state.gap / abs(state.objective) if state.objective else 0.0
-        gap = min(max(gap, tol), 1.0)
-        bar.advance_to(math.log(gap) / math.log(tol) if tol < 1 else 1.0)
-        bar.describe(f"relative gap {gap:.1e}, {state.active} neurons")
-        return False
-
-    return follow
+def _print_proof(facts: dict[str, Any], certificate: Certificate, as_json: bool) -> None:
+    """Print the facts, and the three levels of what is known in words."""
+    levels = certificate.summary().splitlines()
+    if as_json:
+        print_json({**facts, "summary": levels})
+        return
+    print_facts(facts, as_json)
+    click.echo("\n" + "\n".join(levels))

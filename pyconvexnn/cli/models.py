@@ -14,7 +14,7 @@ _MADE_BY = "pyconvexnn fit 1"
 
 @dataclass(frozen=True)
 class Model:
-    """What ``predict`` needs to know.
+    """What ``predict`` and ``certify`` need to know.
 
     Attributes
     ----------
@@ -26,12 +26,26 @@ class Model:
         None for a regression.
     intercept_scaling : float or None
         Value of the column appended to the features; None for no such column.
+    beta : float or None
+        Penalty that it was trained with, if the file says so.
     """
 
     network: networks.Network
     recipe: tables.Recipe
     classes: list[str] | None
     intercept_scaling: float | None
+    beta: float | None = None
+
+    @property
+    def loss(self) -> str:
+        """Name of the loss that such models are trained with."""
+        return "squared" if self.classes is None else "logistic"
+
+    def data(self, X: FloatArray) -> FloatArray:
+        """What the network acts on: features with the column of its hidden biases."""
+        from pyconvexnn.estimators.base import with_intercept
+
+        return with_intercept(X, self.intercept_scaling)
 
     def save(self, path: Path) -> None:
         """Write the model, a network file with JSON beside the weights."""
@@ -40,15 +54,15 @@ class Model:
             "recipe": self.recipe.to_json(),
             "classes": self.classes,
             "intercept_scaling": self.intercept_scaling,
+            "beta": self.beta,
         }
         networks.write_network(path, self.network, extra)
 
     def predict(self, X: FloatArray) -> dict[str, list[Any]]:
         """Columns to print: the prediction and, for classes, the probability of each."""
-        from pyconvexnn.estimators.base import with_intercept
         from pyconvexnn.estimators.classifier import predicted_codes, probabilities
 
-        scores = self.network.predict(with_intercept(X, self.intercept_scaling))
+        scores = self.network.predict(self.data(X))
         if self.classes is None:
             return {"prediction": scores.tolist()}
         columns: dict[str, list[Any]] = {
@@ -75,6 +89,7 @@ def load_model(path: Path) -> Model:
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     classes, scaling = extra.get("classes"), extra.get("intercept_scaling")
+    beta = extra.get("beta")
     shape = network.n_features, network.n_outputs
     if (
         not (classes is None or _is_class_list(classes))
@@ -82,7 +97,9 @@ def load_model(path: Path) -> Model:
         or shape != (len(recipe.features) + (scaling is not None), _n_outputs(classes))
     ):
         raise ValueError(f"{path}: its network does not fit its recipe for the columns")
-    return Model(network, recipe, classes, scaling)
+    if not (beta is None or (isinstance(beta, float) and beta > 0.0)):
+        raise ValueError(f"{path}: its penalty must be > 0, got {beta!r}")
+    return Model(network, recipe, classes, scaling, beta)
 
 
 def _is_class_list(classes: Any) -> bool:

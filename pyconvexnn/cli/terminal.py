@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import sys
 import threading
 import warnings
@@ -87,6 +88,11 @@ class Bar:
     def advance_to(self, fraction: float) -> None:
         """Say how much of it is done."""
         self._progress.update(self._task, total=1.0, completed=fraction)
+
+    def show_gap(self, gap: float, tol: float) -> None:
+        """Say how far a relative gap has come from 1 to tol, in decades."""
+        gap = min(max(gap, tol), 1.0)
+        self.advance_to(math.log(gap) / math.log(tol) if tol < 1 else 1.0)
 
     def start(self) -> None:
         """Show the bar."""

@@ -256,7 +256,7 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         scalar = len(problems) == 1
         self.patterns_ = problems[0].patterns
         self.solution_ = solutions[0] if scalar else solutions
-        self.network_ = networks[0] if scalar else _side_by_side(networks)
+        self.network_ = networks[0] if scalar else side_by_side(networks)
         self.n_iter_ = max(sol.n_iter for sol in solutions)
         self.loss_ = self.network_.objective(
             data, Y[:, 0] if scalar else Y, self.beta, loss=self.loss, sample_weight=sample_weight
@@ -345,7 +345,7 @@ def _seed(random_state: Any) -> int | np.random.Generator | None:
     return positive_int(random_state, "random_state", minimum=0)
 
 
-def _side_by_side(networks: Sequence[Network]) -> Network:
+def side_by_side(networks: Sequence[Network]) -> Network:
     """One network with the neurons of all; neuron j feeds only the output it came from."""
     W2 = np.zeros((sum(net.n_neurons for net in networks), len(networks)))
     offsets = [net.b2 for net in networks if net.b2 is not None]  # of all networks, or of none

@@ -230,7 +230,7 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
         weights = self._sample_weight(classes, codes, y)
         self.classes_ = classes
         self.out_activation_ = "logistic"
-        self._train(X, _signs(codes, len(classes)), sample_weight=weights, callback=callback)
+        self._train(X, signs(codes, len(classes)), sample_weight=weights, callback=callback)
         return self
 
     def _sample_weight(self, classes: Any, codes: IndexArray, y: Any) -> FloatArray | None:
@@ -334,7 +334,7 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
         return log_probabilities(self._forward(X))
 
 
-def _signs(codes: IndexArray, n_classes: int) -> FloatArray:
+def signs(codes: IndexArray, n_classes: int) -> FloatArray:
     """Labels -1/+1: one column for two classes, else a column for each class against the rest."""
     columns = [1] if n_classes == 2 else list(range(n_classes))
     return np.where(codes[:, None] == columns, 1.0, -1.0)
