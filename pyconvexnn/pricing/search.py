@@ -96,7 +96,11 @@ def distinct(X: FloatArray, v: FloatArray, U: FloatArray, slope: float = 0.0) ->
 def raw_prices(X: FloatArray, v: FloatArray, U: FloatArray, slope: float = 0.0) -> FloatArray:
     """``v' act(X u)`` of the rows u of U, as it stands."""
     T = X @ U.T
-    return np.asarray(v @ np.where(T >= 0.0, T, slope * T))
+    if slope == 0.0:
+        np.maximum(T, 0.0, out=T)
+    else:
+        np.multiply(T, slope, out=T, where=T < 0.0)
+    return np.asarray(v @ T)
 
 
 def _starts(
@@ -108,8 +112,9 @@ def _starts(
         return np.array([[1.0], [-1.0]])
     sizes = np.sqrt(sum(np.sum(side**2, axis=0) for side in (rows.plus, rows.minus)))
     Z = rng.standard_normal((n_starts, r))
-    # Noise of the smallest singular values is no reason to divide by nothing.
-    Z[n_starts // 2 :] /= np.maximum(sizes, 1e-14 * sizes[0])
+    # Noise of the smallest singular values, or a column of zeros, is no direction to start in.
+    there = sizes > 1e-14 * np.max(sizes)
+    Z[n_starts // 2 :] *= np.where(there, 1.0 / np.where(there, sizes, 1.0), 0.0)
     parts = [Z]
     for side in (rows.plus, rows.minus):
         if len(side):
@@ -137,8 +142,10 @@ def _climb(
             np.asfortranarray(side[np.sort(rng.permutation(len(side))[: _share(side, total)])])
             for side in (rows.plus, rows.minus)
         )
-        near, _ = _core.ascend(plus, minus, W, time_limit=limit / 2, threads=threads)
-        W = _best(rows, np.concatenate([near, W]))
+        near, values = _core.ascend(plus, minus, W, time_limit=limit / 2, threads=threads)
+        before = sum_of_positive(plus, W) - sum_of_positive(minus, W)
+        before /= np.linalg.norm(W, axis=1)
+        W = _best(np.concatenate([near, W]), np.concatenate([values, before]))
         limit = max(limit - (time.monotonic() - begun), 0.0)
     found, values = _core.ascend(rows.plus, rows.minus, W, time_limit=limit, threads=threads)
     return np.asarray(found[values > 0.0])
@@ -148,10 +155,9 @@ def _share(side: FloatArray, total: int) -> int:
     return -(-len(side) * _SOME // total)
 
 
-def _best(rows: SignedRows, W: FloatArray) -> FloatArray:
+def _best(W: FloatArray, values: FloatArray) -> FloatArray:
     """The few of W of largest value, no two of them close."""
     W = W / np.linalg.norm(W, axis=1, keepdims=True)
-    values = sum_of_positive(rows.plus, W) - sum_of_positive(rows.minus, W)
     kept: list[int] = []
     for i in np.argsort(-values, kind="stable"):
         if len(kept) < _FINISHED and not np.any(W[kept] @ W[i] > 1.0 - 1e-3):
