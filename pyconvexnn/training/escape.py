@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.networks import TwoLayerNetwork
+from pyconvexnn.training.clock import Clock
 from pyconvexnn.training.task import Task
 
 _LOOKED_AT = 8  # neurons whose gain is computed
@@ -24,7 +25,9 @@ class Escape(NamedTuple):
     gain: float
 
 
-def best_escape(task: Task, net: TwoLayerNetwork, U: FloatArray) -> Escape:
+def best_escape(
+    task: Task, net: TwoLayerNetwork, U: FloatArray, clock: Clock | None = None
+) -> Escape:
     """The one of some unit neurons that lowers the objective of a network most.
 
     Adding ``alpha act(X u)`` costs ``beta |alpha|``, and the loss falls at first at the rate
@@ -39,12 +42,16 @@ def best_escape(task: Task, net: TwoLayerNetwork, U: FloatArray) -> Escape:
         In the features as given.
     U : (k, d) float64
         Unit neurons, those of the highest prices first.
+    clock : Clock, optional
+        When its time is over the first neuron that helps is enough.
     """
     f = net.predict(task.data)
     v = task.residual(f)
     before = task.loss.value(f, task.y, task.weight)
     best = Escape(None, 0.0)
     for u in U[:_LOOKED_AT]:
+        if clock is not None and clock.is_over and best.neuron is not None:
+            break
         h = task.activate(task.data @ u)
         rate = float(v @ h)
         if abs(rate) <= task.beta:

@@ -1,0 +1,54 @@
+"""Time limits of training runs."""
+
+from __future__ import annotations
+
+import time
+
+_RESERVED = 0.3  # of the time limit: no more is kept for the end
+
+
+class Clock:
+    """Time since the start, and time left.
+
+    Parameters
+    ----------
+    limit : float, optional
+        Seconds.
+    """
+
+    def __init__(self, limit: float | None) -> None:
+        self.limit = limit
+        self._start = time.perf_counter()
+        self._reserve = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.perf_counter() - self._start
+
+    @property
+    def left(self) -> float | None:
+        """Until the end of the run, > 0; None without a limit."""
+        return None if self.limit is None else max(self._end - self.seconds, 1e-3)
+
+    def share(self, part: float) -> float | None:
+        """Part of the time left; None without a limit."""
+        return None if self.left is None else part * self.left
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is no time left."""
+        return self.limit is not None and self.seconds >= self._end
+
+    def reserve(self, times: float) -> None:
+        """Keep so many times what has passed for what comes after the run.
+
+        The data were copied and checked meanwhile, and at the end they are looked at again: that
+        takes about as long, on whatever machine.
+        """
+        if self.limit is not None:
+            self._reserve = min(times * self.seconds, _RESERVED * self.limit)
+
+    @property
+    def _end(self) -> float:
+        return (self.limit or 0.0) - self._reserve
