@@ -16,8 +16,9 @@ from pyconvexnn._typing import FloatArray, IndexArray
 
 UNIT = 2.0**-53  # what one rounding errs by at most, of its result
 _TINY = 1e-150  # beside entries of about 1: more than what underflow, of squares too, may hide
+_POWERS = 900  # of two: nearer to 1 than that a weight may be scaled by itself
 _RANK = 1e-14  # singular values below this part of the largest are left out
-_LARGE = 20_000_000  # n d^2 from which on the axes come from X'X: multiplications are all it costs
+_LARGE = 2_000_000  # n d^2 from which on the axes come from X'X: multiplications are all it costs
 _SEEN = 1e-10  # eigenvalues of X'X above this part of the largest are told apart from rounding
 _NONE = 1e-13  # of the length of all rows: what is left is rounding of these
 
@@ -108,15 +109,15 @@ class SignedRows:
         error = up(error, n + d) + 2 * n * (d + 2) * _TINY
 
         positive = weighted.positive
-        second = -abs(slope) * turned
-        plus, minus = [turned[positive]], [turned[~positive]]
+        plus, minus = turned[positive], turned[~positive]
         if slope != 0.0:
+            second = -abs(slope) * turned
             in_plus = positive == (slope < 0.0)
-            plus.append(second[in_plus])
-            minus.append(second[~in_plus])
+            plus = np.concatenate([plus, second[in_plus]])
+            minus = np.concatenate([minus, second[~in_plus]])
         return cls(
-            _without_zeros(np.concatenate(plus)),
-            _without_zeros(np.concatenate(minus)),
+            _without_zeros(plus),
+            _without_zeros(minus),
             basis,
             error,
             1.0 if as_given else norm_bound(basis),
@@ -152,18 +153,22 @@ class _Weighted(NamedTuple):
 
 def _weighted(X: FloatArray, v: FloatArray) -> _Weighted:
     """Rows times weights without overflow, nor underflow of what counts."""
-    kept = (v != 0.0) & np.any(X != 0.0, axis=1)
-    X, v = X[kept], v[kept]
+    largest_entries = np.maximum(np.max(X, axis=1), -np.min(X, axis=1))
+    kept = (v != 0.0) & (largest_entries != 0.0)
+    if not kept.all():
+        X, v, largest_entries = X[kept], v[kept], largest_entries[kept]
     if not len(v):
         return _Weighted(X, v > 0.0, 0)
-    row_exponents: IndexArray = np.frexp(np.max(np.abs(X), axis=1))[1].astype(np.int64)
+    row_exponents: IndexArray = np.frexp(largest_entries)[1].astype(np.int64)
     mantissas, weight_exponents = np.frexp(np.abs(v))
     exponents = row_exponents + weight_exponents
     largest = int(np.max(exponents))
+    positive = np.asarray(v > 0.0)
+    powers = weight_exponents - largest
+    if np.max(np.abs(powers)) < _POWERS:
+        return _Weighted(X * np.ldexp(mantissas, powers)[:, np.newaxis], positive, largest)
     rows = mantissas[:, np.newaxis] * np.ldexp(X, -row_exponents[:, np.newaxis])
-    return _Weighted(
-        np.ldexp(rows, (exponents - largest)[:, np.newaxis]), np.asarray(v > 0.0), largest
-    )
+    return _Weighted(np.ldexp(rows, (exponents - largest)[:, np.newaxis]), positive, largest)
 
 
 def principal_axes(rows: FloatArray) -> FloatArray:
@@ -207,11 +212,12 @@ def norm_bound(V: FloatArray) -> float:
 
 
 def _without_zeros(rows: FloatArray) -> FloatArray:
-    return np.asfortranarray(rows[np.any(rows != 0.0, axis=1)])
+    there = np.any(rows, axis=1)
+    return np.asfortranarray(rows if there.all() else rows[there])
 
 
 def _lengths(rows: FloatArray) -> FloatArray:
-    return np.asarray(np.linalg.norm(rows, axis=1))
+    return np.sqrt(np.einsum("kj,kj->k", rows, rows))
 
 
 def _total(sizes: FloatArray) -> float:

@@ -14,6 +14,9 @@ from pyconvexnn.pricing.rows import SignedRows
 _SAME = 1e-9  # 1 - cosine of neurons that are taken for one
 _MANY = 8192  # rows above which the first climb is over some of them
 _SOME = 4096  # how many
+_PASSES = 1e9  # operations a second of products with vectors, at the least
+_ROUNDS = 10  # of these a climb takes, at the least
+_FEWEST = 4  # climbs, however little time there is
 _FINISHED = 8  # climbs that are then finished over all rows, for each sign
 
 
@@ -110,21 +113,23 @@ def _starts(
     r = rows.rank
     if r == 1:
         return np.array([[1.0], [-1.0]])
-    sizes = np.sqrt(sum(np.sum(side**2, axis=0) for side in (rows.plus, rows.minus)))
+    sides = (rows.plus, rows.minus)
+    sizes = np.sqrt(sum(np.einsum("kj,kj->j", side, side) for side in sides))
     Z = rng.standard_normal((n_starts, r))
     # Noise of the smallest singular values, or a column of zeros, is no direction to start in.
     there = sizes > 1e-14 * np.max(sizes)
     Z[n_starts // 2 :] *= np.where(there, 1.0 / np.where(there, sizes, 1.0), 0.0)
-    parts = [Z]
-    for side in (rows.plus, rows.minus):
+    # The most promising come first: time may be for a few only.
+    parts = []
+    for side in sides:
         if len(side):
-            longest = np.argsort(-np.linalg.norm(side, axis=1), kind="stable")[:2]
+            longest = np.argsort(-np.einsum("kj,kj->k", side, side), kind="stable")[:2]
             parts += [np.sum(side, axis=0, keepdims=True), side[longest]]
-    axes = np.eye(min(r, 3), r)
-    parts += [axes, -axes]
     if given is not None:
         inside = given @ rows.basis
         parts += [inside, -inside]
+    axes = np.eye(min(r, 3), r)
+    parts += [Z, axes, -axes]
     W = np.concatenate(parts)
     largest = np.max(np.abs(W), axis=1, keepdims=True)
     kept = largest[:, 0] > 0.0
@@ -136,6 +141,8 @@ def _climb(
 ) -> FloatArray:
     """Where the starts W lead to; of very many rows, where the best of them lead to."""
     total = len(rows.plus) + len(rows.minus)
+    passes = limit * _PASSES / (4.0 * min(total, _MANY) * rows.rank)
+    W = W[: max(_FEWEST, int(min(passes / _ROUNDS, 1e9)))]
     if total > _MANY:
         begun = time.monotonic()
         plus, minus = (

@@ -35,8 +35,10 @@ _SURELY_PROVED = 6  # columns up to which branch and bound ends soon
 _ROUNDS_WITH_DROPS = 100  # after which no pattern is dropped: none may come and go for ever
 _FINEST = 1e-13  # relative gap below which no restricted program is solved
 _RUNG_SHARE = 0.9  # of the time left that a coarse rung may take
-_FIRST_SHARE = 0.2  # of the time limit, for a first bound and a first neuron
-_WHITENED = 20_000_000  # n d^2 up to which the random patterns are those of whitened data
+_FIRST_SHARE = 0.2  # of the time limit, for a first bound, and then for the first neurons
+_SMALL = 100_000  # n d up to which the program alone has a network soon
+_FIRST_NEURONS = 10
+_WHITENED = 2_000_000  # n d^2 up to which the random patterns are those of whitened data
 _SEARCH_SHARE = 0.5  # of the time left that a search may take before something is proved
 
 
@@ -311,14 +313,34 @@ class Generation:
         found = self._price(v, "bound", None, _STARTS[0], self.clock.share(_FIRST_SHARE))
         self._take(proved_bound(self.task, v, found))
         self.found = found
-        nothing = self._without_neurons()
-        best = best_escape(self.task, nothing, found.neurons[:1])
-        if best.neuron is not None:
-            u, alpha = best.neuron
-            size = math.sqrt(abs(alpha))
-            W2 = np.array([[math.copysign(size, alpha)]])
-            self._consider(self.task.network(size * u[np.newaxis], W2, nothing.b2))
-        return self.task.inside(found.neurons)
+        net, several = self._without_neurons(), [found.neurons]
+        n, r = self.task.X.shape
+        end = (self.clock.share(1.0 - _FIRST_SHARE) or 0.0) if n * r > _SMALL else math.inf
+        # One neuron after another, each as long as lowers the objective most.
+        for _ in range(_FIRST_NEURONS):
+            better = self._with_one_more(net, several[-1])
+            if better is None:
+                break
+            net = better
+            self._consider(net)
+            if self.clock.is_over or (self.clock.left or 0.0) <= end:
+                break
+            v = self.task.residual(net.predict(self.task.data))
+            share = self.clock.share(0.2 * _FIRST_SHARE)
+            several.append(self._price(v, "search", net.W1, _STARTS[0], share).neurons)
+        return self.task.inside(np.concatenate(several))
+
+    def _with_one_more(self, net: TwoLayerNetwork, U: FloatArray) -> TwoLayerNetwork | None:
+        """The network with the best of some unit neurons, and then its best output offset."""
+        best = best_escape(self.task, net, U[:2])
+        if best.neuron is None:
+            return None
+        u, alpha = best.neuron
+        size = math.sqrt(abs(alpha))
+        W1 = np.concatenate([net.W1, size * u[np.newaxis]])
+        W2 = np.concatenate([net.W2, [[math.copysign(size, alpha)]]])
+        f = self.task.network(W1, W2, np.zeros(1)).predict(self.task.data)
+        return self.task.network(W1, W2, np.array([self.task.best_offset(f)]))
 
     def _price(
         self,
