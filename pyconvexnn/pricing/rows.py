@@ -217,7 +217,7 @@ def _without_zeros(rows: FloatArray) -> FloatArray:
 
 
 def _lengths(rows: FloatArray) -> FloatArray:
-    return np.sqrt(np.einsum("kj,kj->k", rows, rows))
+    return np.asarray(np.sqrt(np.einsum("kj,kj->k", rows, rows)))
 
 
 def _total(sizes: FloatArray) -> float:

@@ -19,7 +19,7 @@ class Clock:
     def __init__(self, limit: float | None) -> None:
         self.limit = limit
         self._start = time.perf_counter()
-        self._reserve = 0.0
+        self._reserve = self._setup = 0.0
 
     @property
     def seconds(self) -> float:
@@ -47,7 +47,13 @@ class Clock:
         takes about as long, on whatever machine.
         """
         if self.limit is not None:
-            self._reserve = min(times * self.seconds, _RESERVED * self.limit)
+            self._setup = self.seconds
+            self._reserve = min(times * self._setup, _RESERVED * self.limit)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the time left is too short for a program over the data to be set up."""
+        return self.left is not None and self.left <= 2.0 * self._setup
 
     @property
     def _end(self) -> float:

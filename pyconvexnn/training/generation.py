@@ -153,6 +153,8 @@ class Generation:
         """Generate patterns until the gap is at most `rtol`, or something else ends it."""
         try:
             rung = 0
+            if self.clock.is_short:
+                raise _StopRun(Status.TIME_LIMIT)
             while True:
                 sol = self._search()
                 rung, closed = self._prove(sol, rung)
@@ -291,6 +293,8 @@ class Generation:
     def _first_patterns(self, warm_start: TwoLayerNetwork | None) -> BitArray:
         v = self._residual_at_zero()
         U = self._look(v, _STARTS[0], None)[0] if self.clock.limit is None else self._begin(v)
+        if self.clock.is_short and len(U):
+            return cells_around(self.task.X, U[:1], self._rng)  # they will not be used
         n, r = self.task.X.shape
         coordinates = coordinates_of(self.task.X, "whitened" if n * r * r <= _WHITENED else "raw")
         gates = coordinates.gates(self._rng.standard_normal((_FIRST, r)))
@@ -313,9 +317,9 @@ class Generation:
         found = self._price(v, "bound", None, _STARTS[0], self.clock.share(_FIRST_SHARE))
         self._take(proved_bound(self.task, v, found))
         self.found = found
+        is_large = self.task.X.size > _SMALL
         net, several = self._without_neurons(), [found.neurons]
-        n, r = self.task.X.shape
-        end = (self.clock.share(1.0 - _FIRST_SHARE) or 0.0) if n * r > _SMALL else math.inf
+        end = (self.clock.share(1.0 - _FIRST_SHARE) or 0.0) if is_large else math.inf
         # One neuron after another, each as long as lowers the objective most.
         for _ in range(_FIRST_NEURONS):
             better = self._with_one_more(net, several[-1])
@@ -328,6 +332,10 @@ class Generation:
             v = self.task.residual(net.predict(self.task.data))
             share = self.clock.share(0.2 * _FIRST_SHARE)
             several.append(self._price(v, "search", net.W1, _STARTS[0], share).neurons)
+        if is_large and len(several) > 1 and not self.clock.is_short:
+            v = dual_point(self.task, self.task.residual(net.predict(self.task.data)))
+            found = self._price(v, "bound", net.W1, 0, self.clock.share(_FIRST_SHARE))
+            self._take(proved_bound(self.task, v, found))
         return self.task.inside(np.concatenate(several))
 
     def _with_one_more(self, net: TwoLayerNetwork, U: FloatArray) -> TwoLayerNetwork | None:

@@ -20,6 +20,8 @@ from pyconvexnn.training.escape import best_escape
 from pyconvexnn.training.generation import Generation, Round, RoundCallback
 from pyconvexnn.training.task import Task
 
+RESERVED = 1.5  # times what the checks of the data took: time that is kept for the certificate
+
 
 @dataclass(frozen=True, eq=False)
 class Fit:
@@ -152,7 +154,7 @@ def train(
         sample_weight=sample_weight,
         output_offset=output_offset,
     )
-    clock.reserve(1.0)
+    clock.reserve(RESERVED)
     run = Generation(
         task,
         rtol=rtol,
