@@ -26,7 +26,6 @@ from pyconvexnn.training.clock import Clock
 from pyconvexnn.training.escape import best_escape
 from pyconvexnn.training.generation import RUNGS, Generation
 from pyconvexnn.training.task import Task
-from pyconvexnn.training.train import RESERVED
 
 METHODS = ("auto", "enumeration", "branch_and_bound", "bound")
 _FINER = 0.1  # of rtol: how fine a proof may have to be that a nearly optimal network passes
@@ -142,7 +141,7 @@ def certify(
     )
     same = _without_biases(net, task)
     f = same.predict(task.data)
-    clock.reserve(RESERVED)
+    clock.reserve(len(task.y))
     own = task.residual(f)
     searched = price(
         task.data,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+_AGAIN = 1.5  # times what the checks of the data took
+_EXACT = 2e-6  # seconds for each sample
 _RESERVED = 0.3  # of the time limit: no more is kept for the end
 
 
@@ -40,15 +42,16 @@ class Clock:
         """Whether there is no time left."""
         return self.limit is not None and self.seconds >= self._end
 
-    def reserve(self, times: float) -> None:
-        """Keep so many times what has passed for what comes after the run.
+    def reserve(self, n_samples: int) -> None:
+        """Keep time for the certificate, after the run.
 
-        The data were copied and checked meanwhile, and at the end they are looked at again: that
-        takes about as long, on whatever machine.
+        The data were copied and checked until now, and at the end they are looked at again: that
+        takes as long, on whatever machine, or somewhat longer; and there are exact sums.
         """
         if self.limit is not None:
             self._setup = self.seconds
-            self._reserve = min(times * self._setup, _RESERVED * self.limit)
+            reserve = _AGAIN * self._setup + _EXACT * n_samples
+            self._reserve = min(reserve, _RESERVED * self.limit)
 
     @property
     def is_short(self) -> bool:

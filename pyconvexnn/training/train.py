@@ -20,8 +20,6 @@ from pyconvexnn.training.escape import best_escape
 from pyconvexnn.training.generation import Generation, Round, RoundCallback
 from pyconvexnn.training.task import Task
 
-RESERVED = 1.5  # times what the checks of the data took: time that is kept for the certificate
-
 
 @dataclass(frozen=True, eq=False)
 class Fit:
@@ -154,7 +152,7 @@ def train(
         sample_weight=sample_weight,
         output_offset=output_offset,
     )
-    clock.reserve(RESERVED)
+    clock.reserve(len(task.y))
     run = Generation(
         task,
         rtol=rtol,
