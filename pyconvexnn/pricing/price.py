@@ -23,7 +23,7 @@ from pyconvexnn._typing import FloatArray
 from pyconvexnn._validation import as_generator, choice
 from pyconvexnn.enumeration import count_patterns
 from pyconvexnn.pricing.cells import price_cells
-from pyconvexnn.pricing.relaxation import relaxation
+from pyconvexnn.pricing.relaxation import RATE, relaxation
 from pyconvexnn.pricing.rows import SignedRows
 from pyconvexnn.pricing.search import LocalMaxima, distinct, search
 from pyconvexnn.solvers import Status
@@ -36,6 +36,9 @@ METHODS = ("auto", "enumeration", "branch_and_bound", "bound", "search")
 _FEW_CELLS = 2_000
 _FINE, _MORE_CELLS = 1e-7, 100_000
 _MANY_DIMENSIONS = 40
+
+_CHEAP = 1e8  # operations that nobody waits for
+_TURNING_SHARE = 0.1  # of the time limit that principal axes of the rows may take
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +56,8 @@ class Price:
         Distinct neurons of length 1, by falling value.
     signs : (k,) float64
         Signs of their ``v' act(X u)``.
+    values : (k,) float64
+        Sizes of these, to rounding.
     method : str
         "enumeration", "branch_and_bound", "bound" (a relaxation) or "search".
     status : Status
@@ -68,6 +73,7 @@ class Price:
     value: float
     neurons: FloatArray
     signs: FloatArray
+    values: FloatArray
     method: str
     status: Status
     rounding: float = 0.0
@@ -88,6 +94,7 @@ def price(
     max_nodes: int | None = None,
     time_limit: float | None = None,
     threads: int = 1,
+    basis: FloatArray | None = None,
     callback: Callable[[int, float, float], object] | None = None,
 ) -> Price:
     """Find the price of v: the best neurons that can be found, and a bound that is proved.
@@ -122,6 +129,8 @@ def price(
         of the relaxation.
     threads : int
         The result does not depend on it, unless time runs out.
+    basis : (d, r) float64, optional
+        Orthonormal columns that span the rows of X, where they are known: r < d.
     callback : callable, optional
         Called with the boxes so far, the bound and the value; returning True ends the search.
 
@@ -145,7 +154,7 @@ def price(
     """
     choice(method, "method", METHODS)
     end = math.inf if time_limit is None else time.monotonic() + time_limit
-    rows = SignedRows.of(X, v, slope)
+    rows = SignedRows.of(X, v, slope, basis=basis, turn=_turns(X, method, time_limit))
     found = search(
         X,
         v,
@@ -154,12 +163,14 @@ def price(
         starts=starts,
         n_starts=n_starts,
         rng=as_generator(seed),
-        time_limit=None if time_limit is None else 0.3 * time_limit,
+        time_limit=None if time_limit is None else 0.3 * max(end - time.monotonic(), 0.0),
         threads=threads,
     )
     value = float(found.values[0]) if len(found.values) else 0.0
     if method == "search":
-        return Price(math.inf, value, found.neurons, found.signs, method, Status.SOLVED)
+        return Price(
+            math.inf, value, found.neurons, found.signs, found.values, method, Status.SOLVED
+        )
     run = _Run(X, v, slope, floor, rtol, threads, end, max_nodes, callback)
     if method == "enumeration":
         return run.enumeration(rows, found)
@@ -169,6 +180,18 @@ def price(
                 return run.enumeration(rows, found)
         method = "branch_and_bound" if rows.rank <= _MANY_DIMENSIONS else "bound"
     return run.boxes(rows, found, most=max_nodes if method == "branch_and_bound" else 0)
+
+
+def _turns(X: FloatArray, method: str, time_limit: float | None) -> bool:
+    """Whether principal axes are worth their time."""
+    n, d = X.shape
+    cost = 6.0 * n * d * min(n, d) + 30.0 * min(n, d) ** 3
+    if cost <= _CHEAP:
+        return True
+    # A search does without them, and so does a relaxation; they matter where d can be reduced.
+    if method == "search":
+        return False
+    return time_limit is None or cost / RATE <= _TURNING_SHARE * time_limit
 
 
 def _cells_at_most(rows: SignedRows) -> int:
@@ -279,4 +302,14 @@ class _Run:
     ) -> Price:
         value = float(found.values[0]) if len(found.values) else 0.0
         status = Status.SOLVED if bound - rounding <= self._target(found) else otherwise
-        return Price(bound, value, found.neurons, found.signs, method, status, rounding, n_nodes)
+        return Price(
+            bound,
+            value,
+            found.neurons,
+            found.signs,
+            found.values,
+            method,
+            status,
+            rounding,
+            n_nodes,
+        )

@@ -26,6 +26,8 @@ from pyconvexnn._typing import FloatArray
 from pyconvexnn.pricing.rows import UNIT, SignedRows, norm_bound, up
 
 _WORTH = 1e-3  # relative gain for which eight more steps are taken
+RATE = 3e9  # operations a second of matrix products, at the least
+_PASSES = 1e9  # the same of products with vectors
 _SMALL = 1e-140  # rows shorter than this, beside a longest one of about 1, are bounded by 1e-139
 
 
@@ -40,7 +42,8 @@ def relaxation(
     iterations : int
         Most steps towards the best bound; each costs about n r^2 operations.
     time_limit : float, optional
-        Seconds after which no further step is begun: the bound is one all the same.
+        Seconds. No step is begun that would end later: the bound is one all the same, and without
+        any step takes a few passes over the rows.
 
     Returns
     -------
@@ -53,6 +56,11 @@ def relaxation(
     return first, _bound(rows.minus, rows.plus, iterations, end)
 
 
+def seconds_of_step(m: int, r: int) -> float:
+    """About how long one step takes for m rows of length r, on a slow machine."""
+    return (4.0 * m * r * r + 30.0 * r**3) / RATE
+
+
 def _bound(plus: FloatArray, minus: FloatArray, iterations: int, end: float) -> float:
     """Bound of ``sum_p (p . w)_+ - sum_q (q . w)_+`` over the unit ball."""
     lengths = np.linalg.norm(plus, axis=1)
@@ -63,20 +71,23 @@ def _bound(plus: FloatArray, minus: FloatArray, iterations: int, end: float) -> 
     m, r = plus.shape
     everything = up(float(np.sum(lengths)), m + r)
 
-    shift = _Shift(plus, minus)
+    left = end - time.monotonic()
+    # Steps towards the nearest point take part of the time only.
+    shift = _Shift(plus, minus, min(200.0, 0.2 * left * _PASSES / (4.0 * r * (len(minus) + 1))))
     # Half the sum of the lengths is a bound of the second term without any w.
     best = min(everything, up(shift.distance() + 0.5 * everything, 2))
     U = np.eye(r) / r
-    before = np.inf
+    before, longest = np.inf, seconds_of_step(m, r)
     for step in range(iterations):
-        if time.monotonic() > end:
+        begun = time.monotonic()
+        if begun + longest > end:
             break
         if step % 8 == 7:
             if best > before * (1.0 - _WORTH):
                 break
             before = best
         # The best w for the current second moments of u, which Frank and Wolfe's step then mends.
-        squares = np.sum((plus @ U) * plus, axis=1)
+        squares = np.sum((plus @ U) * plus, axis=1) if step else lengths**2 / r
         quadratic = _Quadratic(plus, np.sqrt(np.maximum(squares, (1e-5 * lengths) ** 2)))
         quadratic.fit(shift.g)
         for _ in range(10):
@@ -87,13 +98,14 @@ def _bound(plus: FloatArray, minus: FloatArray, iterations: int, end: float) -> 
         spare = max(0.0, 1.0 - float(u @ u))
         rate = 2.0 / (step + 3.0)
         U = (1.0 - rate) * U + rate * (np.outer(u, u) + spare * np.outer(top, top))
+        longest = max(longest if step else 0.0, time.monotonic() - begun)
     return best + tiny
 
 
 class _Shift:
     """``g = c - z``, z a convex combination of vertices of the zonotope of the minus rows."""
 
-    def __init__(self, plus: FloatArray, minus: FloatArray) -> None:
+    def __init__(self, plus: FloatArray, minus: FloatArray, most_steps: float) -> None:
         self._minus = minus
         (m, r), k = plus.shape, len(minus)
         self._c = 0.5 * np.sum(plus, axis=0)
@@ -102,7 +114,7 @@ class _Shift:
         self.error = 0.5 * (m + 2) * UNIT * up(float(np.sum(np.linalg.norm(plus, axis=1))), m + r)
         if k:
             self._z, _, _ = _core.nearest_in_zonotope(
-                minus, self._c, tolerance=1e-4, most_steps=200
+                minus, self._c, tolerance=1e-4, most_steps=max(1, int(most_steps))
             )
             # z combines at most r + 1 vertices, sums of at most k rows each.
             self._reach = up(float(np.sum(np.linalg.norm(minus, axis=1))), k + r)

@@ -16,7 +16,11 @@ from pyconvexnn._typing import FloatArray, IndexArray
 
 UNIT = 2.0**-53  # what one rounding errs by at most, of its result
 _TINY = 1e-150  # beside entries of about 1: more than what underflow, of squares too, may hide
+_POWERS = 900  # of two: nearer to 1 than that a weight may be scaled by itself
 _RANK = 1e-14  # singular values below this part of the largest are left out
+_LARGE = 2_000_000  # n d^2 from which on the axes come from X'X: multiplications are all it costs
+_SEEN = 1e-10  # eigenvalues of X'X above this part of the largest are told apart from rounding
+_NONE = 1e-13  # of the length of all rows: what is left is rounding of these
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +58,15 @@ class SignedRows:
     exponent: int
 
     @classmethod
-    def of(cls, X: FloatArray, v: FloatArray, slope: float = 0.0) -> SignedRows:
+    def of(
+        cls,
+        X: FloatArray,
+        v: FloatArray,
+        slope: float = 0.0,
+        *,
+        basis: FloatArray | None = None,
+        turn: bool = True,
+    ) -> SignedRows:
         """Signed rows of ``v' act(X u)``.
 
         Parameters
@@ -65,6 +77,11 @@ class SignedRows:
             Weights, finite.
         slope : float in [-1, 1)
             Slope of the activation left of zero: 0 for ReLU, -1 for the absolute value.
+        basis : (d, r) float64, optional
+            Orthonormal columns, about, that span all rows, about: in place of the principal axes.
+        turn : bool
+            Whether to find the principal axes, at about ``6 n d^2`` operations; otherwise the
+            columns stay as they are, unless there is a `basis`.
 
         Returns
         -------
@@ -73,36 +90,37 @@ class SignedRows:
         n, d = X.shape
         weighted = _weighted(X, v)
         rows = weighted.rows
-        basis = _principal_axes(rows)
-        turned = rows @ basis
+        if not len(rows) or (basis is None and turn):
+            basis = principal_axes(rows)
+        as_given = basis is None
+        basis = np.eye(d) if basis is None else basis
+        turned = rows if as_given else rows @ basis
 
         # What the turned rows miss, computed, and how far that computation may be off: n inner
         # products of r terms each. As it comes from a second product, it sees one that went wrong.
-        residual = rows - turned @ basis.T
         sizes = _lengths(turned)
         r = basis.shape[1]
-        once = (
-            _total(_lengths(residual))
-            + 4 * UNIT * _total(_lengths(rows))
-            + (r + 3) * UNIT * 1.01 * math.sqrt(r) * _total(sizes)
-        )
+        once = 4 * UNIT * _total(_lengths(rows))
+        if not as_given:
+            once += _total(_lengths(rows - turned @ basis.T))
+            once += (r + 3) * UNIT * 1.01 * math.sqrt(r) * _total(sizes)
         # The second rows are |slope| times the first, rounded once more.
         error = once * (1.0 + abs(slope)) + 4 * UNIT * abs(slope) * _total(sizes)
         error = up(error, n + d) + 2 * n * (d + 2) * _TINY
 
         positive = weighted.positive
-        second = -abs(slope) * turned
-        plus, minus = [turned[positive]], [turned[~positive]]
+        plus, minus = turned[positive], turned[~positive]
         if slope != 0.0:
+            second = -abs(slope) * turned
             in_plus = positive == (slope < 0.0)
-            plus.append(second[in_plus])
-            minus.append(second[~in_plus])
+            plus = np.concatenate([plus, second[in_plus]])
+            minus = np.concatenate([minus, second[~in_plus]])
         return cls(
-            _without_zeros(np.concatenate(plus)),
-            _without_zeros(np.concatenate(minus)),
+            _without_zeros(plus),
+            _without_zeros(minus),
             basis,
             error,
-            norm_bound(basis),
+            1.0 if as_given else norm_bound(basis),
             weighted.exponent,
         )
 
@@ -135,29 +153,52 @@ class _Weighted(NamedTuple):
 
 def _weighted(X: FloatArray, v: FloatArray) -> _Weighted:
     """Rows times weights without overflow, nor underflow of what counts."""
-    kept = (v != 0.0) & np.any(X != 0.0, axis=1)
-    X, v = X[kept], v[kept]
+    largest_entries = np.maximum(np.max(X, axis=1), -np.min(X, axis=1))
+    kept = (v != 0.0) & (largest_entries != 0.0)
+    if not kept.all():
+        X, v, largest_entries = X[kept], v[kept], largest_entries[kept]
     if not len(v):
         return _Weighted(X, v > 0.0, 0)
-    row_exponents: IndexArray = np.frexp(np.max(np.abs(X), axis=1))[1].astype(np.int64)
+    row_exponents: IndexArray = np.frexp(largest_entries)[1].astype(np.int64)
     mantissas, weight_exponents = np.frexp(np.abs(v))
     exponents = row_exponents + weight_exponents
     largest = int(np.max(exponents))
+    positive = np.asarray(v > 0.0)
+    powers = weight_exponents - largest
+    if np.max(np.abs(powers)) < _POWERS:
+        return _Weighted(X * np.ldexp(mantissas, powers)[:, np.newaxis], positive, largest)
     rows = mantissas[:, np.newaxis] * np.ldexp(X, -row_exponents[:, np.newaxis])
-    return _Weighted(
-        np.ldexp(rows, (exponents - largest)[:, np.newaxis]), np.asarray(v > 0.0), largest
-    )
+    return _Weighted(np.ldexp(rows, (exponents - largest)[:, np.newaxis]), positive, largest)
 
 
-def _principal_axes(rows: FloatArray) -> FloatArray:
+def principal_axes(rows: FloatArray) -> FloatArray:
     """Right singular vectors (d, r) of the rows, by falling singular value."""
     n, d = rows.shape
     if not n:
         return np.zeros((d, 0))
+    if n > 2 * d and n * d * d > _LARGE:
+        return np.ascontiguousarray(_axes_of_products(rows, float(np.linalg.norm(rows))))
     # The triangle of a QR factorisation has the same ones, and keeps the small singular values.
     small = np.linalg.qr(rows, mode="r") if n > 2 * d else rows
     _, values, axes = np.linalg.svd(small, full_matrices=False)
     return np.ascontiguousarray(axes[values > _RANK * values[0]].T)
+
+
+def _axes_of_products(rows: FloatArray, size: float) -> FloatArray:
+    """Axes (d, r) of the eigenvectors of ``rows' rows``; `size` is the length of all rows.
+
+    What is small beside the largest eigenvalue is not seen there, but in what the rows have
+    along the eigenvectors that belong to it: these are looked at in the same way.
+    """
+    values, axes = np.linalg.eigh(rows.T @ rows)
+    large = values > _SEEN * values[-1]
+    seen, rest = axes[:, large][:, ::-1], axes[:, ~large]
+    if not rest.shape[1]:
+        return seen
+    beneath = rows @ rest
+    if not float(np.linalg.norm(beneath)) > _NONE * size:
+        return seen
+    return np.concatenate([seen, rest @ _axes_of_products(beneath, size)], axis=1)
 
 
 def norm_bound(V: FloatArray) -> float:
@@ -171,11 +212,12 @@ def norm_bound(V: FloatArray) -> float:
 
 
 def _without_zeros(rows: FloatArray) -> FloatArray:
-    return np.asfortranarray(rows[np.any(rows != 0.0, axis=1)])
+    there = np.any(rows, axis=1)
+    return np.asfortranarray(rows if there.all() else rows[there])
 
 
 def _lengths(rows: FloatArray) -> FloatArray:
-    return np.asarray(np.linalg.norm(rows, axis=1))
+    return np.asarray(np.sqrt(np.einsum("kj,kj->k", rows, rows)))
 
 
 def _total(sizes: FloatArray) -> float:

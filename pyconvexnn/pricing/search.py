@@ -14,6 +14,9 @@ from pyconvexnn.pricing.rows import SignedRows
 _SAME = 1e-9  # 1 - cosine of neurons that are taken for one
 _MANY = 8192  # rows above which the first climb is over some of them
 _SOME = 4096  # how many
+_PASSES = 1e9  # operations a second of products with vectors, at the least
+_ROUNDS = 10  # of these a climb takes, at the least
+_FEWEST = 4  # climbs, however little time there is
 _FINISHED = 8  # climbs that are then finished over all rows, for each sign
 
 
@@ -96,7 +99,11 @@ def distinct(X: FloatArray, v: FloatArray, U: FloatArray, slope: float = 0.0) ->
 def raw_prices(X: FloatArray, v: FloatArray, U: FloatArray, slope: float = 0.0) -> FloatArray:
     """``v' act(X u)`` of the rows u of U, as it stands."""
     T = X @ U.T
-    return np.asarray(v @ np.where(T >= 0.0, T, slope * T))
+    if slope == 0.0:
+        np.maximum(T, 0.0, out=T)
+    else:
+        np.multiply(T, slope, out=T, where=T < 0.0)
+    return np.asarray(v @ T)
 
 
 def _starts(
@@ -106,20 +113,23 @@ def _starts(
     r = rows.rank
     if r == 1:
         return np.array([[1.0], [-1.0]])
-    sizes = np.sqrt(sum(np.sum(side**2, axis=0) for side in (rows.plus, rows.minus)))
+    sides = (rows.plus, rows.minus)
+    sizes = np.sqrt(sum(np.einsum("kj,kj->j", side, side) for side in sides))
     Z = rng.standard_normal((n_starts, r))
-    # Noise of the smallest singular values is no reason to divide by nothing.
-    Z[n_starts // 2 :] /= np.maximum(sizes, 1e-14 * sizes[0])
-    parts = [Z]
-    for side in (rows.plus, rows.minus):
+    # Noise of the smallest singular values, or a column of zeros, is no direction to start in.
+    there = sizes > 1e-14 * np.max(sizes)
+    Z[n_starts // 2 :] *= np.where(there, 1.0 / np.where(there, sizes, 1.0), 0.0)
+    # The most promising come first: time may be for a few only.
+    parts = []
+    for side in sides:
         if len(side):
-            longest = np.argsort(-np.linalg.norm(side, axis=1), kind="stable")[:2]
+            longest = np.argsort(-np.einsum("kj,kj->k", side, side), kind="stable")[:2]
             parts += [np.sum(side, axis=0, keepdims=True), side[longest]]
-    axes = np.eye(min(r, 3), r)
-    parts += [axes, -axes]
     if given is not None:
         inside = given @ rows.basis
         parts += [inside, -inside]
+    axes = np.eye(min(r, 3), r)
+    parts += [Z, axes, -axes]
     W = np.concatenate(parts)
     largest = np.max(np.abs(W), axis=1, keepdims=True)
     kept = largest[:, 0] > 0.0
@@ -131,14 +141,18 @@ def _climb(
 ) -> FloatArray:
     """Where the starts W lead to; of very many rows, where the best of them lead to."""
     total = len(rows.plus) + len(rows.minus)
+    passes = limit * _PASSES / (4.0 * min(total, _MANY) * rows.rank)
+    W = W[: max(_FEWEST, int(min(passes / _ROUNDS, 1e9)))]
     if total > _MANY:
         begun = time.monotonic()
         plus, minus = (
             np.asfortranarray(side[np.sort(rng.permutation(len(side))[: _share(side, total)])])
             for side in (rows.plus, rows.minus)
         )
-        near, _ = _core.ascend(plus, minus, W, time_limit=limit / 2, threads=threads)
-        W = _best(rows, np.concatenate([near, W]))
+        near, values = _core.ascend(plus, minus, W, time_limit=limit / 2, threads=threads)
+        before = sum_of_positive(plus, W) - sum_of_positive(minus, W)
+        before /= np.linalg.norm(W, axis=1)
+        W = _best(np.concatenate([near, W]), np.concatenate([values, before]))
         limit = max(limit - (time.monotonic() - begun), 0.0)
     found, values = _core.ascend(rows.plus, rows.minus, W, time_limit=limit, threads=threads)
     return np.asarray(found[values > 0.0])
@@ -148,10 +162,9 @@ def _share(side: FloatArray, total: int) -> int:
     return -(-len(side) * _SOME // total)
 
 
-def _best(rows: SignedRows, W: FloatArray) -> FloatArray:
+def _best(W: FloatArray, values: FloatArray) -> FloatArray:
     """The few of W of largest value, no two of them close."""
     W = W / np.linalg.norm(W, axis=1, keepdims=True)
-    values = sum_of_positive(rows.plus, W) - sum_of_positive(rows.minus, W)
     kept: list[int] = []
     for i in np.argsort(-values, kind="stable"):
         if len(kept) < _FINISHED and not np.any(W[kept] @ W[i] > 1.0 - 1e-3):

@@ -93,5 +93,6 @@ def beta_max(
         rtol=rtol,
         time_limit=None if time_limit is None else positive(time_limit, "time_limit"),
         threads=resolve_threads(threads),
+        basis=task.basis,
     )
     return BetaMax(found.value, max(found.bound, found.value))

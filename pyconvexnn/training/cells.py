@@ -38,9 +38,11 @@ def cells_around(
     counted = nonzero_rows(X)
     lengths = np.linalg.norm(X, axis=1)
     found: list[BoolArray] = [np.empty((0, len(X)), bool)]
-    for u in U / np.linalg.norm(U, axis=1, keepdims=True):
-        z = X @ u
-        ties = np.flatnonzero((np.abs(z) <= _TIE * lengths) & counted)
+    U = U / np.linalg.norm(U, axis=1, keepdims=True)
+    nearest = _TIE * lengths
+    nearest[~counted] = -1.0
+    for z in U @ X.T:
+        ties = np.flatnonzero(np.abs(z) <= nearest)
         bits = z > 0
         bits[~counted] = True
         if not len(ties):

@@ -22,8 +22,9 @@ from pyconvexnn.networks import GatedNetwork, TwoLayerNetwork
 from pyconvexnn.pricing import price
 from pyconvexnn.solvers.base import relative_gap
 from pyconvexnn.training.bounds import certificate, dual_point, proved_bound
+from pyconvexnn.training.clock import Clock
 from pyconvexnn.training.escape import best_escape
-from pyconvexnn.training.generation import RUNGS, Clock, Generation
+from pyconvexnn.training.generation import RUNGS, Generation
 from pyconvexnn.training.task import Task
 
 METHODS = ("auto", "enumeration", "branch_and_bound", "bound")
@@ -140,6 +141,7 @@ def certify(
     )
     same = _without_biases(net, task)
     f = same.predict(task.data)
+    clock.reserve(len(task.y))
     own = task.residual(f)
     searched = price(
         task.data,
@@ -151,6 +153,7 @@ def certify(
         seed=int(rng.integers(1 << 62)),
         time_limit=clock.share(0.2),
         threads=threads,
+        basis=task.basis,
     )
     neurons = searched.neurons
     if improve:
@@ -181,6 +184,7 @@ def certify(
             seed=int(rng.integers(1 << 62)),
             time_limit=clock.left,
             threads=threads,
+            basis=task.basis,
         )
         best, bound, restricted = same, proved_bound(task, v, found), None
         neurons = np.concatenate([found.neurons[:4], neurons])
@@ -191,7 +195,7 @@ def certify(
         rtol,
         best=best,
         restricted_bound=restricted,
-        escape=best_escape(task, same, neurons),
+        escape=best_escape(task, same, neurons, clock),
     )
     assert cert.best_network is not None
     best = net if cert.best_network is same else _with_biases_of(net, cert.best_network)

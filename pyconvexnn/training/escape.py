@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.networks import TwoLayerNetwork
+from pyconvexnn.training.clock import Clock
 from pyconvexnn.training.task import Task
 
 _LOOKED_AT = 8  # neurons whose gain is computed
@@ -24,7 +27,9 @@ class Escape(NamedTuple):
     gain: float
 
 
-def best_escape(task: Task, net: TwoLayerNetwork, U: FloatArray) -> Escape:
+def best_escape(
+    task: Task, net: TwoLayerNetwork, U: FloatArray, clock: Clock | None = None
+) -> Escape:
     """The one of some unit neurons that lowers the objective of a network most.
 
     Adding ``alpha act(X u)`` costs ``beta |alpha|``, and the loss falls at first at the rate
@@ -39,12 +44,16 @@ def best_escape(task: Task, net: TwoLayerNetwork, U: FloatArray) -> Escape:
         In the features as given.
     U : (k, d) float64
         Unit neurons, those of the highest prices first.
+    clock : Clock, optional
+        When its time is over the first neuron that helps is enough.
     """
     f = net.predict(task.data)
     v = task.residual(f)
     before = task.loss.value(f, task.y, task.weight)
     best = Escape(None, 0.0)
     for u in U[:_LOOKED_AT]:
+        if clock is not None and clock.is_over and best.neuron is not None:
+            break
         h = task.activate(task.data @ u)
         rate = float(v @ h)
         if abs(rate) <= task.beta:
@@ -61,13 +70,34 @@ def best_escape(task: Task, net: TwoLayerNetwork, U: FloatArray) -> Escape:
 def _line_search(task: Task, f: FloatArray, h: FloatArray) -> float:
     """The t >= 0 of least ``loss(f + t h) + beta t``, to 1e-6."""
 
-    def falls(t: float) -> bool:
-        return float(task.residual(f + t * h) @ h) > task.beta
+    def fall(t: float) -> float:
+        return float(task.residual(f + t * h) @ h) - task.beta
 
-    low, high = 0.0, 1.0 / _FAR
-    while falls(high) and high < _FAR:
-        low, high = high, 1e3 * high
-    while high - low > 1e-6 * high and low > 0.0:
-        middle = 0.5 * (low + high) if high <= 2 * low else math.sqrt(low * high)
-        low, high = (middle, high) if falls(middle) else (low, middle)
+    low, high = 0.0, 0.0
+    at_low = at_high = fall(0.0)
+    size = float(np.max(np.abs(h), initial=0.0))
+    if at_low <= 0.0 or size == 0.0:
+        return 0.0
+    # No loss has a second derivative above the weight of its row: the first step is too short.
+    curvature = float(np.sum(task.weight * (h / size) ** 2))
+    step = min(max(at_low / curvature / size / size, 1.0 / _FAR), _FAR)
+    while at_high > 0.0 and high < _FAR:
+        low, at_low = high, at_high
+        high = max(4.0 * high, step)
+        at_high = fall(high)
+        if abs(at_high) <= 1e-6 * task.beta:
+            return high
+    # False position, and bisection after two of these.
+    for k in range(100):
+        if high - low <= 1e-6 * high:
+            break
+        part = at_low / (at_low - at_high) if k % 3 < 2 and at_high < 0.0 else 0.5
+        middle = low + min(max(part, 1e-6), 1.0 - 1e-6) * (high - low)
+        at_middle = fall(middle)
+        if abs(at_middle) <= 1e-6 * task.beta:
+            return middle
+        if at_middle > 0.0:
+            low, at_low = middle, at_middle
+        else:
+            high, at_high = middle, at_middle
     return low

@@ -9,9 +9,7 @@ M of the price proves the lower bound ``D(s v)``, s <= beta / M, of the optimum 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +22,8 @@ from pyconvexnn.solvers import Solution, Status
 from pyconvexnn.solvers.base import relative_gap
 from pyconvexnn.training.bounds import Bound, dual_point, estimated_bound, proved_bound
 from pyconvexnn.training.cells import cells_around
+from pyconvexnn.training.clock import Clock
+from pyconvexnn.training.escape import best_escape
 from pyconvexnn.training.master import Master
 from pyconvexnn.training.task import Task
 
@@ -35,6 +35,10 @@ _SURELY_PROVED = 6  # columns up to which branch and bound ends soon
 _ROUNDS_WITH_DROPS = 100  # after which no pattern is dropped: none may come and go for ever
 _FINEST = 1e-13  # relative gap below which no restricted program is solved
 _RUNG_SHARE = 0.9  # of the time left that a coarse rung may take
+_FIRST_SHARE = 0.2  # of the time limit, for a first bound, and then for the first neurons
+_SMALL = 100_000  # n d up to which the program alone has a network soon
+_FIRST_NEURONS = 10
+_WHITENED = 2_000_000  # n d^2 up to which the random patterns are those of whitened data
 _SEARCH_SHARE = 0.5  # of the time left that a search may take before something is proved
 
 
@@ -79,35 +83,6 @@ class _StopRun(Exception):  # noqa: N818  # it is no error
 
     def __init__(self, status: Status) -> None:
         self.status = status
-
-
-@dataclass
-class Clock:
-    """Time since the start, and time left."""
-
-    limit: float | None
-
-    def __post_init__(self) -> None:
-        self._start = time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        """Since the start."""
-        return time.perf_counter() - self._start
-
-    @property
-    def left(self) -> float | None:
-        """Until the limit, > 0; None without one."""
-        return None if self.limit is None else max(self.limit - self.seconds, 1e-3)
-
-    def share(self, part: float) -> float | None:
-        """Part of the time left; None without a limit."""
-        return None if self.left is None else part * self.left
-
-    @property
-    def is_over(self) -> bool:
-        """Whether there is no time left."""
-        return self.limit is not None and self.seconds >= self.limit
 
 
 class Generation:
@@ -178,6 +153,8 @@ class Generation:
         """Generate patterns until the gap is at most `rtol`, or something else ends it."""
         try:
             rung = 0
+            if self.clock.is_short:
+                raise _StopRun(Status.TIME_LIMIT)
             while True:
                 sol = self._search()
                 rung, closed = self._prove(sol, rung)
@@ -201,13 +178,13 @@ class Generation:
 
     def known_neurons(self) -> FloatArray:
         """Unit neurons (k, d) to look at first: what the last search found, the program's own."""
-        known = [np.zeros((0, self.task.X.shape[1]))]
+        known = [np.zeros((0, self.task.data.shape[1]))]
         if self.found is not None:
             known.append(self.found.neurons[:_KNOWN])
         own = self._own_neurons()
         if own is not None:
-            known.append(own)
-        return self.task.outside(np.concatenate(known))
+            known.append(self.task.outside(own))
+        return np.concatenate(known)
 
     # --- the two phases ---------------------------------------------------------------------
 
@@ -257,22 +234,17 @@ class Generation:
             last = rung == len(rungs) - 1
             # Below this price nobody needs to know: half of the accuracy is for it.
             half = math.sqrt(1 + rungs[rung]) - 1
-            found = price(
-                self.task.data,
+            found = self._price(
                 v,
-                slope=self.task.slope,
+                self._method,
+                self.known_neurons(),
+                _STARTS[0],
+                self.clock.share(1.0 if last else _RUNG_SHARE),
                 floor=beta * (1 + half),
                 rtol=half,
-                method=self._method,
-                starts=self.known_neurons(),
-                n_starts=_STARTS[0],
-                seed=int(self._rng.integers(1 << 62)),
-                time_limit=self.clock.share(1.0 if last else _RUNG_SHARE),
-                threads=self._threads,
             )
             self._take(proved_bound(self.task, v, found))
-            U = self.task.inside(found.neurons)
-            prices = np.abs(v @ self.task.outputs(U))
+            U, prices = self.task.inside(found.neurons), found.values
             top = float(prices.max(initial=0.0))
             self._report(sol, top, found.method)
             if self.gap <= self._rtol:
@@ -301,20 +273,9 @@ class Generation:
         self, v: FloatArray, n_starts: int, starts: FloatArray | None
     ) -> tuple[FloatArray, FloatArray]:
         """Neurons (k, r) found by a search, and their prices."""
-        self.found = price(
-            self.task.X,
-            v,
-            slope=self.task.slope,
-            floor=self.task.beta,
-            method="search",
-            starts=starts,
-            n_starts=n_starts,
-            seed=int(self._rng.integers(1 << 62)),
-            time_limit=self.clock.share(0.3),
-            threads=self._threads,
-        )
-        U = self.found.neurons
-        return U, np.abs(v @ self.task.outputs(U))
+        outside = None if starts is None else self.task.outside(starts)
+        self.found = self._price(v, "search", outside, n_starts, self.clock.share(0.3))
+        return self.task.inside(self.found.neurons), self.found.values
 
     def _add(self, U: FloatArray) -> int:
         added = self.master.add(cells_around(self.task.X, U, self._rng))
@@ -330,9 +291,13 @@ class Generation:
         return _unit_rows(sol.coef.values)
 
     def _first_patterns(self, warm_start: TwoLayerNetwork | None) -> BitArray:
-        coordinates = coordinates_of(self.task.X, "whitened")
-        gates = coordinates.gates(self._rng.standard_normal((_FIRST, self.task.X.shape[1])))
-        U, _ = self._look(self._residual_at_zero(), _STARTS[0], None)
+        v = self._residual_at_zero()
+        U = self._look(v, _STARTS[0], None)[0] if self.clock.limit is None else self._begin(v)
+        if self.clock.is_short and len(U):
+            return cells_around(self.task.X, U[:1], self._rng)  # they will not be used
+        n, r = self.task.X.shape
+        coordinates = coordinates_of(self.task.X, "whitened" if n * r * r <= _WHITENED else "raw")
+        gates = coordinates.gates(self._rng.standard_normal((_FIRST, r)))
         several = [gates, -gates, U]
         if warm_start is not None:
             several.append(self.task.inside(warm_start.W1))
@@ -342,6 +307,75 @@ class Generation:
         if not len(packed):  # all rows are zero: any pattern will do
             packed = cells_around(np.ones((len(self.task.X), 1)), np.ones((1, 1)), self._rng)
         return packed
+
+    def _begin(self, v: FloatArray) -> FloatArray:
+        """A bound, and a network that is better than none, before anything takes long.
+
+        Returns neurons (k, r) like :meth:`_look`.
+        """
+        v = dual_point(self.task, v)
+        found = self._price(v, "bound", None, _STARTS[0], self.clock.share(_FIRST_SHARE))
+        self._take(proved_bound(self.task, v, found))
+        self.found = found
+        is_large = self.task.X.size > _SMALL
+        net, several = self._without_neurons(), [found.neurons]
+        end = (self.clock.share(1.0 - _FIRST_SHARE) or 0.0) if is_large else math.inf
+        # One neuron after another, each as long as lowers the objective most.
+        for _ in range(_FIRST_NEURONS):
+            better = self._with_one_more(net, several[-1])
+            if better is None:
+                break
+            net = better
+            self._consider(net)
+            if self.clock.is_over or (self.clock.left or 0.0) <= end:
+                break
+            v = self.task.residual(net.predict(self.task.data))
+            share = self.clock.share(0.2 * _FIRST_SHARE)
+            several.append(self._price(v, "search", net.W1, _STARTS[0], share).neurons)
+        if is_large and len(several) > 1 and not self.clock.is_short:
+            v = dual_point(self.task, self.task.residual(net.predict(self.task.data)))
+            found = self._price(v, "bound", net.W1, 0, self.clock.share(_FIRST_SHARE))
+            self._take(proved_bound(self.task, v, found))
+        return self.task.inside(np.concatenate(several))
+
+    def _with_one_more(self, net: TwoLayerNetwork, U: FloatArray) -> TwoLayerNetwork | None:
+        """The network with the best of some unit neurons, and then its best output offset."""
+        best = best_escape(self.task, net, U[:2])
+        if best.neuron is None:
+            return None
+        u, alpha = best.neuron
+        size = math.sqrt(abs(alpha))
+        W1 = np.concatenate([net.W1, size * u[np.newaxis]])
+        W2 = np.concatenate([net.W2, [[math.copysign(size, alpha)]]])
+        f = self.task.network(W1, W2, np.zeros(1)).predict(self.task.data)
+        return self.task.network(W1, W2, np.array([self.task.best_offset(f)]))
+
+    def _price(
+        self,
+        v: FloatArray,
+        method: str,
+        starts: FloatArray | None,
+        n_starts: int,
+        time_limit: float | None,
+        *,
+        floor: float | None = None,
+        rtol: float = 1e-4,
+    ) -> Price:
+        """Price of v over all neurons of the features as given."""
+        return price(
+            self.task.data,
+            v,
+            slope=self.task.slope,
+            floor=self.task.beta if floor is None else floor,
+            rtol=rtol,
+            method=method,
+            starts=starts,
+            n_starts=n_starts,
+            seed=int(self._rng.integers(1 << 62)),
+            time_limit=time_limit,
+            threads=self._threads,
+            basis=self.task.basis,
+        )
 
     def _without_neurons(self) -> TwoLayerNetwork:
         zero = np.zeros(len(self.task.y))
@@ -370,16 +404,7 @@ class Generation:
 
     def _relax(self, v: FloatArray) -> None:
         v = dual_point(self.task, v)
-        found = price(
-            self.task.data,
-            v,
-            slope=self.task.slope,
-            method="bound",
-            starts=self.known_neurons(),
-            n_starts=0,
-            time_limit=None if self.clock.left is None else max(0.5 * self.clock.left, 0.1),
-            threads=self._threads,
-        )
+        found = self._price(v, "bound", self.known_neurons(), 0, self.clock.share(0.5))
         self._take(proved_bound(self.task, v, found))
 
     def _needed(self, v: FloatArray) -> float:

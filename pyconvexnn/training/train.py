@@ -15,8 +15,9 @@ from pyconvexnn.losses import Loss
 from pyconvexnn.networks import TwoLayerNetwork
 from pyconvexnn.solvers import Status
 from pyconvexnn.training.bounds import certificate
+from pyconvexnn.training.clock import Clock
 from pyconvexnn.training.escape import best_escape
-from pyconvexnn.training.generation import Clock, Generation, Round, RoundCallback
+from pyconvexnn.training.generation import Generation, Round, RoundCallback
 from pyconvexnn.training.task import Task
 
 
@@ -151,6 +152,7 @@ def train(
         sample_weight=sample_weight,
         output_offset=output_offset,
     )
+    clock.reserve(len(task.y))
     run = Generation(
         task,
         rtol=rtol,
@@ -168,7 +170,7 @@ def train(
         rtol,
         best=run.network,
         restricted_bound=run.restricted_bound,
-        escape=best_escape(task, run.network, run.known_neurons()),
+        escape=best_escape(task, run.network, run.known_neurons(), clock),
     )
     if proof.is_optimal:
         status = Status.SOLVED

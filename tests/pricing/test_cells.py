@@ -258,9 +258,9 @@ def test_many_certificates_hold_in_exact_arithmetic(kind: str) -> None:
 
 def test_without_inflation_it_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_rounding, "INFLATION", 0.0)
-    counts = np.array([violations(kind, range(20)) for kind in KINDS])
-    assert counts[:, 0].sum() > 10
-    assert counts[:, 1].sum() > 10
+    counts = np.array([violations(kind, range(8)) for kind in KINDS])
+    assert counts[:, 0].sum() > 4
+    assert counts[:, 1].sum() > 4
 
 
 def test_the_slack_of_ordinary_data_is_small() -> None:

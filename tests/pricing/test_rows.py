@@ -172,3 +172,46 @@ def test_norm_bound() -> None:
     assert 1.0 <= norm_bound(V) <= 1.0 + 1e-13
     for scale in (1.001, 1.1):
         assert np.linalg.norm(scale * V, 2) <= norm_bound(scale * V)
+
+
+@pytest.mark.parametrize("columns", ["full rank", "copies", "graded", "zero"])
+def test_axes_of_large_data_come_from_products(columns: str) -> None:
+    rng = np.random.default_rng(5)
+    X, rank = rng.standard_normal((4000, 24)), 24
+    if columns == "copies":
+        X[:, 12:], rank = X[:, :12] @ rng.standard_normal((12, 12)), 12
+    if columns == "zero":
+        X[:, ::4], rank = 0.0, 18
+    if columns == "graded":
+        X *= 10.0 ** -np.linspace(0.0, 11.0, 24)
+    v = rng.standard_normal(4000)
+    rows = SignedRows.of(X, v)
+    assert rows.rank == rank
+    np.testing.assert_allclose(rows.basis.T @ rows.basis, np.eye(rank), atol=1e-13)
+    total = np.sum(np.abs(v) * np.linalg.norm(X, axis=1))
+    assert np.ldexp(rows.error, rows.exponent) <= 1e-11 * total
+    lengths = np.linalg.norm(np.concatenate([rows.plus, rows.minus]), axis=0)
+    assert np.all(lengths[1:] <= 1.01 * lengths[:-1])
+    U = rng.standard_normal((20, 24))
+    expected = np.where(X @ U.T > 0.0, X @ U.T, 0.0).T @ v
+    np.testing.assert_allclose(value(rows, U), expected, atol=1e-11 * total)
+
+
+def test_rows_in_a_basis_and_as_they_are() -> None:
+    rng = np.random.default_rng(6)
+    basis = np.linalg.qr(rng.standard_normal((9, 4)))[0]
+    X, v = rng.standard_normal((30, 4)) @ basis.T, rng.standard_normal(30)
+    U = rng.standard_normal((10, 9))
+    expected = value(SignedRows.of(X, v), U)
+    inside = SignedRows.of(X, v, basis=basis)
+    assert inside.basis is basis
+    np.testing.assert_allclose(value(inside, U), expected, atol=1e-12)
+    plain = SignedRows.of(X, v, turn=False)
+    np.testing.assert_array_equal(plain.basis, np.eye(9))
+    assert plain.growth == 1.0
+    np.testing.assert_allclose(value(plain, U), expected, atol=1e-12)
+    # A basis that does not span the rows costs what is missed.
+    missed = np.linalg.norm(X - X @ basis[:, :2] @ basis[:, :2].T, axis=1) @ np.abs(v)
+    poor = SignedRows.of(X, v, basis=np.ascontiguousarray(basis[:, :2]))
+    assert np.ldexp(poor.error, poor.exponent) >= missed
+    assert SignedRows.of(X, np.zeros(30), turn=False).rank == 0

@@ -42,8 +42,8 @@ def scaled(net: cx.TwoLayerNetwork, factor: float) -> cx.TwoLayerNetwork:
 
 
 def test_an_optimal_network_is_proved_to_be_one() -> None:
-    for seed in range(5):
-        X, y, beta = gaussian_task(30, 3, seed)
+    for seed in range(3):
+        X, y, beta = gaussian_task(20, 3, seed)
         fit = cx.train(X, y, beta)
         cert = cx.certify(fit.network, X, y, beta)
         assert cert.is_optimal
@@ -56,8 +56,8 @@ def test_an_optimal_network_is_proved_to_be_one() -> None:
 
 @pytest.mark.parametrize("rtol", [1e-2, 1e-4])
 def test_a_network_that_is_worse_is_not_called_optimal(rtol: float) -> None:
-    for seed in range(5):
-        X, y, beta = gaussian_task(25, 3, seed)
+    for seed in range(2):
+        X, y, beta = gaussian_task(20, 3, seed)
         net = cx.train(X, y, beta, rtol=1e-8).network
         best, t = net.objective(X, y, beta), 1e-3
         while scaled(net, 1 + t).objective(X, y, beta) < best * (1 + 2.1 * rtol):
@@ -152,7 +152,7 @@ def test_a_relaxation_proves_something_at_once() -> None:
 
 
 def test_networks_of_scikit_learn() -> None:
-    X, y = cx.datasets.teacher(60, 2)
+    X, y = cx.datasets.teacher(30, 2)
     mlp = MLPRegressor(hidden_layer_sizes=(10,), alpha=0.5, solver="lbfgs", random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -184,7 +184,7 @@ def test_descent_never_goes_below_the_bound() -> None:
     assert cert.best_objective <= lowest * (1 + 1e-6)
 
 
-@pytest.mark.parametrize("limit", [0.05, 0.8])
+@pytest.mark.parametrize("limit", [0.05, 0.5])
 def test_time_limit(limit: float) -> None:
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((300, 20)), rng.standard_normal(300)

@@ -161,7 +161,7 @@ def test_many_features_and_few_rows() -> None:
 
 
 def test_warm_starts() -> None:
-    X, y, beta = gaussian_task(40, 3, 5)
+    X, y, beta = gaussian_task(20, 3, 5)
     cold = cx.train(X, y, beta, rtol=1e-6)
     mlp = MLPRegressor(
         hidden_layer_sizes=(8,), alpha=beta, solver="lbfgs", max_iter=50, random_state=0
@@ -205,7 +205,7 @@ def same(a: cx.Fit, b: cx.Fit) -> bool:
 
 
 def test_a_seed_decides_everything_and_threads_nothing() -> None:
-    X, y = cx.datasets.teacher(80, 3)
+    X, y = cx.datasets.teacher(40, 3)
     fits = [cx.train(X, y, 5.0, seed=s, threads=t) for s, t in ((1, 1), (1, 1), (1, 2), (2, 1))]
     assert same(fits[0], fits[1])
     assert same(fits[0], fits[2])
@@ -218,7 +218,7 @@ def hard() -> tuple[FloatArray, FloatArray]:
     return rng.standard_normal((300, 20)), rng.standard_normal(300)
 
 
-@pytest.mark.parametrize("limit", [0.05, 1.0])
+@pytest.mark.parametrize("limit", [0.05, 0.6])
 def test_time_limit(limit: float) -> None:
     X, y = hard()
     start = time.perf_counter()
@@ -231,7 +231,7 @@ def test_time_limit(limit: float) -> None:
 
 
 def test_a_callback_sees_the_rounds_and_ends_the_run() -> None:
-    X, y = cx.datasets.teacher(60, 3)
+    X, y = cx.datasets.teacher(30, 3)
     rounds: list[Round] = []
     fit = cx.train(X, y, 1.0, callback=rounds.append)
     assert tuple(rounds) == fit.history

@@ -1,0 +1,109 @@
+"""Time limits and Ctrl-C on data so large that one step of some kind could take all the time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+import pyconvexnn as cx
+from pyconvexnn._typing import FloatArray
+from pyconvexnn.training.clock import Clock
+
+# A machine that does other things too is some times slower.
+SLACK = 1.0
+
+
+def large(n: int, d: int) -> tuple[FloatArray, FloatArray, float]:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n, d))
+    y = np.maximum(X @ rng.standard_normal((d, 5)), 0.0) @ rng.standard_normal(5)
+    return X, y + 0.3 * rng.standard_normal(n), 5.0 * np.sqrt(n)
+
+
+def check_bounds(cert: cx.Certificate) -> None:
+    """There is a network better than none, and a bound that says something."""
+    assert np.isfinite(cert.price_bound)
+    assert cert.best_objective is not None
+    assert 0.0 < cert.lower_bound < cert.best_objective < cert.objective_at_zero
+    assert not cert.is_optimal
+
+
+@pytest.mark.parametrize("shape", [(20_000, 30), (1500, 200), (40_000, 5)])
+def test_train_holds_its_limit(shape: tuple[int, int]) -> None:
+    X, y, beta = large(*shape)
+    start = time.perf_counter()
+    with pytest.warns(ConvergenceWarning, match="TIME_LIMIT"):
+        fit = cx.train(X, y, beta, time_limit=0.5)
+    assert time.perf_counter() - start < 0.5 + SLACK
+    assert fit.status is cx.Status.TIME_LIMIT
+    check_bounds(fit.certificate)
+    assert fit.network is fit.certificate.best_network
+
+
+@pytest.mark.parametrize("improve", [True, False])
+def test_certify_holds_its_limit(improve: bool) -> None:
+    X, y, beta = large(10_000, 30)
+    rng = np.random.default_rng(1)
+    net = cx.TwoLayerNetwork.from_arrays(rng.standard_normal((4, 30)) / 40, np.ones((4, 1)) / 40)
+    start = time.perf_counter()
+    cert = cx.certify(net, X, y, beta, time_limit=0.4, improve=improve)
+    assert time.perf_counter() - start < 0.4 + SLACK
+    assert 0.0 < cert.lower_bound < cert.objective
+    assert cert.escape_neuron is not None
+    if improve:
+        check_bounds(cert)
+
+
+def test_a_limit_that_nothing_fits_in() -> None:
+    X, y, beta = large(5000, 60)
+    with pytest.warns(ConvergenceWarning, match="TIME_LIMIT"):
+        fit = cx.train(X, y, beta, time_limit=1e-6)
+    check_bounds(fit.certificate)
+    assert fit.history == ()
+
+
+def test_ctrl_c() -> None:
+    for n, d, seconds in ((40_000, 5, 0.1), (1500, 200, 0.2), (1500, 200, 0.4)):
+        X, y, beta = large(n, d)
+        delays = []
+        for _ in range(2):
+            sent: list[float] = []
+
+            def press(sent: list[float] = sent) -> None:
+                sent.append(time.perf_counter())
+                os.kill(os.getpid(), signal.SIGINT)
+
+            timer = threading.Timer(seconds, press)
+            timer.start()
+            with pytest.raises(KeyboardInterrupt):
+                cx.train(X, y, beta)
+            timer.join()
+            delays.append(time.perf_counter() - sent[0])
+            if delays[-1] < 0.2:
+                break
+        assert min(delays) < 0.2
+
+
+def test_the_clock_keeps_time_for_the_end() -> None:
+    clock = Clock(10.0)
+    assert clock.left == pytest.approx(10.0, abs=0.1)
+    clock.reserve(1_000_000)
+    assert clock.left == pytest.approx(8.0, abs=0.1)
+    clock.reserve(10**9)  # no more than a part of all
+    assert clock.left == pytest.approx(7.0, abs=0.1)
+    assert clock.share(0.5) == pytest.approx(3.5, abs=0.1)
+    assert not clock.is_over
+    assert not clock.is_short
+    assert Clock(1e-9).is_over
+    endless = Clock(None)
+    endless.reserve(1000)
+    assert endless.left is None
+    assert endless.share(0.5) is None
+    assert not endless.is_over
+    assert not endless.is_short
