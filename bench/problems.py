@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
+
 import pyconvexnn as cx
+from pyconvexnn._typing import FloatArray
 
 
 def problem(n: int, d: int, P: int, ratio: float, loss: str = "squared") -> cx.GatedReLUProblem:
@@ -19,3 +23,20 @@ def relu_problem(
     X, y, patterns = getattr(cx.datasets, recipe)(n, d, P, loss=loss)
     beta_max = cx.GatedReLUProblem(X, y, patterns, 1.0, loss=loss).beta_max
     return cx.ReLUProblem(X, y, patterns, ratio * beta_max, loss=loss)
+
+
+@functools.cache
+def teacher_problem(n: int, d: int) -> tuple[FloatArray, FloatArray, float]:
+    """``teacher(n, d)`` and a tenth of its beta_max."""
+    X, y = cx.datasets.teacher(n, d)
+    return X, y, 0.1 * cx.beta_max(X, y).value
+
+
+@functools.cache
+def trained_dual(n: int, d: int) -> tuple[FloatArray, float, FloatArray, FloatArray]:
+    """X, beta, the dual point of a trained network, and its neurons: what a proof prices."""
+    X, y, beta = teacher_problem(n, d)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its proof is not needed
+        fit = cx.train(X, y, beta, rtol=1e-4, time_limit=10.0)
+    return X, beta, y - fit.network.predict(X), fit.network.W1

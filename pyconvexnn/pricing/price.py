@@ -265,7 +265,8 @@ class _Run:
         return distinct(self.X, self.v, np.concatenate([found.neurons, neurons]), self.slope)
 
     def _target(self, found: LocalMaxima) -> float:
-        return max(self.floor, *found.values[:1].tolist(), 0.0) * (1.0 + self.rtol)
+        best = float(found.values[0]) if len(found.values) else 0.0
+        return max(self.floor, best) * (1.0 + self.rtol)
 
     def _price(
         self,
