@@ -18,7 +18,7 @@ from tests import lp_tree
 KINDS = ["plain", "integers", "duplicates", "zero rows", "intercept"]
 SLOPES = [0.0, 0.25, -1.0]
 STOPS = [1, 10, 100, 1000, 10_000]
-RTOL = 1e-4
+RTOL = 1e-6
 
 
 def data(kind: str, n: int, r: int, seed: int) -> FloatArray:
