@@ -191,7 +191,7 @@ def certify(
         rtol,
         best=best,
         restricted_bound=restricted,
-        escape=best_escape(task, same, neurons),
+        escape=best_escape(task, same, neurons, lambda: clock.is_over),
     )
     assert cert.best_network is not None
     best = net if cert.best_network is same else _with_biases_of(net, cert.best_network)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 from pyconvexnn._typing import FloatArray
@@ -24,7 +25,9 @@ class Escape(NamedTuple):
     gain: float
 
 
-def best_escape(task: Task, net: TwoLayerNetwork, U: FloatArray) -> Escape:
+def best_escape(
+    task: Task, net: TwoLayerNetwork, U: FloatArray, is_over: Callable[[], bool] = lambda: False
+) -> Escape:
     """The one of some unit neurons that lowers the objective of a network most.
 
     Adding ``alpha act(X u)`` costs ``beta |alpha|``, and the loss falls at first at the rate
@@ -39,6 +42,8 @@ def best_escape(task: Task, net: TwoLayerNetwork, U: FloatArray) -> Escape:
         In the features as given.
     U : (k, d) float64
         Unit neurons, those of the highest prices first.
+    is_over : callable, optional
+        Whether time is over: then the first of them that helps is taken.
     """
     f = net.predict(task.data)
     v = task.residual(f)
@@ -55,6 +60,8 @@ def best_escape(task: Task, net: TwoLayerNetwork, U: FloatArray) -> Escape:
         gain = before - after - task.beta * size
         if gain > max(best.gain, _ROUNDING * before):
             best = Escape((u, sign * size), gain)
+            if is_over():
+                break
     return best
 
 
