@@ -139,6 +139,8 @@ def train(
     (0.5793, True)
     """
     clock = Clock(None if time_limit is None else positive(time_limit, "time_limit"))
+    if time_limit is not None:
+        import sklearn.exceptions  # noqa: F401  # takes a second, which counts: for a warning
     if callback is not None and not callable(callback):
         raise TypeError(f"`callback` must be callable or None, got {describe(callback)}")
     rtol = positive(rtol, "rtol")

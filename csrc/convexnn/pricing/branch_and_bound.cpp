@@ -155,6 +155,7 @@ public:
     void root(Node node, double theta) {
         load(node.rows);
         share_ = node.rows;
+        highest_ = 0.0;
         std::copy(node.box.begin(), node.box.end(), boxes_.begin());
         node.bound = bound(tiles_of_[0], 0, theta, nullptr);
         node.branch = static_cast<std::uint32_t>(states_[0].branch);
@@ -165,6 +166,7 @@ public:
     void expand(const Node& node, double theta, double level, std::size_t dive) {
         load(node.rows);
         share_ = node.rows;
+        highest_ = 0.0;
         std::copy(node.box.begin(), node.box.end(), boxes_.begin());
         split(node, tiles_of_[0], 0, node.branch, nullptr, node.depth, node.bound, theta, level,
               dive);
@@ -292,7 +294,9 @@ private:
             closed = std::max(closed, node.bound);
             return;
         }
-        if (nodes % 32 == 1 || node.depth > 30) {
+        // Most of an expansion's boxes are not tried: about the logarithm of their number is.
+        if (node.bound > highest_) {
+            highest_ = node.bound;
             try_neuron();
         }
         open.push_back(std::move(node));
@@ -316,6 +320,7 @@ private:
     }
 
     const Rows& rows_;
+    double highest_ = 0.0;  // bound of a box whose neuron was tried
     std::size_t tiles_;
     BoxBound bound_;
     std::vector<RowTiles> tiles_of_;
