@@ -226,6 +226,8 @@ class Generation:
         """
         if self.bound is None and self.task.X.shape[1] > _SURELY_PROVED:
             self._relax(sol.dual)
+            if self.clock.is_over:
+                raise _StopRun(Status.TIME_LIMIT)
         v, beta = dual_point(self.task, sol.dual), self.task.beta
         needed = self._needed(v)
         rungs = [accuracy for accuracy in self._rungs if accuracy > 4 * needed] + [needed]
