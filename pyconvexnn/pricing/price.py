@@ -37,6 +37,9 @@ _FEW_CELLS = 2_000
 _FINE, _MORE_CELLS = 1e-7, 100_000
 _MANY_DIMENSIONS = 40
 
+_STEPS = 60  # of the relaxation,
+_FEW_STEPS, _EASY_DIMENSIONS = 4, 6  # but where boxes are quicker
+
 _CHEAP = 1e8  # operations that nobody waits for
 _TURNING_SHARE = 0.1  # of the time limit that principal axes of the rows may take
 
@@ -248,7 +251,11 @@ class _Run:
         """Relax; then, where that will not do, branch and bound over at most so many boxes."""
         if rows.rank == 0:
             return self._price(rows.bound(0.0), found, "bound", status, rows.bound(0.0), 0)
-        ceilings = relaxation(rows, time_limit=None if math.isinf(self.end) else 0.3 * self.left)
+        ceilings = relaxation(
+            rows,
+            iterations=_STEPS if most == 0 or rows.rank > _EASY_DIMENSIONS else _FEW_STEPS,
+            time_limit=None if math.isinf(self.end) else 0.3 * self.left,
+        )
         relaxed = rows.bound(max(ceilings))
         unit = math.ldexp(1.0, -rows.exponent)
         if most == 0 or relaxed <= self._target(found):
