@@ -260,7 +260,7 @@ class _Run:
         unit = math.ldexp(1.0, -rows.exponent)
         if most == 0 or relaxed <= self._target(found):
             return self._price(relaxed, found, "bound", status, rows.bound(0.0), 0)
-        W = np.ascontiguousarray(found.neurons @ rows.basis)
+        W = np.array(rows.inside(found.neurons), order="C")
         W /= np.linalg.norm(W, axis=1, keepdims=True)
         callback = self.callback
         best, rounding, _, _, neuron, n_nodes, code = _core.branch_and_bound(

@@ -76,12 +76,14 @@ def _bound(plus: FloatArray, minus: FloatArray, iterations: int, end: float) -> 
     shift = _Shift(plus, minus, min(200.0, 0.2 * left * _PASSES / (4.0 * r * (len(minus) + 1))))
     # Half the sum of the lengths is a bound of the second term without any w.
     best = min(everything, up(shift.distance() + 0.5 * everything, 2))
-    U = np.eye(r) / r
+    U = np.empty((0, 0))  # second moments of u
     before, longest = np.inf, seconds_of_step(m, r)
     for step in range(iterations):
         begun = time.monotonic()
         if begun + longest > end:
             break
+        if step == 0:
+            U = np.eye(r) / r
         if step % 8 == 7:
             if best > before * (1.0 - _WORTH):
                 break

@@ -39,8 +39,8 @@ class SignedRows:
     plus, minus : (n_p, r), (n_m, r) float64, Fortran-ordered
         The rows p and q. There are no zero rows; with slope -1, 0 and anything else alike, the
         problem of -v has the two exchanged (:meth:`swapped`).
-    basis : (d, r) float64
-        V: the right singular vectors of the rows, by falling singular value.
+    axes : (d, r) float64 or None
+        V, None for the identity: the right singular vectors of the rows, by falling singular value.
     error : float
         At least the sum over all rows, both sides, of the distance between the exact row and V
         times the stored one: roundings, and what directions left out would have added.
@@ -52,7 +52,7 @@ class SignedRows:
 
     plus: FloatArray
     minus: FloatArray
-    basis: FloatArray
+    axes: FloatArray | None
     error: float
     growth: float
     exponent: int
@@ -92,16 +92,14 @@ class SignedRows:
         rows = weighted.rows
         if not len(rows) or (basis is None and turn):
             basis = principal_axes(rows)
-        as_given = basis is None
-        basis = np.eye(d) if basis is None else basis
-        turned = rows if as_given else rows @ basis
+        turned = rows if basis is None else rows @ basis
 
         # What the turned rows miss, computed, and how far that computation may be off: n inner
         # products of r terms each. As it comes from a second product, it sees one that went wrong.
         sizes = _lengths(turned)
-        r = basis.shape[1]
+        r = turned.shape[1]
         once = 4 * UNIT * _total(_lengths(rows))
-        if not as_given:
+        if basis is not None:
             once += _total(_lengths(rows - turned @ basis.T))
             once += (r + 3) * UNIT * 1.01 * math.sqrt(r) * _total(sizes)
         # The second rows are |slope| times the first, rounded once more.
@@ -120,18 +118,27 @@ class SignedRows:
             _without_zeros(minus),
             basis,
             error,
-            1.0 if as_given else norm_bound(basis),
+            1.0 if basis is None else norm_bound(basis),
             weighted.exponent,
         )
 
     @property
     def rank(self) -> int:
         """r: dimension of the space in which the rows live."""
-        return int(self.basis.shape[1])
+        return int(self.plus.shape[1])
+
+    @property
+    def basis(self) -> FloatArray:
+        """V, (d, r)."""
+        return np.eye(self.rank) if self.axes is None else self.axes
+
+    def inside(self, U: FloatArray) -> FloatArray:
+        """``V'u`` of the rows u of U, (k, r)."""
+        return U if self.axes is None else U @ self.axes
 
     def swapped(self) -> SignedRows:
         """Signed rows of -v."""
-        return SignedRows(self.minus, self.plus, self.basis, self.error, self.growth, self.exponent)
+        return SignedRows(self.minus, self.plus, self.axes, self.error, self.growth, self.exponent)
 
     def bound(self, most: float) -> float:
         """Bound of ``|v' act(X u)|`` over the unit ball from one of |F|, rounded upwards."""
@@ -139,7 +146,7 @@ class SignedRows:
 
     def neurons(self, W: FloatArray) -> FloatArray:
         """Neurons u = V w, of length 1, of the rows w of W, none of them zero; (k, d)."""
-        U = W @ self.basis.T
+        U = W if self.axes is None else W @ self.axes.T
         return np.asarray(U / np.linalg.norm(U, axis=1, keepdims=True))
 
 

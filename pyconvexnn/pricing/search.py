@@ -126,7 +126,7 @@ def _starts(
             longest = np.argsort(-np.einsum("kj,kj->k", side, side), kind="stable")[:2]
             parts += [np.sum(side, axis=0, keepdims=True), side[longest]]
     if given is not None:
-        inside = given @ rows.basis
+        inside = rows.inside(given)
         parts += [inside, -inside]
     axes = np.eye(min(r, 3), r)
     parts += [Z, axes, -axes]

@@ -75,6 +75,7 @@ def beta_max(
     (4.301163, True)
     """
     rtol = positive(rtol, "rtol")
+    time_limit = None if time_limit is None else positive(time_limit, "time_limit")
     task = Task.of(
         X,
         y,
@@ -84,6 +85,7 @@ def beta_max(
         loss=loss,
         sample_weight=sample_weight,
         output_offset=output_offset,
+        time_limit=time_limit,
     )
     zero = np.zeros(len(task.y))
     found = price(
@@ -91,7 +93,7 @@ def beta_max(
         task.residual(zero + task.best_offset(zero)),
         slope=task.slope,
         rtol=rtol,
-        time_limit=None if time_limit is None else positive(time_limit, "time_limit"),
+        time_limit=time_limit,
         threads=resolve_threads(threads),
         basis=task.basis,
     )

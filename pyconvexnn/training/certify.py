@@ -138,6 +138,7 @@ def certify(
         loss=loss,
         sample_weight=sample_weight,
         output_offset=net.b2 is not None and bool(net.b2[0] != 0.0),
+        time_limit=time_limit,
     )
     same = _without_biases(net, task)
     f = same.predict(task.data)

@@ -13,6 +13,8 @@ from pyconvexnn.networks import TwoLayerNetwork
 from pyconvexnn.patterns import PatternSet
 from pyconvexnn.problems import ReLUProblem
 
+_RATE = 5e8  # operations a second of a QR factorisation, at the least
+_SHARE = 0.1  # of the time limit that one may take
 _SAME = 1e-12  # of unit vectors: nearer to each other they are one neuron
 
 
@@ -33,7 +35,7 @@ class Task:
         Their features, as given.
     X : (n, r) float64
         The same in the coordinates in which networks are trained: where there are fewer rows than
-        features, ``data @ basis``; otherwise `data` itself. No optimal neuron has a part
+        features, and time, ``data @ basis``; otherwise `data` itself. No optimal neuron has a part
         orthogonal to all rows, and lengths are the same.
     basis : (d, r) float64 or None
         Orthonormal columns that span the rows; None where X is `data`.
@@ -61,8 +63,12 @@ class Task:
         loss: str | Loss,
         sample_weight: ArrayLike | None,
         output_offset: bool,
+        time_limit: float | None = None,
     ) -> Task:
-        """Check the arguments and make the task; errors are those of ReLUProblem."""
+        """Check the arguments and make the task; errors are those of ReLUProblem.
+
+        With a time limit, of which the `basis` would take too much, there is none.
+        """
         n = np.shape(X)[0] if np.ndim(X) == 2 else 1
         whole = ReLUProblem(
             X,
@@ -79,7 +85,7 @@ class Task:
         every = bool(counted.all())
         data = whole.X if every else _frozen(whole.X[counted])
         basis = None
-        if data.shape[0] < data.shape[1]:
+        if data.shape[0] < data.shape[1] and _turns(data, time_limit):
             basis = np.linalg.qr(data.T)[0]
         return cls(
             whole,
@@ -184,6 +190,12 @@ class Task:
         if self.whole.activation == "leaky_relu":
             kind["slope"] = self.slope
         return TwoLayerNetwork.from_arrays(W1, W2, b2=b2 if self.output_offset else None, **kind)
+
+
+def _turns(X: FloatArray, time_limit: float | None) -> bool:
+    """Whether there is time for a factorisation of the rows."""
+    n, d = X.shape
+    return time_limit is None or 4.0 * n * n * d / _RATE <= _SHARE * time_limit
 
 
 def merged(net: TwoLayerNetwork) -> TwoLayerNetwork:

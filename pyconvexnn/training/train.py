@@ -153,6 +153,7 @@ def train(
         loss=loss,
         sample_weight=sample_weight,
         output_offset=output_offset,
+        time_limit=time_limit,
     )
     clock.reserve(len(task.y))
     run = Generation(

@@ -173,10 +173,12 @@ def test_nearest_in_zonotope() -> None:
         np.testing.assert_allclose(inside, 0.5 * Q.sum(axis=0), atol=1e-5)
 
 
-def test_many_rows_are_climbed_over_a_part_first() -> None:
+def test_many_rows_are_climbed_over_a_part_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyconvexnn.pricing.search._MANY", 2000)
+    monkeypatch.setattr("pyconvexnn.pricing.search._SOME", 1000)
     rng = np.random.default_rng(11)
-    X = rng.standard_normal((9000, 3))
-    v = np.maximum(X @ [1.0, -2.0, 0.5], 0.0) - 0.3 + 0.1 * rng.standard_normal(9000)
+    X = rng.standard_normal((3000, 3))
+    v = np.maximum(X @ [1.0, -2.0, 0.5], 0.0) - 0.3 + 0.1 * rng.standard_normal(3000)
     best = found(X, v, n_starts=4).values[0]
     around = rng.standard_normal((1000, 3))
     around /= np.linalg.norm(around, axis=1, keepdims=True)

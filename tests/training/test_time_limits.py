@@ -34,7 +34,7 @@ def check_bounds(cert: cx.Certificate) -> None:
     assert not cert.is_optimal
 
 
-@pytest.mark.parametrize("shape", [(20_000, 30), (1500, 200), (40_000, 5)])
+@pytest.mark.parametrize("shape", [(20_000, 30), (1500, 200), (40_000, 5), (200, 4000)])
 def test_train_holds_its_limit(shape: tuple[int, int]) -> None:
     X, y, beta = large(*shape)
     start = time.perf_counter()

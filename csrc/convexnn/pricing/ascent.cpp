@@ -78,11 +78,12 @@ double price_at(MatrixView<const double> plus, MatrixView<const double> minus,
 ZonotopeProjection::ZonotopeProjection(MatrixView<const double> rows)
     : rows_(rows),
       r_(rows.columns),
-      vertices_(r_ * (r_ + 2)),
-      weights_(r_ + 2),
-      axes_(r_ * r_),
-      triangle_((r_ + 1) * (r_ + 1)),
-      target_(r_ + 1),
+      most_(std::min(rows.rows, rows.columns)),
+      vertices_(r_ * (most_ + 2)),
+      weights_(most_ + 2),
+      axes_(r_ * most_),
+      triangle_((most_ + 1) * (most_ + 1)),
+      target_(most_ + 1),
       z_(r_),
       w_(r_),
       next_(r_) {}
@@ -97,11 +98,11 @@ void ZonotopeProjection::restart(std::span<const double> direction) {
 // Gram-Schmidt, twice, of the next vertex that has no axis yet.
 bool ZonotopeProjection::extend() {
     const std::size_t i = spanned_;
-    if (i > r_) {
+    if (i > most_) {
         return false;
     }
     const std::span<double> q = axis(i - 1);
-    double* column = triangle_.data() + i * (r_ + 1);
+    double* column = triangle_.data() + i * (most_ + 1);
     for (std::size_t k = 0; k < r_; ++k) {
         q[k] = vertex(i)[k] - vertex(0)[k];
     }
@@ -179,9 +180,9 @@ void ZonotopeProjection::minimise(std::span<const double> p) {
         for (std::size_t i = m; i > 0; --i) {
             double x = target_[i];
             for (std::size_t j = i + 1; j <= m; ++j) {
-                x -= triangle_[j * (r_ + 1) + i - 1] * target_[j];
+                x -= triangle_[j * (most_ + 1) + i - 1] * target_[j];
             }
-            target_[i] = x / triangle_[i * (r_ + 1) + i - 1];
+            target_[i] = x / triangle_[i * (most_ + 1) + i - 1];
             sum += target_[i];
         }
         target_[0] = 1.0 - sum;

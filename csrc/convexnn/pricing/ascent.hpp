@@ -37,9 +37,9 @@ struct ZonotopeDistance {
 };
 
 // Nearest point of Z = sum_q [0, q] to a given one, by Wolfe's method: the point of the convex hull
-// of a few vertices ("corral", at most r + 1) nearest to p, then the vertex of Z farthest along the
-// direction that is left, and so on. The corral is kept from call to call. The rows (m x r) must
-// outlive it. Allocates on construction only.
+// of a few vertices ("corral", at most min(m, r) + 1) nearest to p, then the vertex of Z farthest
+// along the direction that is left, and so on. The corral is kept from call to call. The rows (m x
+// r) must outlive it. Allocates on construction only.
 class ZonotopeProjection {
 public:
     explicit ZonotopeProjection(MatrixView<const double> rows);
@@ -67,13 +67,14 @@ private:
 
     MatrixView<const double> rows_;
     std::size_t r_;
+    std::size_t most_;              // dimensions of the corral: no more than Z has
     std::size_t count_ = 0;         // vertices in the corral
     std::size_t spanned_ = 0;       // of which this many have their axes
-    std::vector<double> vertices_;  // r x (r + 2)
-    std::vector<double> weights_;   // r + 2, non-negative, of sum 1
+    std::vector<double> vertices_;  // r x (most + 2)
+    std::vector<double> weights_;   // most + 2, non-negative, of sum 1
     // Orthonormal axes of the differences vertex_i - vertex_0, and the triangle of these in them.
-    std::vector<double> axes_;      // r x r
-    std::vector<double> triangle_;  // (r + 1) x (r + 1), column i: vertex_i - vertex_0
+    std::vector<double> axes_;      // r x most
+    std::vector<double> triangle_;  // (most + 1) x (most + 1), column i: vertex_i - vertex_0
     std::vector<double> target_, z_, w_, next_;
 };
 
