@@ -22,8 +22,9 @@ import time
 import numpy as np
 
 from pyconvexnn import _core
+from pyconvexnn._rounding import UNIT
 from pyconvexnn._typing import FloatArray
-from pyconvexnn.pricing.rows import UNIT, SignedRows, norm_bound, up
+from pyconvexnn.pricing.rows import SignedRows, norm_bound, sum_above
 
 _WORTH = 1e-3  # relative gain for which eight more steps are taken
 RATE = 3e9  # operations a second of matrix products, at the least
@@ -69,13 +70,13 @@ def _bound(plus: FloatArray, minus: FloatArray, iterations: int, end: float) -> 
     if not len(plus):
         return tiny
     m, r = plus.shape
-    everything = up(float(np.sum(lengths)), m + r)
+    everything = sum_above(float(np.sum(lengths)), m + r)
 
     left = end - time.monotonic()
     # Steps towards the nearest point take part of the time only.
     shift = _Shift(plus, minus, min(200.0, 0.2 * left * _PASSES / (4.0 * r * (len(minus) + 1))))
     # Half the sum of the lengths is a bound of the second term without any w.
-    best = min(everything, up(shift.distance() + 0.5 * everything, 2))
+    best = min(everything, sum_above(shift.distance() + 0.5 * everything, 2))
     U = np.empty((0, 0))  # second moments of u
     before, longest = np.inf, seconds_of_step(m, r)
     for step in range(iterations):
@@ -113,13 +114,15 @@ class _Shift:
         self._c = 0.5 * np.sum(plus, axis=0)
         self._z, self._reach = np.zeros(r), 0.0
         # A sum of m vectors errs by at most m + 2 roundings of the sum of their lengths.
-        self.error = 0.5 * (m + 2) * UNIT * up(float(np.sum(np.linalg.norm(plus, axis=1))), m + r)
+        self.error = (
+            0.5 * (m + 2) * UNIT * sum_above(float(np.sum(np.linalg.norm(plus, axis=1))), m + r)
+        )
         if k:
             self._z, _, _ = _core.nearest_in_zonotope(
                 minus, self._c, tolerance=1e-4, most_steps=max(1, int(most_steps))
             )
             # z combines at most r + 1 vertices, sums of at most k rows each.
-            self._reach = up(float(np.sum(np.linalg.norm(minus, axis=1))), k + r)
+            self._reach = sum_above(float(np.sum(np.linalg.norm(minus, axis=1))), k + r)
             self.error += (k + 2 * r + 20) * UNIT * self._reach
         self.g = self._c - self._z
         size = float(np.linalg.norm(self._c)) + self._reach
@@ -127,7 +130,7 @@ class _Shift:
 
     def distance(self) -> float:
         """Bound of ``||c - z||``."""
-        return up(float(np.linalg.norm(self.g)) + self.error, len(self.g) + 2)
+        return sum_above(float(np.linalg.norm(self.g)) + self.error, len(self.g) + 2)
 
     def improve(self, quadratic: _Quadratic) -> None:
         """Move z towards the vertex farthest along S^-1 g, as far as makes g'S^-1 g smallest."""
@@ -150,10 +153,10 @@ class _Quadratic:
 
     def __init__(self, plus: FloatArray, w: FloatArray) -> None:
         m, r = plus.shape
-        self._sum = up(float(np.sum(w)), m)
+        self._sum = sum_above(float(np.sum(w)), m)
         scaled = plus / np.sqrt(w)[:, np.newaxis]
         self._matrix = scaled.T @ scaled
-        trace = up(float(np.trace(self._matrix)), m + r)
+        trace = sum_above(float(np.trace(self._matrix)), m + r)
         # The Frobenius norm of the product of the moduli is at most the trace; each entry of
         # `scaled` has been rounded twice.
         self._error = (m + 8) * UNIT * 1.01 * trace
@@ -164,7 +167,7 @@ class _Quadratic:
         rebuilt = (self.axes * self._values) @ self.axes.T
         rest = float(np.linalg.norm(self._matrix - rebuilt))
         rounding = (r + 6) * UNIT * 1.01 * 2.0 * (trace + float(np.sum(self._values)))
-        self._least = up(
+        self._least = sum_above(
             float(self._values[-1]) * norm_bound(self.axes) ** 2 + rest + rounding + self._error,
             r * r + 8,
         )
@@ -191,7 +194,7 @@ class _Quadratic:
         """``1/4 (sum w + lam) + x'S x + ||g - S x||`` at x = S^-1 g, upwards."""
         r = len(shift.g)
         x = self.solve(shift.g)
-        size = up(float(np.linalg.norm(x)), r)
+        size = sum_above(float(np.linalg.norm(x)), r)
         residual = float(np.linalg.norm(shift.g - (self._lam * x - self._matrix @ x)))
         # ||M||_F is below the trace, which is below r lam.
         length = shift.distance()
@@ -200,4 +203,4 @@ class _Quadratic:
         # x'S x = x'g - x'(g - S x).
         product = float(x @ shift.g) + size * (shift.error + (r + 4) * UNIT * length)
         value = 0.25 * (self._sum + self._lam) + product + (1.0 + size) * residual
-        return up(value, 10 * r + 20)
+        return sum_above(value, 10 * r + 20)

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pyconvexnn._rounding import UNIT
 from pyconvexnn._typing import FloatArray, IndexArray
 
-UNIT = 2.0**-53  # what one rounding errs by at most, of its result
 _TINY = 1e-150  # beside entries of about 1: more than what underflow, of squares too, may hide
 _POWERS = 900  # of two: nearer to 1 than that a weight may be scaled by itself
 _RANK = 1e-14  # singular values below this part of the largest are left out
@@ -104,7 +104,7 @@ class SignedRows:
             once += (r + 3) * UNIT * 1.01 * math.sqrt(r) * _total(sizes)
         # The second rows are |slope| times the first, rounded once more.
         error = once * (1.0 + abs(slope)) + 4 * UNIT * abs(slope) * _total(sizes)
-        error = up(error, n + d) + 2 * n * (d + 2) * _TINY
+        error = sum_above(error, n + d) + 2 * n * (d + 2) * _TINY
 
         positive = weighted.positive
         plus, minus = turned[positive], turned[~positive]
@@ -142,7 +142,9 @@ class SignedRows:
 
     def bound(self, most: float) -> float:
         """Bound of ``|v' act(X u)|`` over the unit ball from one of |F|, rounded upwards."""
-        return float(np.ldexp(up(self.growth * max(most, 0.0) + self.error, 2), self.exponent))
+        return float(
+            np.ldexp(sum_above(self.growth * max(most, 0.0) + self.error, 2), self.exponent)
+        )
 
     def neurons(self, W: FloatArray) -> FloatArray:
         """Neurons u = V w, of length 1, of the rows w of W, none of them zero; (k, d)."""
@@ -215,7 +217,7 @@ def norm_bound(V: FloatArray) -> float:
     # ||V||^2 <= 1 + ||V'V - I||_F; each entry of V'V is an inner product of d terms, the matrix of
     # whose moduli has a Frobenius norm of at most ||V||_F^2.
     off = departure + (d + 4) * UNIT * 1.01 * r
-    return up(1.0 + 0.5 * off, r * r)
+    return sum_above(1.0 + 0.5 * off, r * r)
 
 
 def _without_zeros(rows: FloatArray) -> FloatArray:
@@ -231,6 +233,6 @@ def _total(sizes: FloatArray) -> float:
     return float(np.sum(sizes))
 
 
-def up(value: float, additions: int) -> float:
+def sum_above(value: float, additions: int) -> float:
     """Upwards of the exact sum of non-negative numbers that was computed by so many additions."""
     return math.nextafter(value * (1.0 + (additions + 16) * UNIT), math.inf)
