@@ -14,7 +14,7 @@ from pyconvexnn.training.task import Task
 
 _LOOKED_AT = 8  # neurons whose gain is computed
 _FAR = 1e60  # no output weight is larger
-_ROUNDING = 2e-15  # of the loss: a gain below it may be none
+_ROUNDING = 2e-15  # of the loss, and of the outputs: a gain below what it makes may be none
 
 
 class Escape(NamedTuple):
@@ -50,6 +50,8 @@ def best_escape(
     f = net.predict(task.data)
     v = task.residual(f)
     before = task.loss.value(f, task.y, task.weight)
+    # Outputs and targets far from zero are known to rounding of their size, and so is their loss.
+    sizes = np.abs(f) + np.abs(task.y)
     best = Escape(None, 0.0)
     for u in U[:_LOOKED_AT]:
         if clock is not None and clock.is_over and best.neuron is not None:
@@ -60,9 +62,10 @@ def best_escape(
             continue
         sign = math.copysign(1.0, rate)
         size = _line_search(task, f, sign * h)
-        after = task.loss.value(f + sign * size * h, task.y, task.weight)
-        gain = before - after - task.beta * size
-        if gain > max(best.gain, _ROUNDING * before):
+        moved = f + sign * size * h
+        gain = before - task.loss.value(moved, task.y, task.weight) - task.beta * size
+        rates = np.abs(v) + np.abs(task.residual(moved))
+        if gain > max(best.gain, _ROUNDING * (before + float(rates @ sizes))):
             best = Escape((u, sign * size), gain)
     return best
 
