@@ -237,3 +237,13 @@ def test_no_escape_is_told_that_is_rounding_of_far_targets(seed: int) -> None:
     )
     before = exact_objective(net, X, y, 0.3, b2=b2)
     assert exact_objective(more, X, y, 0.3, b2=b2) < before
+
+
+@pytest.mark.parametrize("loss", ["squared", "huber"])
+def test_a_best_offset_may_be_tiny(loss: str) -> None:
+    y = np.array([1.0, -1.0, 1e-70])
+    X = np.array([[1.0, 2.0], [2.0, 1.0], [1.0, -1.0]])
+    fit = cx.train(X, y, 10.0, loss=loss, output_offset=True)
+    assert fit.certificate.is_optimal
+    assert fit.network.n_neurons == 0
+    assert fit.certificate.objective == pytest.approx(1.0)
