@@ -230,6 +230,8 @@ def _warn(proof: Certificate, status: Status) -> None:
 
     advice = {
         Status.INTERRUPTED: "the callback returned True",
+        Status.MAX_ITER: "raise rtol or beta (in so many dimensions a relaxation is all that "
+        "bounds the prices of neurons: more time does not help)",
         Status.NUMERICAL_ERROR: "raise rtol or beta, or standardise the columns of X",
     }.get(status, "raise time_limit, rtol or beta")
     warnings.warn(

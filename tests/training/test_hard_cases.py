@@ -247,3 +247,12 @@ def test_a_best_offset_may_be_tiny(loss: str) -> None:
     assert fit.certificate.is_optimal
     assert fit.network.n_neurons == 0
     assert fit.certificate.objective == pytest.approx(1.0)
+
+
+def test_too_many_dimensions_for_a_proof() -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((50, 45)), rng.standard_normal(50)
+    with pytest.warns(ConvergenceWarning, match=r"MAX_ITER.*raise rtol or beta.*relaxation"):
+        fit = cx.train(X, y, 0.5 * cx.beta_max(X, y).value, rtol=1e-6)
+    assert fit.status is cx.Status.MAX_ITER
+    assert 0.0 < fit.certificate.lower_bound < fit.certificate.objective
