@@ -228,7 +228,10 @@ class TwoLayers(ABC):
         W1 = as_weights(self.W1, "W1")
         W2 = as_weights(self.W2, "W2", rows=len(W1))
         b1 = None if self.b1 is None else as_vector(self.b1, "b1", length=len(W1))
-        b2 = None if self.b2 is None else as_vector(self.b2, "b2", length=W2.shape[1])
+        # An offset is only added: it may be as small as it likes, as best offsets are by rounding.
+        b2 = None
+        if self.b2 is not None:
+            b2 = as_vector(self.b2, "b2", length=W2.shape[1], smallest=0.0)
         for name, value in [("W1", W1), ("W2", W2), ("b1", b1), ("b2", b2)]:
             object.__setattr__(self, name, value)
 

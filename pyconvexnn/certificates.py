@@ -150,6 +150,8 @@ class Certificate:
         none is known.
     escape_gain : float
         By how much it does, to rounding.
+    escape_price : float
+        Its ``|v' act(X u)|`` for the network's own v, more than beta; 0 without one.
     best_network : TwoLayerNetwork or None
         The best network that was met.
     best_objective : float or None
@@ -172,6 +174,7 @@ class Certificate:
     rounding_slack: float = field(default=0.0, repr=False)
     escape_neuron: tuple[FloatArray, float] | None = field(default=None, repr=False)
     escape_gain: float = field(default=0.0, repr=False)
+    escape_price: float = field(default=0.0, repr=False)
     best_network: TwoLayerNetwork | None = field(default=None, repr=False)
     best_objective: float | None = field(default=None, repr=False)
     fingerprint: str = field(default="", repr=False)
@@ -221,10 +224,15 @@ class Certificate:
         start = "best neuron found outside: "
         if self.beta is None:
             return start + "none was looked for"
-        text = start + f"price {self.price_found / self.beta:.6g} of beta"
         if self.escape_neuron is None:
-            return text + ", none that lowers the objective is known"
-        return text + f", adding it lowers the objective by {self.escape_gain:.3g}"
+            worth = self.price_found / self.beta
+            return start + (
+                f"worth {worth:.6g} times its penalty, none that lowers the objective is known"
+            )
+        return start + (
+            f"worth {self.escape_price / self.beta:.6g} times its penalty, adding it lowers the "
+            f"objective by {self.escape_gain:.3g}"
+        )
 
     def _proved(self) -> str:
         start = "over all networks: "

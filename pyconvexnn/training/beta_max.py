@@ -19,7 +19,8 @@ class BetaMax(NamedTuple):
     Attributes
     ----------
     value : float
-        Attained by a neuron: below it some neuron lowers the objective.
+        Attained by a neuron, to rounding: below it some neuron lowers the objective. Where nothing
+        can be learnt it may be rounding of zero, with an upper bound that is far from it.
     upper_bound : float
         Rigorous: from it on none does.
     """

@@ -105,6 +105,7 @@ def certificate(
         rounding_slack=slack + bound.slack,
         escape_neuron=escape.neuron,
         escape_gain=escape.gain,
+        escape_price=escape.price,
         best_network=best,
         best_objective=best_above,
         fingerprint=fingerprint(

@@ -128,6 +128,7 @@ def certify(
         raise TypeError(f"`improve` must be True or False, got {describe(improve)}")
     rtol, threads = positive(rtol, "rtol"), resolve_threads(threads)
     rng = as_generator(seed)
+    begun = clock.seconds
     X = as_matrix(X, columns=net.n_features)
     task = Task.of(
         X if net.b1 is None else np.column_stack([X, np.ones(len(X))]),
@@ -142,7 +143,7 @@ def certify(
     )
     same = _without_biases(net, task)
     f = same.predict(task.data)
-    clock.reserve(len(task.y))
+    clock.reserve(len(task.y), begun)
     own = task.residual(f)
     searched = price(
         task.data,

@@ -42,14 +42,15 @@ class Clock:
         """Whether there is no time left."""
         return self.limit is not None and self.seconds >= self._end
 
-    def reserve(self, n_samples: int) -> None:
+    def reserve(self, n_samples: int, begun: float) -> None:
         """Keep time for the certificate, after the run.
 
-        The data were copied and checked until now, and at the end they are looked at again: that
-        takes as long, on whatever machine, or somewhat longer; and there are exact sums.
+        The data were copied and checked from `begun` until now, and at the end they are looked at
+        again: that takes as long, on whatever machine, or somewhat longer; and there are exact
+        sums. (What came before, such as imports, comes once.)
         """
         if self.limit is not None:
-            self._setup = self.seconds
+            self._setup = self.seconds - begun
             reserve = _AGAIN * self._setup + _EXACT * n_samples
             self._reserve = min(reserve, _RESERVED * self.limit)
 

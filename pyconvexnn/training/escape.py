@@ -14,17 +14,19 @@ from pyconvexnn.training.task import Task
 
 _LOOKED_AT = 8  # neurons whose gain is computed
 _FAR = 1e60  # no output weight is larger
-_ROUNDING = 2e-15  # of the loss: a gain below it may be none
+_ROUNDING = 2e-15  # of the loss, and of the outputs: a gain below what it makes may be none
 
 
 class Escape(NamedTuple):
     """A neuron worth adding: ``alpha act(x'u)``, u of length 1, and by how much it helps.
 
-    None and 0 where none is known.
+    Its price is what it lowers the loss by, to first order, for each unit of ``|alpha|``. None and
+    zeros where none is known.
     """
 
     neuron: tuple[FloatArray, float] | None
     gain: float
+    price: float
 
 
 def best_escape(
@@ -50,7 +52,9 @@ def best_escape(
     f = net.predict(task.data)
     v = task.residual(f)
     before = task.loss.value(f, task.y, task.weight)
-    best = Escape(None, 0.0)
+    # Outputs and targets far from zero are known to rounding of their size, and so is their loss.
+    sizes = np.abs(f) + np.abs(task.y)
+    best = Escape(None, 0.0, 0.0)
     for u in U[:_LOOKED_AT]:
         if clock is not None and clock.is_over and best.neuron is not None:
             break
@@ -60,10 +64,11 @@ def best_escape(
             continue
         sign = math.copysign(1.0, rate)
         size = _line_search(task, f, sign * h)
-        after = task.loss.value(f + sign * size * h, task.y, task.weight)
-        gain = before - after - task.beta * size
-        if gain > max(best.gain, _ROUNDING * before):
-            best = Escape((u, sign * size), gain)
+        moved = f + sign * size * h
+        gain = before - task.loss.value(moved, task.y, task.weight) - task.beta * size
+        rates = np.abs(v) + np.abs(task.residual(moved))
+        if gain > max(best.gain, _ROUNDING * (before + float(rates @ sizes))):
+            best = Escape((u, sign * size), gain, abs(rate))
     return best
 
 

@@ -296,7 +296,8 @@ class Generation:
         v = self._residual_at_zero()
         U = self._look(v, _STARTS[0], None)[0] if self.clock.limit is None else self._begin(v)
         if self.clock.is_short and len(U):
-            return cells_around(self.task.X, U[:1], self._rng)  # they will not be used
+            # They will not be used. That of u is left out where no row is on, that of -u is not.
+            return cells_around(self.task.X, np.stack([U[0], -U[0]]), self._rng)
         n, r = self.task.X.shape
         coordinates = coordinates_of(self.task.X, "whitened" if n * r * r <= _WHITENED else "raw")
         gates = coordinates.gates(self._rng.standard_normal((_FIRST, r)))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyconvexnn._typing import ArrayLike, BoolArray, FloatArray
+from pyconvexnn._validation import as_matrix
 from pyconvexnn.losses import Loss
 from pyconvexnn.networks import TwoLayerNetwork
 from pyconvexnn.patterns import PatternSet
@@ -69,11 +70,12 @@ class Task:
 
         With a time limit, of which the `basis` would take too much, there is none.
         """
-        n = np.shape(X)[0] if np.ndim(X) == 2 else 1
+        X = as_matrix(X)
+        n = len(X)
         whole = ReLUProblem(
             X,
             y,
-            PatternSet.from_dense(np.ones((1, max(n, 1)), bool)),
+            PatternSet.from_dense(np.ones((1, len(X)), bool)),
             beta,
             activation=activation,
             slope=slope,

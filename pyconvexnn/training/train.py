@@ -144,6 +144,7 @@ def train(
     if callback is not None and not callable(callback):
         raise TypeError(f"`callback` must be callable or None, got {describe(callback)}")
     rtol = positive(rtol, "rtol")
+    begun = clock.seconds
     task = Task.of(
         X,
         y,
@@ -155,7 +156,7 @@ def train(
         output_offset=output_offset,
         time_limit=time_limit,
     )
-    clock.reserve(len(task.y))
+    clock.reserve(len(task.y), begun)
     run = Generation(
         task,
         rtol=rtol,
@@ -231,6 +232,8 @@ def _warn(proof: Certificate, status: Status) -> None:
 
     advice = {
         Status.INTERRUPTED: "the callback returned True",
+        Status.MAX_ITER: "raise rtol or beta (in so many dimensions a relaxation is all that "
+        "bounds the prices of neurons: more time does not help)",
         Status.NUMERICAL_ERROR: "raise rtol or beta, or standardise the columns of X",
     }.get(status, "raise time_limit, rtol or beta")
     warnings.warn(

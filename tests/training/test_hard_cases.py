@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -204,3 +205,54 @@ def test_real_data_with_all_features(name: str) -> None:
     assert cert.restricted_bound is not None
     # Over the patterns that were looked at it is close to the best.
     assert cert.objective <= cert.restricted_bound * (1 + 1e-2)
+
+
+def exact_objective(
+    net: cx.TwoLayerNetwork, X: FloatArray, y: FloatArray, beta: float, *, b2: float
+) -> Fraction:
+    """Objective for the squared loss in rational numbers."""
+    rows, W1 = ([[Fraction(x) for x in row] for row in A.tolist()] for A in (X, net.W1))
+    W2 = [Fraction(a) for a in net.W2[:, 0].tolist()]
+    total = Fraction(0)
+    for row, target in zip(rows, y.tolist(), strict=True):
+        hidden = [sum(a * b for a, b in zip(row, w, strict=True)) for w in W1]
+        output = sum(max(h, 0) * a for h, a in zip(hidden, W2, strict=True)) + Fraction(b2)
+        total += (output - Fraction(target)) ** 2
+    return (total + Fraction(beta) * sum(a * a for a in [*W2, *(b for w in W1 for b in w)])) / 2
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_no_escape_is_told_that_is_rounding_of_far_targets(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    X = rng.choice([-1.0, 1.0], (10, 2))
+    y = 1e7 + rng.standard_normal(10)
+    fit = cx.train(X, y, 0.3, output_offset=True, rtol=1e-2)
+    if fit.certificate.escape_neuron is None:
+        return
+    u, alpha = fit.certificate.escape_neuron
+    assert fit.network.b2 is not None
+    net, b2, root = fit.network, float(fit.network.b2[0]), abs(alpha) ** 0.5
+    more = cx.TwoLayerNetwork.from_arrays(
+        np.vstack([net.W1, root * u]), np.vstack([net.W2, [[np.copysign(root, alpha)]]])
+    )
+    before = exact_objective(net, X, y, 0.3, b2=b2)
+    assert exact_objective(more, X, y, 0.3, b2=b2) < before
+
+
+@pytest.mark.parametrize("loss", ["squared", "huber"])
+def test_a_best_offset_may_be_tiny(loss: str) -> None:
+    y = np.array([1.0, -1.0, 1e-70])
+    X = np.array([[1.0, 2.0], [2.0, 1.0], [1.0, -1.0]])
+    fit = cx.train(X, y, 10.0, loss=loss, output_offset=True)
+    assert fit.certificate.is_optimal
+    assert fit.network.n_neurons == 0
+    assert fit.certificate.objective == pytest.approx(1.0)
+
+
+def test_too_many_dimensions_for_a_proof() -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((50, 45)), rng.standard_normal(50)
+    with pytest.warns(ConvergenceWarning, match=r"MAX_ITER.*raise rtol or beta.*relaxation"):
+        fit = cx.train(X, y, 0.5 * cx.beta_max(X, y).value, rtol=1e-6)
+    assert fit.status is cx.Status.MAX_ITER
+    assert 0.0 < fit.certificate.lower_bound < fit.certificate.objective

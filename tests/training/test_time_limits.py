@@ -68,6 +68,19 @@ def test_a_limit_that_nothing_fits_in() -> None:
     assert fit.history == ()
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_no_time_for_a_program_and_a_neuron_that_no_row_is_on(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Clock, "is_short", property(lambda _: True))
+    rng = np.random.default_rng(seed)
+    X = np.column_stack([rng.uniform(-0.5, 0.5, 6), np.ones(6)])
+    y = 1.0 + rng.uniform(0.0, 1.0, 6)
+    with pytest.warns(ConvergenceWarning, match="TIME_LIMIT"):
+        fit = cx.train(X, y, 0.1, activation="abs", time_limit=10.0)
+    check_bounds(fit.certificate)
+
+
 def test_ctrl_c() -> None:
     for n, d, seconds in ((40_000, 5, 0.1), (1500, 200, 0.2), (1500, 200, 0.4)):
         X, y, beta = large(n, d)

@@ -308,6 +308,7 @@ def test_a_summary_in_three_levels() -> None:
         ({"y": np.full(10, np.nan)}, ValueError, "`y` must be finite"),
         ({"X": np.ones(10)}, ValueError, "`X` must have 2 dimensions"),
         ({"X": np.ones((0, 3))}, ValueError, "`X` must have at least one row"),
+        ({"X": [[1.0, 2.0], [3.0]]}, ValueError, "`X` must be a rectangular array"),
     ],
 )
 def test_arguments(options: dict[str, Any], error: type[Exception], message: str) -> None:
