@@ -241,10 +241,17 @@ class Certificate:
         if not self._proves:
             return start + f"nothing is proved ({_ENGINES[self.method]})"
         verdict = "optimal" if self.is_optimal else "not proved optimal"
-        return start + (
+        text = start + (
             f"no objective is below {self.lower_bound:.6g} (relative gap "
             f"{max(self.relative_gap, 0.0):.1e}: {verdict} to {self.rtol:g}; "
             f"{_ENGINES[self.method]})"
+        )
+        if self.is_optimal or self.best_objective is None or self.best_objective >= self.objective:
+            return text
+        gap = relative_gap(self.best_objective, self.lower_bound, self.objective_at_zero)
+        return text + (
+            f"; the best network met: objective {self.best_objective:.6g}, relative gap "
+            f"{max(gap, 0.0):.1e}"
         )
 
 

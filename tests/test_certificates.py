@@ -233,7 +233,8 @@ def test_a_certificate_tells_three_levels() -> None:
         "(relative gap 5.0e-05)"
     )
     assert found == (
-        "best neuron found outside: price 1.0001 of beta, none that lowers the objective is known"
+        "best neuron found outside: worth 1.0001 times its penalty, none that lowers the objective "
+        "is known"
     )
     assert proved == (
         "over all networks: no objective is below 1.9998 (relative gap 1.0e-04: optimal to 0.001; "
@@ -241,9 +242,13 @@ def test_a_certificate_tells_three_levels() -> None:
     )
     assert str(over_all()) == over_all().summary()
     escape = over_all(
-        lower_bound=1.0, escape_neuron=(np.ones(2), -1.0), escape_gain=0.25, method="bound"
+        lower_bound=1.0,
+        escape_neuron=(np.ones(2), -1.0),
+        escape_gain=0.25,
+        escape_price=1.25,
+        method="bound",
     ).summary()
-    assert "adding it lowers the objective by 0.25" in escape
+    assert "worth 2.5 times its penalty, adding it lowers the objective by 0.25" in escape
     assert "(relative gap 5.0e-01: not proved optimal to 0.001; a relaxation)" in escape
     for unproved in (over_all(method="search"), over_all(price_bound=math.inf)):
         assert (
@@ -254,6 +259,8 @@ def test_a_certificate_tells_three_levels() -> None:
     assert second == "best neuron found outside: none was looked for"
     assert third == "over all networks: nothing is proved, the bound is over the patterns only"
     assert "not compared" in over_all(restricted_bound=None).summary()
+    better = over_all(objective=3.0, best_objective=2.0).summary()
+    assert better.endswith("the best network met: objective 2, relative gap 1.0e-04")
 
 
 # --- bounds in real arithmetic ------------------------------------------------------------------

@@ -71,7 +71,6 @@ class Task:
         With a time limit, of which the `basis` would take too much, there is none.
         """
         X = as_matrix(X)
-        n = len(X)
         whole = ReLUProblem(
             X,
             y,

@@ -16,7 +16,7 @@ from pyconvexnn._typing import FloatArray
 from pyconvexnn.training.clock import Clock
 
 # A machine that does other things too is some times slower.
-SLACK = 1.0
+SLACK = 3.0  # the machine may be busy; what is caught are phases that know no limit
 
 
 def large(n: int, d: int) -> tuple[FloatArray, FloatArray, float]:
@@ -106,17 +106,25 @@ def test_ctrl_c() -> None:
 def test_the_clock_keeps_time_for_the_end() -> None:
     clock = Clock(10.0)
     assert clock.left == pytest.approx(10.0, abs=0.1)
-    clock.reserve(1_000_000)
+    clock.reserve(1_000_000, clock.seconds)
     assert clock.left == pytest.approx(8.0, abs=0.1)
-    clock.reserve(10**9)  # no more than a part of all
+    clock.reserve(10**9, clock.seconds)  # no more than a part of all
     assert clock.left == pytest.approx(7.0, abs=0.1)
     assert clock.share(0.5) == pytest.approx(3.5, abs=0.1)
     assert not clock.is_over
     assert not clock.is_short
     assert Clock(1e-9).is_over
     endless = Clock(None)
-    endless.reserve(1000)
+    endless.reserve(1000, 0.0)
     assert endless.left is None
     assert endless.share(0.5) is None
     assert not endless.is_over
     assert not endless.is_short
+
+
+def test_what_is_loaded_first_is_no_reason_to_do_little() -> None:
+    clock = Clock(1.0)
+    time.sleep(0.3)  # imports
+    clock.reserve(1000, clock.seconds)
+    assert not clock.is_short
+    assert clock.left == pytest.approx(0.7, abs=0.1)

@@ -286,7 +286,7 @@ def test_a_summary_in_three_levels() -> None:
     X, y, beta = gaussian_task(20, 3, 5)
     text = str(cx.train(X, y, beta).certificate)
     assert "over the patterns looked at: objective" in text
-    assert "of beta" in text
+    assert "times its penalty" in text
     assert "optimal to 0.0001" in text
 
 
