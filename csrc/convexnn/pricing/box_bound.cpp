@@ -18,9 +18,10 @@ namespace convexnn {
 namespace {
 
 constexpr int kAlphaSteps = 6;
-constexpr double kFirst = 1.5;   // the first step is 1 / that; from alphas of a box around it
-constexpr double kNext = 3.0;    // 1 / that
-constexpr double kHope = 4.0;    // no further step where even that often its gain would not do
+constexpr double kFirst = 1.5;  // the first step is 1 / that; from alphas of a box around it
+constexpr double kNext = 3.0;   // 1 / that
+constexpr double kHope = 4.0;   // no further step where even that often its gain would not do
+constexpr int kThetaSteps = 4;
 constexpr double kMiddle = 0.5;  // of s^2 in the first alphas
 constexpr std::size_t T = RowTiles::kTile;
 constexpr std::size_t kLanes = 8;
@@ -333,9 +334,11 @@ BoxBound::BoxBound(std::size_t tiles, std::size_t r)
     : r_(r),
       products_(tiles * T),
       sums_((r + r * (r + 1) / 2) * kLanes),
+      hessian_(r * r),
       w_(r),
       linear_(r),
       gradient_(r),
+      best_(r),
       curvature_(r),
       maximiser_(r) {}
 
@@ -355,6 +358,22 @@ double BoxBound::majorant(const Box& box) {
         maximiser_[k] = y * box.half_width[k];
     }
     return sum;
+}
+
+// The coordinates of H that the parts of it, and those of the length's bound, come to.
+void BoxBound::bend(const Box& box, double by) {
+    const double* d = box.half_width.data();
+    for (std::size_t k = 0; k < r_; ++k) {
+        curvature_[k] = 0.0;
+    }
+    for (std::size_t k = 0; k < r_; ++k) {
+        curvature_[k] += (hessian_[k * r_ + k] - by * (1.0 - w_[k] * w_[k])) * d[k] * d[k];
+        for (std::size_t l = k + 1; l < r_; ++l) {
+            const double pair = std::abs(hessian_[k * r_ + l] + by * w_[k] * w_[l]) * d[k] * d[l];
+            curvature_[k] += pair;
+            curvature_[l] += pair;
+        }
+    }
 }
 
 double BoxBound::operator()(const RowTiles& rows, const Box& box, double theta,
@@ -379,41 +398,34 @@ double BoxBound::operator()(const RowTiles& rows, const Box& box, double theta,
     const std::size_t minus = rows.tiles() - plus;
     double cut_plus = 0.0;
     double cut_minus = 0.0;
-    double constant = plus_majorants(rows.tile(0), plus, r_, u0, d, sums_.data(), cut_plus);
-    const double bend = theta / longest;
-    constant -= theta * length;
-    for (std::size_t k = 0; k < r_; ++k) {
-        w_[k] = u0[k] / length;
-        constant += rows.linear[k] * u0[k];
-        linear_[k] = rows.linear[k] + sum_lanes(sums_.data() + k * kLanes) - theta * w_[k];
-        curvature_[k] = 0.0;
-    }
+    double height = plus_majorants(rows.tile(0), plus, r_, u0, d, sums_.data(), cut_plus);
     const double* pairs = sums_.data() + r_ * kLanes;
     for (std::size_t k = 0; k < r_; ++k) {
+        w_[k] = u0[k] / length;
+        height += rows.linear[k] * u0[k];
+        linear_[k] = rows.linear[k] + sum_lanes(sums_.data() + k * kLanes);
         for (std::size_t l = k; l < r_; ++l, pairs += kLanes) {
-            const double own = sum_lanes(pairs);
-            const double area = d[k] * d[l];
-            if (l == k) {
-                curvature_[k] += (own - bend * (1.0 - w_[k] * w_[k])) * area;
-            } else {
-                const double pair = std::abs(own + bend * w_[k] * w_[l]) * area;
-                curvature_[k] += pair;
-                curvature_[l] += pair;
-            }
+            hessian_[k * r_ + l] = sum_lanes(pairs);
         }
     }
+    bend(box, theta / longest);
     double* alpha = state.alpha.data();
     double lines = minus_lines(rows.tile(plus), minus, r_, u0, d,
                                around == nullptr ? nullptr : around->alpha.data(), alpha,
                                products_.data(), sums_.data(), cut_minus);
     double least = 0.0;
+    double rest = 0.0;  // of the majorants at the centre, for the alphas of `least`
     for (int step = 0;; ++step) {
         for (std::size_t k = 0; k < r_; ++k) {
-            gradient_[k] = linear_[k] - sum_lanes(sums_.data() + k * kLanes);
+            gradient_[k] = linear_[k] - sum_lanes(sums_.data() + k * kLanes) - theta * w_[k];
         }
-        const double bound = constant - lines + majorant(box);
+        const double bound = height - lines - theta * length + majorant(box);
         const double before = least;
-        least = step == 0 ? bound : std::min(least, bound);
+        if (step == 0 || bound < least) {
+            least = bound;
+            rest = height - lines;
+            std::copy(gradient_.begin(), gradient_.end(), best_.begin());
+        }
         if (least <= 0.0 || step == kAlphaSteps || minus == 0 ||
             (step > 0 && kHope * (before - least) * (kAlphaSteps - step) / step < least)) {
             break;
@@ -427,17 +439,31 @@ double BoxBound::operator()(const RowTiles& rows, const Box& box, double theta,
     for (std::size_t k = 0; k < r_; ++k) {
         // Never nothing, however u0 lies, or a coordinate would stay whole for ever.
         const double width =
-            curvature_[k] + 1.1 * bend * d[k] * d[k] + std::abs(gradient_[k]) * d[k];
+            curvature_[k] + 1.1 * theta / longest * d[k] * d[k] + std::abs(gradient_[k]) * d[k];
         if (width > widest) {
             widest = width;
             state.branch = k;
         }
     }
     state.cut_rows = static_cast<std::size_t>(cut_plus + cut_minus);
+    double bound = theta + least / (least > 0.0 ? shortest : longest);
+    // The same majorants prove less than that where they do not prove theta: for any other theta
+    // the bound is one as well, and costs nothing by the rows.
+    for (int step = 0; step < kThetaSteps && least > 0.0; ++step) {
+        bend(box, bound / longest);
+        for (std::size_t k = 0; k < r_; ++k) {
+            gradient_[k] = best_[k] - (bound - theta) * w_[k];
+        }
+        const double above = rest - bound * length + majorant(box);
+        if (above >= 0.0) {
+            break;
+        }
+        bound += above / longest;
+    }
     for (std::size_t k = 0; k < r_; ++k) {
         maximiser_[k] += u0[k];
     }
-    return theta + least / (least > 0.0 ? shortest : longest);
+    return bound;
 }
 
 }  // namespace convexnn

@@ -89,11 +89,13 @@ public:
 
 private:
     double majorant(const Box& box);
+    void bend(const Box& box, double by);
 
     std::size_t r_;
     std::vector<double> products_;  // of minus rows with the centre
     std::vector<double> sums_;      // eight parts of each sum
-    std::vector<double> w_, linear_, gradient_, curvature_, maximiser_;
+    std::vector<double> hessian_;   // upper triangle of that of the plus rows
+    std::vector<double> w_, linear_, gradient_, best_, curvature_, maximiser_;
 };
 
 }  // namespace convexnn
