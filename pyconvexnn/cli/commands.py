@@ -187,7 +187,7 @@ def fit(data: Path, as_json: bool, save: Path, **options: Any) -> int:
 
     The network is an ordinary one with ReLUs, trained to the optimum over all widths and all
     activation patterns, and the lower bound printed holds for all such networks. A proof to --tol
-    is usual up to about five features; with many it is out of reach, and what could be proved is
+    is usual up to about six features; with many it is out of reach, and what could be proved is
     told (exit code 3). With --patterns N, and for networks with gates, the bound holds for networks
     on the patterns drawn.
 
