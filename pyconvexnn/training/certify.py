@@ -217,7 +217,7 @@ def _check_network(net: object) -> None:
     if not isinstance(net, TwoLayerNetwork):
         raise TypeError(
             f"`net` must be a TwoLayerNetwork, got {type(net).__name__} (make one with "
-            "TwoLayerNetwork.from_arrays or from_sklearn)"
+            "TwoLayerNetwork.from_arrays or from_sklearn, or pass fit.network)"
         )
     if net.n_outputs != 1:
         raise NotImplementedError(
