@@ -164,7 +164,8 @@ def choice(value: Any, name: str, known: Iterable[str], *, later: Iterable[str] 
             raise NotImplementedError(
                 f"`{name}` = {value!r} is not available yet; available: {available}"
             )
-    raise ValueError(f"`{name}` must be one of {', '.join(known + later)}; got {describe(value)}")
+    rule = f"one of {', '.join(known)}" if known else "None"
+    raise ValueError(f"`{name}` must be {rule}; got {describe(value)}")
 
 
 def resolve_threads(threads: Any) -> int:

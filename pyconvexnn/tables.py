@@ -116,7 +116,7 @@ class Recipe:
         ValueError
             If a column is missing or has other contents than the recipe says.
         """
-        names = self._find_columns(table)
+        names = self.find_columns(table)
         blocks, notes = [], []
         for column, name in zip(self.columns, names, strict=True):
             if column.categories is None:
@@ -132,7 +132,7 @@ class Recipe:
                     )
         return np.hstack(blocks), notes
 
-    def _find_columns(self, table: Table) -> list[str]:
+    def find_columns(self, table: Table) -> list[str]:
         """Names in the table of the recipe's columns, in the recipe's order."""
         if self.header:
             for column in self.columns:

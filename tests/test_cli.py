@@ -66,7 +66,7 @@ def test_fit_and_predict_classes(run: Any, iris: Path, tmp_path: Path) -> None:
     assert code == 0
     assert "classification assumed" in err
     assert re.search(r"^classes +setosa, versicolor, virginica$", out, re.M)
-    assert re.search(r"^proved +yes$", out, re.M)
+    assert re.search(r"^proved +yes, over the patterns$", out, re.M)
 
     code, out, err = run("predict", model, iris)
     assert (code, err) == (0, "")
@@ -184,7 +184,7 @@ def test_exit_code_3_when_not_proved(run: Any, numbers: Path, tmp_path: Path) ->
         (["--beta", "x"], "Invalid value for '--beta': 'x' is not a valid float"),
         (["--beta", "1", "--target", "nope"], "has no column 'nope'"),
         (["--beta", "1", "--patterns", "0"], "`patterns` must be >= 1, got 0"),
-        (["--beta", "1", "--patterns", "many"], "`patterns` must be one of auto, exact; got"),
+        (["--beta", "1", "--patterns", "many"], "`patterns` must be one of auto; got"),
         (
             ["--beta", "1", "--activation", "threshold"],
             "`activation` = 'threshold' is not available yet",
@@ -221,7 +221,7 @@ def test_bad_files(run: Any, iris: Path, numbers: Path, tmp_path: Path) -> None:
     for arguments, message in [
         (("predict", model, tmp_path / "none.csv"), "does not exist"),
         (("predict", tmp_path / "none.npz", iris), "does not exist"),
-        (("predict", iris, iris), "must be a pyconvexnn network file"),
+        (("predict", iris, iris), "is not a saved model; the order is MODEL.npz DATA.csv"),
         (("predict", model, iris), "must have 3 columns"),
         (("predict", model, numbers, "--out", tmp_path / "a" / "b"), "the folder of"),
     ]:

@@ -80,6 +80,8 @@ def test_fit_of_numbers_is_the_global_optimum(
     assert facts["neurons"] == fit.network.n_neurons
     assert facts["summary"] == fit.certificate.summary().splitlines()
     assert facts["patterns"] == fit.n_patterns
+    largest = cx.beta_max(X, y, activation=activation)
+    assert facts["beta_max"] == pytest.approx(largest.value, rel=1e-6)
     np.testing.assert_array_equal(networks.load_network(model).predict(X), fit.network.predict(X))
     residual = fit.network.predict(X) - y
     r2 = 1 - np.sum(residual**2) / np.sum((y - y.mean()) ** 2)
@@ -110,6 +112,7 @@ def test_fit_of_three_classes_sums_up(run: Any, table: Path, tmp_path: Path) -> 
         for name in "xyz"
     ]
     assert (code, facts["proved"], facts["classes"]) == (0, True, ["x", "y", "z"])
+    assert facts["beta_max"] is None
     for name in ("objective", "lower_bound"):
         values = [getattr(fit.certificate, name) for fit in fits]
         assert facts[name] == pytest.approx(sum(values), rel=1e-12)
@@ -229,8 +232,8 @@ def test_certify_refuses(run: Any, fitted: tuple[Path, Path], table: Path, tmp_p
     other = tmp_path / "other.csv"
     other.write_text(data.read_text().replace(",a", ",c"))
     for arguments, message in [
-        ((gated, data), "`net` = a GatedNetwork is not available yet"),
-        ((several, three), "`net` with several outputs is not available yet, got 3"),
+        ((gated, data), f"{gated} is a gated network; certify proves only relu, leaky_"),
+        ((several, three), f"{several} is a network of 3 outputs; certify proves"),
         ((silent, data), "does not say its penalty: give --beta"),
         ((model, other), "column 'two' must hold the classes a, b, got 'c' in row"),
         ((model, data, "--target", "none"), "has no column 'none'"),
@@ -239,7 +242,9 @@ def test_certify_refuses(run: Any, fitted: tuple[Path, Path], table: Path, tmp_p
         ((model, data, "--time-limit", "-1"), "`time_limit` must be > 0"),
         ((model, data, "--threads", "0"), "`threads` must be >= 1"),
         ((model, data, "--save", tmp_path / "no" / "m.npz"), "the folder of"),
-        ((data, data), "must be a pyconvexnn network file"),
+        ((data, model), "two.csv is not a saved model; the order is MODEL.npz DATA.csv"),
+        ((model, data, "--target", "p"), f"column 'p' is a feature of {model} and cannot be its"),
+        ((model, data, "--target", "1"), f"column 'q' is a feature of {model} and cannot be its"),
     ]:
         code, out, err = run("certify", *arguments)
         assert (code, out) == (2, ""), message

@@ -350,8 +350,10 @@ def test_choice() -> None:
     assert check.choice("b", "name", iter(["a", "b"]), later=iter(["c"])) == "b"
     with refuses(NotImplementedError, "`name` = 'c' is not available yet; available: a, b"):
         check.choice("c", "name", ("a", "b"), later=("c",))
-    with refuses(ValueError, "`name` must be one of a, b, c; got 'd'"):
+    with refuses(ValueError, "`name` must be one of a, b; got 'd'"):
         check.choice("d", "name", ("a", "b"), later=("c",))
+    with refuses(ValueError, "`name` must be None; got 'd'"):
+        check.choice("d", "name", (), later=("c",))
     with refuses(ValueError, "`name` must be one of a; got ['a']"):
         check.choice(["a"], "name", ("a",))
 

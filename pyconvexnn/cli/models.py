@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,8 @@ def load_model(path: Path) -> Model:
     ValueError
         If it is no model.
     """
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is not a saved model; the order is MODEL.npz DATA.csv")
     network, extra = networks.read_network(path)
     if extra.get("made_by") != _MADE_BY:
         raise ValueError(f"{path} is a network but not a model that `pyconvexnn fit` saved")
@@ -100,6 +103,28 @@ def load_model(path: Path) -> Model:
     if not (beta is None or (isinstance(beta, float) and beta > 0.0)):
         raise ValueError(f"{path}: its penalty must be > 0, got {beta!r}")
     return Model(network, recipe, classes, scaling, beta)
+
+
+def provable(network: networks.Network, path: Path) -> networks.TwoLayerNetwork:
+    """Return the network of a model, if it is one that ``certify`` can prove anything about.
+
+    Raises
+    ------
+    ValueError
+        For gates and for several outputs.
+    """
+    printed = "(`fit` printed what is proved {})"
+    if not isinstance(network, networks.TwoLayerNetwork):
+        raise ValueError(
+            f"{path} is a gated network; certify proves only relu, leaky_relu and abs networks "
+            + printed.format("over its own patterns")
+        )
+    if network.n_outputs != 1:
+        raise ValueError(
+            f"{path} is a network of {network.n_outputs} outputs; certify proves only networks of "
+            f"one output {printed.format('of the sum over the outputs')}"
+        )
+    return network
 
 
 def _is_class_list(classes: Any) -> bool:

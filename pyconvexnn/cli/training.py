@@ -22,6 +22,7 @@ from pyconvexnn.solvers import Status
 from pyconvexnn.training import Round
 
 TIME_LIMIT = 60.0  # seconds of column generation where the user sets none: it may take for ever
+_BETA_MAX_LIMIT = 1.0
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,9 @@ class Trained:
         Names of the statuses that are not SOLVED.
     seconds : float
         Of the training.
+    beta_max : float or None
+        Penalty from which on the best network has no neurons, as far as found; None on a sample
+        and for several outputs.
     """
 
     network: Network
@@ -47,6 +51,7 @@ class Trained:
     n_patterns: int
     reasons: list[str]
     seconds: float
+    beta_max: float | None = None
 
 
 def targets_of(codes: Any, classes: list[str] | None) -> FloatArray:
@@ -68,7 +73,9 @@ def train(X: FloatArray, y: Any, classes: list[str] | None, options: dict[str, A
     start = time.perf_counter()
     with progress("training") as bar, told_warnings(but="ConvergenceWarning"):
         found = (_generate if everything else _sample)(X, y, classes, options, bar)
-    return Trained(*found, seconds=time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        largest = _beta_max(X, y, classes, options) if everything else None
+    return Trained(*found, seconds=seconds, beta_max=largest)
 
 
 def score(model: Model, X: FloatArray, y: Any) -> float:
@@ -145,6 +152,26 @@ def summed(certificates: Sequence[Certificate]) -> Certificate:
         escape_neuron=escape.escape_neuron,
         escape_gain=escape.escape_gain,
     )
+
+
+def _beta_max(
+    X: FloatArray, y: Any, classes: list[str] | None, options: dict[str, Any]
+) -> float | None:
+    """Largest penalty worth trying, for one output; its bound is not shown and may be loose."""
+    from pyconvexnn.estimators.base import with_intercept
+
+    columns = targets_of(y, classes).T
+    if len(columns) != 1:
+        return None
+    return cx.beta_max(
+        with_intercept(X, 1.0 if options["intercept"] else None),
+        columns[0],
+        activation=options["activation"],
+        loss="squared" if classes is None else "logistic",
+        rtol=0.5,
+        time_limit=min(_BETA_MAX_LIMIT, options["time_limit"] or TIME_LIMIT),
+        threads=options["threads"],
+    ).value
 
 
 def _round_follower(bar: Bar, tol: float) -> Callable[[Round], bool]:

@@ -53,9 +53,10 @@ def certify(
         + \frac\beta2 \sum_j (\|w_j\|^2 + b_{1j}^2 + a_j^2)
 
     for ``f(x) = sum_j act(x'w_j + b_1j) a_j + b_2``. Any v with a bound ``M >= |v' act(X u)|`` over
-    all neurons u of length 1 proves that no network is below D(s v), s <= beta / M. The network's
-    own residual ``v = -s loss'(f)`` is such a v, but a poor one unless the network is optimal:
-    with `improve` better ones come from training on, and a better network with them.
+    all neurons u of length 1 proves that no network is below ``D(t v)``, D being the objective of
+    the dual problem and ``0 <= t <= beta / M``. The network's own residual ``v_k = -s_k loss'(f)``
+    is such a v, but a poor one unless the network is optimal: with `improve` better ones come from
+    training on, and a better network with them.
 
     Parameters
     ----------
@@ -74,8 +75,9 @@ def certify(
     sample_weight : (n_samples,) array, optional
         s_k >= 0, 1 by default.
     method : {"auto", "enumeration", "branch_and_bound", "bound"}
-        How M is found: by pricing every cell, by branch and bound, by a relaxation, which is fast
-        and loose, or by the cheaper of the first two.
+        How M is found. "auto": the cheapest of the others that is tight enough. "enumeration":
+        by pricing every cell of the data. "branch_and_bound": by cutting the ball of neurons into
+        boxes. "bound": by a relaxation, fast and loose.
     rtol : float
         Relative gap up to which the network counts as optimal, > 0.
     improve : bool
@@ -93,17 +95,20 @@ def certify(
     Returns
     -------
     Certificate
-        ``objective`` of the network as given, ``lower_bound`` over all networks, ``is_optimal``,
-        ``best_network``, ``escape_neuron``: neurons and networks have the features of `net`, the
-        u of an escape neuron the weight on the column of ones as its last entry where `net` has
-        hidden biases.
+        ``objective`` of the network as given, ``lower_bound`` over all networks, ``is_optimal``.
+        ``best_network`` is the best one met, with the features of `net`, and ``best_objective`` its
+        objective: `net` itself and its own without `improve`, or where nothing better was found.
+        ``escape_neuron`` is a tuple ``(u, alpha)``, or None where none is known: adding
+        ``alpha act(x'u)``, ``|u| = 1``, lowers the objective of `net`. Where `net` has hidden
+        biases, the last entry of u is the weight on the column of ones.
 
     Raises
     ------
     NotImplementedError
         For gated networks, networks of several outputs, and `proof`.
     ValueError, TypeError
-        Naming the argument, the rule and the value.
+        Naming the argument, the rule and the value. ValueError too for "enumeration" of data whose
+        rows are not in general position and have too many cells for exact arithmetic.
     KeyboardInterrupt
         On Ctrl-C.
 
@@ -213,7 +218,7 @@ def _check_network(net: object) -> None:
     if not isinstance(net, TwoLayerNetwork):
         raise TypeError(
             f"`net` must be a TwoLayerNetwork, got {type(net).__name__} (make one with "
-            "TwoLayerNetwork.from_arrays or from_sklearn)"
+            "TwoLayerNetwork.from_arrays or from_sklearn, or pass fit.network)"
         )
     if net.n_outputs != 1:
         raise NotImplementedError(

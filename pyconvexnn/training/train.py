@@ -73,8 +73,10 @@ def train(
 
     over networks of any width, phi being the activation. This is a convex program with two blocks
     for each activation pattern (:class:`~pyconvexnn.ReLUProblem`), of which few are needed: it is
-    solved over a handful, patterns of neurons that would lower the objective join, and a bound of
-    what any neuron could gain proves the lower bound ``D(s v)`` of the optimum.
+    solved over a handful, and patterns of neurons that would lower the objective join. Its
+    solution gives a residual ``v_k = -s_k loss'(f(x_k), y_k)``; a proved bound of
+    ``|v' phi(X u)|`` over all neurons u of length 1 says how far v has to be scaled down to be a
+    point of the dual problem, whose objective there is a lower bound of the optimum.
 
     Parameters
     ----------
@@ -98,8 +100,8 @@ def train(
         Relative gap between network and lower bound at which the optimum counts as proved, > 0.
     time_limit : float, optional
         Seconds. Half of it at least is for proving; the best network and the bound proved by then
-        are returned. Without a limit a proof may take very long where X has more than about eight
-        columns.
+        are returned. There is none by default: give one where X has more than about six features,
+        as a proof may take very long.
     warm_start : optional
         A network that the search starts from: a TwoLayerNetwork, a Fit, arrays ``(W1, W2)``,
         ``(W1, W2, b1)`` or ``(W1, W2, b1, b2)``, or a fitted network of scikit-learn. Hidden

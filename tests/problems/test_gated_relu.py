@@ -522,8 +522,7 @@ NAN = float("nan")
         (
             {"loss": "l2"},
             ValueError,
-            "`loss` must be one of squared, logistic, huber, squared_hinge, hinge, poisson, "
-            "cross_entropy; got 'l2'",
+            "`loss` must be one of squared, logistic, huber, squared_hinge; got 'l2'",
         ),
         ({"sample_weight": [1.0, 2.0]}, ValueError, "`sample_weight` must have 3 entries, got 2"),
         ({"sample_weight": 2.0}, ValueError, "`sample_weight` must have 1 dimension, got shape ()"),

@@ -215,7 +215,7 @@ def test_ctrl_c() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"net": 3}, TypeError, "`net` must be a TwoLayerNetwork"),
+        ({"net": 3}, TypeError, r"`net` must be a TwoLayerNetwork.*or pass fit\.network"),
         (
             {"net": cx.GatedNetwork.from_arrays([[1.0]], [[1.0]], [[1.0]])},
             NotImplementedError,
