@@ -3,9 +3,12 @@
 // F(u) = sum_{p in plus} (p.u)_+ - sum_{q in minus} (q.u)_+ for u in a box of half-widths d around
 // u0, of which one coordinate is +1 or -1 and has half-width 0. Rows whose sign is the same all
 // over the box are linear there; the others are "cut". With z = u - u0 and a threshold theta:
-//   a cut plus row   (t)_+ <= (t + a)^2 / (4 a), a = sqrt(m^2 + s^2), m = p.u0, s^2 = sum p_k^2
-//   d_k^2; a cut minus row  -(t)_+ <= -alpha t for any alpha in [0, 1]; the length       |u| >=
-//   |u0| + w.z + |z - (w.z) w|^2 / (2 U), w = u0 / |u0|, U = max |u|.
+//
+// - a cut plus row has (t)_+ <= (t + a)^2 / (4 a), a = sqrt(m^2 + s^2), where m = p.u0 and
+//   s^2 = sum p_k^2 d_k^2;
+// - a cut minus row has -(t)_+ <= -alpha t for any alpha in [0, 1];
+// - the length has |u| >= |u0| + w.z + |z - (w.z) w|^2 / (2 U), w = u0 / |u0|, U = max |u|.
+//
 // So F(u) - theta |u| <= C + g.z + z'Hz / 2, which is bounded coordinate by coordinate, half of
 // each |H_kl| d_k d_l going to k, half to l; then a few Frank-Wolfe steps choose better alphas.
 #pragma once

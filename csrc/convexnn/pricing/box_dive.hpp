@@ -17,8 +17,8 @@
 
 namespace convexnn::boxes {
 
-constexpr std::size_t kDive = 5;  // halvings of a box before its parts go to the queue
-constexpr int kDeepest = 200;     // halvings of a box in all
+constexpr std::size_t kDive = 5;        // halvings of a box before its parts go to the queue
+constexpr double kNarrowest = 0x1p-45;  // half-width below which no coordinate is halved
 
 // Plus rows, then minus rows; row j is values[j r] and the next r - 1.
 struct Rows {
@@ -58,6 +58,14 @@ struct Neuron {
     std::vector<double> direction;
 };
 
+// What became of a box.
+struct Work {
+    std::vector<Node> open;  // parts that are left
+    double closed = 0.0;     // largest bound of parts that are done with
+    Neuron best;
+    std::size_t nodes = 0;  // boxes bounded
+};
+
 // One thread's work on one side.
 class Diver {
 public:
@@ -74,30 +82,20 @@ public:
         boxes_.resize((kDive + 2) * 2 * rows.r);
     }
 
-    std::size_t nodes = 0;
-    double closed = 0.0;
-    std::vector<Node> open;  // what is left
-    Neuron best;
-
-    // The box itself.
-    void root(Node node, double theta) {
+    // Bounds a box of unknown bound; or halves it at most `dive` times, its parts of a bound below
+    // `level` no further.
+    Work work(const Node& node, double theta, double level, std::size_t dive) {
+        done_ = Work{};
         load(node.rows);
         share_ = node.rows;
         highest_ = 0.0;
         std::copy(node.box.begin(), node.box.end(), boxes_.begin());
-        node.bound = bound(tiles_of_[0], 0, theta, nullptr);
-        node.branch = static_cast<std::uint32_t>(states_[0].branch);
-        keep(std::move(node), theta);
-    }
-
-    // Parts of a box, after at most `dive` halvings; those below `level` are not halved further.
-    void expand(const Node& node, double theta, double level, std::size_t dive) {
-        load(node.rows);
-        share_ = node.rows;
-        highest_ = 0.0;
-        std::copy(node.box.begin(), node.box.end(), boxes_.begin());
-        split(node, tiles_of_[0], 0, node.branch, nullptr, node.depth, node.bound, theta, level,
-              dive);
+        if (std::isinf(node.bound)) {
+            keep(bound(tiles_of_[0], 0, theta, nullptr), 0, node.side, theta);
+        } else {
+            split(node.side, tiles_of_[0], 0, node.branch, nullptr, node.bound, theta, level, dive);
+        }
+        return std::move(done_);
     }
 
 private:
@@ -125,7 +123,7 @@ private:
     double bound(const RowTiles& rows, std::size_t level, double theta, const BoxState* around) {
         const std::size_t r = rows_.r;
         const double* box = boxes_.data() + level * 2 * r;
-        ++nodes;
+        ++done_.nodes;
         return bound_(rows, Box{{box, r}, {box + r, r}}, theta, around, states_[level]);
     }
 
@@ -170,67 +168,71 @@ private:
 
     // The rows of tiles, as a set for boxes that will wait.
     std::shared_ptr<const RowSet> share(const RowTiles& rows) const {
-        auto set = std::make_shared<RowSet>();
-        set->numbers.reserve(rows.rows());
+        std::vector<std::int32_t> numbers;
+        numbers.reserve(rows.rows());
+        std::size_t plus = 0;
         for (std::size_t i = 0; i < rows.numbers().size(); ++i) {
             if (rows.numbers()[i] >= 0) {
-                set->plus += i < rows.plus_tiles() * RowTiles::kTile ? 1 : 0;
-                set->numbers.push_back(rows.numbers()[i]);
+                plus += i < rows.plus_tiles() * RowTiles::kTile ? 1 : 0;
+                numbers.push_back(rows.numbers()[i]);
             }
         }
-        set->linear = rows.linear;
-        return set;
+        return std::make_shared<const RowSet>(plus, std::move(numbers), rows.linear, loaded_->held);
     }
 
     // Halves the box of `level` along coordinate k; `rows` has its cut rows.
-    void split(const Node& node, const RowTiles& rows, std::size_t level, std::size_t k,
-               const BoxState* around, int depth, double above, double theta, double threshold,
+    void split(std::int32_t side, const RowTiles& rows, std::size_t level, std::size_t k,
+               const BoxState* around, double above, double theta, double threshold,
                std::size_t dive) {
         const std::size_t r = rows_.r;
         const double* box = boxes_.data() + level * 2 * r;
-        double* child = boxes_.data() + (level + 1) * 2 * r;
-        for (const double side : {1.0, -1.0}) {
-            std::copy(box, box + 2 * r, child);
-            child[r + k] *= 0.5;
-            child[k] += side * child[r + k];
+        double* part = boxes_.data() + (level + 1) * 2 * r;
+        for (const double direction : {1.0, -1.0}) {
+            std::copy(box, box + 2 * r, part);
+            part[r + k] *= 0.5;
+            part[k] += direction * part[r + k];
             const double ub = std::min(above, bound(rows, level + 1, theta, around));
-            BoxState& state = states_[level + 1];
-            Node found;
-            found.bound = ub;
-            found.side = node.side;
-            found.depth = depth + 1;
-            found.branch = static_cast<std::uint32_t>(state.branch);
-            if (ub > theta && dive > 1 && ub > threshold && depth + 1 < kDeepest) {
-                if (10 * state.cut_rows < 7 * rows.rows()) {
-                    compact(rows, level + 1);
-                    const std::shared_ptr<const RowSet> outer = share_;
-                    share_ = share(tiles_of_[level + 1]);
-                    split(node, tiles_of_[level + 1], level + 1, state.branch, &state, depth + 1,
-                          ub, theta, threshold, dive - 1);
-                    share_ = outer;
-                } else {
-                    split(node, rows, level + 1, state.branch, &state, depth + 1, ub, theta,
-                          threshold, dive - 1);
-                }
+            const BoxState& state = states_[level + 1];
+            if (dive == 1 || ub <= std::max(theta, threshold) || is_narrow(level + 1)) {
+                keep(ub, level + 1, side, theta);
                 continue;
             }
-            found.rows = share_;
-            found.box.assign(child, child + 2 * r);
-            keep(std::move(found), theta);
+            const bool sparse = 10 * state.cut_rows < 7 * rows.rows();
+            const std::shared_ptr<const RowSet> outer = share_;
+            if (sparse) {
+                compact(rows, level + 1);
+                share_ = share(tiles_of_[level + 1]);
+            }
+            split(side, sparse ? tiles_of_[level + 1] : rows, level + 1, state.branch, &state, ub,
+                  theta, threshold, dive - 1);
+            share_ = outer;
         }
     }
 
-    void keep(Node node, double theta) {
-        if (node.bound <= theta) {
-            closed = std::max(closed, node.bound);
-            return;
-        }
+    // Whether rounding would show if the box of a level were halved.
+    bool is_narrow(std::size_t level) const {
+        return boxes_[(2 * level + 1) * rows_.r + states_[level].branch] < kNarrowest;
+    }
+
+    // The box of a level waits, unless it is settled: by its bound, or as there is nothing to do.
+    void keep(double ub, std::size_t level, std::int32_t side, double theta) {
         // Most of an expansion's boxes are not tried: about the logarithm of their number is.
-        if (node.bound > highest_) {
-            highest_ = node.bound;
+        if (ub > std::max(theta, highest_)) {
+            highest_ = ub;
             try_neuron();
         }
-        open.push_back(std::move(node));
+        if (ub <= theta || is_narrow(level)) {
+            done_.closed = std::max(done_.closed, ub);
+            return;
+        }
+        const double* box = boxes_.data() + level * 2 * rows_.r;
+        Node node;
+        node.bound = ub;
+        node.side = side;
+        node.branch = static_cast<std::uint32_t>(states_[level].branch);
+        node.rows = share_;
+        node.box.assign(box, box + 2 * rows_.r);
+        done_.open.push_back(std::move(node));
     }
 
     void try_neuron() {
@@ -241,16 +243,17 @@ private:
         }
         const double value = rows_.value(u);
         const double length = std::sqrt(square);
-        if (value > best.value * length) {
-            best.value = value / length;
-            best.direction.assign(u.begin(), u.end());
-            for (double& entry : best.direction) {
+        if (value > done_.best.value * length) {
+            done_.best.value = value / length;
+            done_.best.direction.assign(u.begin(), u.end());
+            for (double& entry : done_.best.direction) {
                 entry /= length;
             }
         }
     }
 
     const Rows& rows_;
+    Work done_;
     double highest_ = 0.0;  // bound of a box whose neuron was tried
     std::size_t tiles_;
     BoxBound bound_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -11,19 +12,33 @@
 namespace convexnn::boxes {
 
 // Rows that a box around all boxes below it cuts, by number, plus rows first, and the sum of those
-// that are on.
+// that are on. `held` counts the bytes of all sets.
 struct RowSet {
-    std::size_t plus = 0;
-    std::vector<std::int32_t> numbers;
-    std::vector<double> linear;
+    RowSet(std::size_t plus_, std::vector<std::int32_t> numbers_, std::vector<double> linear_,
+           std::atomic<std::size_t>& held_)
+        : plus(plus_), numbers(std::move(numbers_)), linear(std::move(linear_)), held(held_) {
+        held += bytes();
+    }
+    ~RowSet() { held -= bytes(); }
+    RowSet(const RowSet&) = delete;
+    RowSet& operator=(const RowSet&) = delete;
+
+    std::size_t bytes() const {
+        return sizeof(RowSet) + numbers.size() * sizeof(std::int32_t) +
+               linear.size() * sizeof(double);
+    }
+
+    const std::size_t plus;
+    const std::vector<std::int32_t> numbers;
+    const std::vector<double> linear;
+    std::atomic<std::size_t>& held;
 };
 
 // A box that is not settled yet.
 struct Node {
-    double bound = 0.0;
-    std::int32_t side = 0;  // 1: plus and minus are exchanged
-    std::int32_t depth = 0;
-    std::uint32_t branch = 0;
+    double bound = 0.0;        // infinite before it is known
+    std::int32_t side = 0;     // 1: plus and minus are exchanged
+    std::uint32_t branch = 0;  // coordinate to halve
     std::shared_ptr<const RowSet> rows;
     std::vector<double> box;  // centre and half-widths
 };

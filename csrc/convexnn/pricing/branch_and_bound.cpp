@@ -1,8 +1,11 @@
 #include "convexnn/pricing/branch_and_bound.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <limits>
 #include <memory>
+#include <numeric>
 #include <utility>
 
 #include "convexnn/base/parallel.hpp"
@@ -18,15 +21,9 @@ namespace {
 constexpr std::size_t kBatch = 64;  // most boxes that are worked on between two looks at the queue
 constexpr double kLevels = 8.0;     // of the queue, for each factor 2 of a bound's excess
 constexpr double kEagerness = 0.3;  // parts with more than that of the excess are halved at once
+constexpr double kWork = 4e7;       // operations between two looks at the clock, about
 constexpr double kReportEvery = 0.05;                  // seconds
 constexpr std::size_t kMemory = std::size_t{1} << 30;  // bytes for boxes that wait
-
-struct Work {
-    std::vector<Node> open;
-    Neuron best;
-    double closed = 0.0;
-    std::size_t nodes = 0;
-};
 
 }  // namespace
 
@@ -64,13 +61,14 @@ BranchAndBoundResult branch_and_bound(MatrixView<const double> plus, MatrixView<
     // row's moduli, as |u_k| <= 1; with s and rho as in BoxBound, rho <= sqrt(r) s. So the terms of
     // a bound's sums add up to at most (2 + sqrt(r)) size + 2 r theta, of which every one is off by
     // some n + 16 r roundings at most: those of sums over rows, and a few for each coordinate. Each
-    // may count twice: as a value, and as the side on which a row was taken to be.
+    // may count twice: as a value, and as the side on which a row was taken to be. Twice that.
     const double dimension = static_cast<double>(r);
     const auto margin = [&](double theta) {
         const double roundings = static_cast<double>(count) + 16.0 * dimension + 64.0;
-        return 4.0 * (dimension + 2.0) * roundings * 0x1p-53 * (size + dimension * theta) + 1e-290;
+        return 8.0 * (dimension + 2.0) * roundings * 0x1p-53 * (size + dimension * theta) + 1e-290;
     };
 
+    std::atomic<std::size_t> held{0};  // bytes, in sets of rows
     Queue queue;
     double closed = 0.0;
     const auto target = [&] {
@@ -84,35 +82,31 @@ BranchAndBoundResult branch_and_bound(MatrixView<const double> plus, MatrixView<
             return;
         }
         const double excess = theta > 0.0 ? node.bound / theta - 1.0 : node.bound;
-        queue.push(
-            static_cast<std::int32_t>(std::floor(kLevels * std::log2(std::max(excess, 1e-300)))),
-            std::move(node));
+        const double level = kLevels * std::log2(std::clamp(excess, 1e-300, 1e300));
+        queue.push(static_cast<std::int32_t>(std::floor(level)), std::move(node));
     };
 
-    // The faces of the cube.
-    std::vector<Node> batch;
+    // The faces of the cube, of which nothing is known yet.
     for (int side = 0; side < 2; ++side) {
         if (settings.ceilings[side] <= target()) {
             closed = std::max(closed, settings.ceilings[side]);
             continue;
         }
-        auto all = std::make_shared<RowSet>();
-        all->plus = sides[side].plus;
-        all->numbers.resize(count);
-        for (std::size_t j = 0; j < count; ++j) {
-            all->numbers[j] = static_cast<std::int32_t>(j);
-        }
-        all->linear.assign(r, 0.0);
+        std::vector<std::int32_t> numbers(count);
+        std::iota(numbers.begin(), numbers.end(), 0);
+        const auto all = std::make_shared<const RowSet>(sides[side].plus, std::move(numbers),
+                                                        std::vector<double>(r, 0.0), held);
         for (std::size_t k = 0; k < r; ++k) {
             for (const double sign : {1.0, -1.0}) {
                 Node node;
+                node.bound = std::numeric_limits<double>::infinity();
                 node.side = side;
                 node.rows = all;
                 node.box.assign(2 * r, 0.0);
                 std::fill(node.box.begin() + static_cast<std::ptrdiff_t>(r), node.box.end(), 1.0);
                 node.box[k] = sign;
                 node.box[r + k] = 0.0;
-                batch.push_back(std::move(node));
+                push(std::move(node));
             }
         }
     }
@@ -121,10 +115,14 @@ BranchAndBoundResult branch_and_bound(MatrixView<const double> plus, MatrixView<
     // Large problems take fewer boxes at a time, so that the clock is looked at often.
     const double work_of_box = static_cast<double>(count) * dimension * (dimension + 10.0);
     const auto batch_size = static_cast<std::size_t>(
-        std::clamp(4e7 / std::max(work_of_box, 1.0), 1.0, static_cast<double>(kBatch)));
+        std::clamp(kWork / std::max(work_of_box, 1.0), 1.0, static_cast<double>(kBatch)));
+    std::size_t most_dives = kDive;
+    while (most_dives > 1 && work_of_box * static_cast<double>(2U << most_dives) > kWork) {
+        --most_dives;
+    }
     const std::size_t box_bytes = sizeof(Node) + 2 * r * sizeof(double) + 64;
     double next_report = kReportEvery;
-    bool roots = true;
+    std::vector<Node> batch;
     std::vector<Work> work;
     const auto upper = [&] {
         double bound = closed;
@@ -133,65 +131,44 @@ BranchAndBoundResult branch_and_bound(MatrixView<const double> plus, MatrixView<
         }
         return bound;
     };
-    for (;;) {
-        const double theta = target();
-        double level = 0.0;
-        if (!roots) {
-            if (result.nodes >= settings.max_nodes) {
-                result.status = Status::max_iter;
-                break;
-            }
-            if (watch.seconds() > settings.time_limit) {
-                result.status = Status::time_limit;
-                break;
-            }
-            batch.clear();
-            if (queue.size() * box_bytes > kMemory) {
-                result.status = Status::max_iter;
-                break;
-            }
-            if (watch.seconds() > next_report) {
-                next_report = watch.seconds() + kReportEvery;
-                if (monitor.report(Progress{result.nodes, upper(), result.value, queue.size(),
-                                            watch.seconds()})) {
-                    result.status = Status::interrupted;
-                    break;
-                }
-            }
-            const std::size_t most = std::min(batch_size, settings.max_nodes - result.nodes);
-            while (!queue.empty() && batch.size() < most) {
-                Node node = queue.pop();
-                if (node.bound <= theta) {
-                    closed = std::max(closed, node.bound);
-                } else {
-                    batch.push_back(std::move(node));
-                }
-            }
-            if (batch.empty()) {
-                break;
-            }
-            for (const Node& node : batch) {
-                level = level == 0.0 ? node.bound : std::min(level, node.bound);
-            }
-            level = theta + kEagerness * (level - theta);
+    while (!queue.empty()) {
+        if (result.nodes >= settings.max_nodes ||
+            queue.size() * box_bytes + held.load() > kMemory) {
+            result.status = Status::max_iter;
+            break;
         }
+        if (watch.seconds() > settings.time_limit) {
+            result.status = Status::time_limit;
+            break;
+        }
+        if (watch.seconds() > next_report) {
+            next_report = watch.seconds() + kReportEvery;
+            if (monitor.report(
+                    Progress{result.nodes, upper(), result.value, queue.size(), watch.seconds()})) {
+                result.status = Status::interrupted;
+                break;
+            }
+        }
+        const double theta = target();
+        const std::size_t left = settings.max_nodes - result.nodes;
+        double lowest = std::numeric_limits<double>::infinity();
+        batch.clear();
+        while (!queue.empty() && batch.size() < std::min(batch_size, left)) {
+            Node node = queue.pop();
+            if (node.bound <= theta) {
+                closed = std::max(closed, node.bound);
+            } else {
+                lowest = std::min(lowest, node.bound);
+                batch.push_back(std::move(node));
+            }
+        }
+        const double level = theta + kEagerness * (lowest - theta);
         work.assign(batch.size(), Work{});
-        const std::size_t dive = settings.max_nodes - result.nodes > 1000 ? kDive : 1;
         const bool going = parallel_for(
             batch.size(), 1, settings.threads, monitor, [&](std::size_t begin, std::size_t end) {
                 for (std::size_t i = begin; i < end; ++i) {
                     std::unique_ptr<Diver> diver = divers[batch[i].side].take();
-                    diver->nodes = 0;
-                    diver->closed = 0.0;
-                    diver->best = Neuron{};
-                    if (roots) {
-                        diver->root(batch[i], theta);
-                    } else {
-                        diver->expand(batch[i], theta, level, dive);
-                    }
-                    work[i] = Work{std::move(diver->open), std::move(diver->best), diver->closed,
-                                   diver->nodes};
-                    diver->open.clear();
+                    work[i] = diver->work(batch[i], theta, level, left > 1000 ? most_dives : 1);
                     divers[batch[i].side].give(std::move(diver));
                 }
             });
@@ -208,10 +185,9 @@ BranchAndBoundResult branch_and_bound(MatrixView<const double> plus, MatrixView<
                 push(std::move(node));
             }
         }
-        roots = false;
     }
     result.bound = std::max({upper(), result.value, settings.floor});
-    result.rounding = margin(std::max(result.bound, settings.floor));
+    result.rounding = margin(result.bound);
     return result;
 }
 
