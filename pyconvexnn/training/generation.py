@@ -172,7 +172,7 @@ class Generation:
         """Best bound; that of a relaxation, which is quick, where there is none yet."""
         if self.bound is None:
             sol = self.master.solution
-            self._relax(self._residual_at_zero() if sol is None else sol.dual)
+            self._relax(self._residual_at_zero() if sol is None else self._dual(sol))
         assert self.bound is not None
         return self.bound
 
@@ -196,9 +196,10 @@ class Generation:
         while True:
             tol = next_tol
             sol = self._solve(tol)
-            found, prices = self._look(sol.dual, _STARTS[level], self._own_neurons())
+            v = self._dual(sol)
+            found, prices = self._look(v, _STARTS[level], self._own_neurons())
             top = float(prices.max(initial=0.0))
-            estimate = estimated_bound(self.task, sol.dual, max(top, self.task.beta))
+            estimate = estimated_bound(self.task, v, max(top, self.task.beta))
             outer = self._gap(self.objective, max(estimate, self.lower_bound))
             self._report(sol, top, "search")
             if self.clock.left is not None and self.clock.left <= share:
@@ -225,10 +226,10 @@ class Generation:
         (rung, False) when neurons were found on that rung which the program has yet to learn of.
         """
         if self.bound is None and self.task.X.shape[1] > _SURELY_PROVED:
-            self._relax(sol.dual)
+            self._relax(self._dual(sol))
             if self.clock.is_over:
                 raise _StopRun(Status.TIME_LIMIT)
-        v, beta = dual_point(self.task, sol.dual), self.task.beta
+        v, beta = dual_point(self.task, self._dual(sol)), self.task.beta
         needed = self._needed(v)
         rungs = [accuracy for accuracy in self._rungs if accuracy > 4 * needed] + [needed]
         rung = min(rung, len(rungs) - 1)
@@ -278,6 +279,12 @@ class Generation:
         outside = None if starts is None else self.task.outside(starts)
         self.found = self._price(v, "search", outside, n_starts, self.clock.share(0.3))
         return self.task.inside(self.found.neurons), self.found.values
+
+    def _dual(self, sol: Solution) -> FloatArray:
+        """Dual point of a program; of one that had no time to find any, the network's residual."""
+        if np.any(sol.dual):
+            return sol.dual
+        return self.task.residual(self.network.predict(self.task.data))
 
     def _add(self, U: FloatArray) -> int:
         added = self.master.add(cells_around(self.task.X, U, self._rng))

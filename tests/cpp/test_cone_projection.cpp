@@ -99,6 +99,27 @@ TEST(cone_projections_stop_when_asked) {
     CHECK(!cones.project(blocks, {G.data(), 4, 20}, -1.0, {U.data(), 4, 40}, results, stop));
 }
 
+TEST(one_long_projection_stops_when_asked) {
+    struct Patient final : Monitor {
+        bool stop_requested() override { return ++asked > 2; }
+        int asked = 0;
+    };
+    const Data data(800, 80, 2, 5);
+    const std::vector<double> G = check::gaussian(80 * 2, 60);
+    const std::vector<std::size_t> blocks = {0};
+    std::vector<double> U(80);
+    std::vector<ConeProjection> results(1);
+    ConeProjections cones(data.matrix(), data.patterns(), 1);
+    Patient patient;  // asked before the one block, and then within it
+    CHECK(!cones.project(blocks, {G.data(), 80, 2}, -1.0, {U.data(), 80, 1}, results, patient));
+    CHECK(patient.asked == 3);
+    const std::size_t steps = results[0].steps;
+    CHECK(
+        cones.project(blocks, {G.data(), 80, 2}, -1.0, {U.data(), 80, 1}, results, unmonitored()));
+    CHECK(results[0].outcome == Projected::exact);
+    CHECK(steps < results[0].active);
+}
+
 TEST(cone_bounds_hold_for_moved_vectors_and_are_tight_for_the_last_one) {
     for (const std::size_t d : {1UL, 5UL, 17UL}) {
         const Data data(70, d, 9, static_cast<unsigned>(40 + d));

@@ -47,3 +47,23 @@ TEST(parallel_for_stops_when_told) {
     CHECK(!parallel_for(100, 1, 1, monitor, [&](std::size_t, std::size_t) { ++done; }));
     CHECK(done == 0);
 }
+
+TEST(a_long_range_elsewhere_ends_when_told) {
+    struct Late : Monitor {
+        bool stop_requested() override { return ++asked > 3; }
+        int asked = 0;
+    } inner;
+    SharedStop stop(inner);
+    std::atomic<int> ended{0};
+    // One range each: the other thread's would never end by itself, and never asks `inner`.
+    const auto caller = std::this_thread::get_id();
+    const bool done = parallel_for(2, 1, 2, stop, [&](std::size_t, std::size_t) {
+        while (std::this_thread::get_id() != caller && !stop.stop_requested()) {
+            std::this_thread::yield();
+        }
+        ++ended;
+    });
+    // Unless the caller took both ranges, it was asked until it said stop.
+    CHECK(done == (inner.asked <= 3));
+    CHECK(ended > 0 || !done);
+}

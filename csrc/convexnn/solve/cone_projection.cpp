@@ -19,9 +19,10 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // A row this close (sine of the angle) to the span of the active ones counts as dependent.
 constexpr double kDependent = 1e-11;
-constexpr double kTolerance = 1e-12;      // of violations, relative to ||g||
-constexpr double kFineTolerance = 1e-14;  // of the last ones, relative to ||u||
-constexpr double kNothing = 2e-15;        // ||u|| / ||g|| that is rounding alone
+constexpr double kTolerance = 1e-12;                    // of violations, relative to ||g||
+constexpr double kFineTolerance = 1e-14;                // of the last ones, relative to ||u||
+constexpr double kNothing = 2e-15;                      // ||u|| / ||g|| that is rounding alone
+constexpr std::size_t kUnasked = std::size_t{1} << 19;  // flops between two looks at the monitor
 
 typedef double Vector __attribute__((vector_size(64), may_alias));
 typedef std::uint64_t Bits __attribute__((vector_size(64), may_alias));
@@ -398,7 +399,7 @@ void ConeProjector::settle() {
 
 void ConeProjector::start(std::size_t count, std::span<const std::int32_t> active) {
     active_ = 0;
-    for (std::size_t j = 0; j < count && active_ < d_; ++j) {
+    for (std::size_t j = 0; j < count && active_ < d_ && !told_to_stop(8 * active_ * d_); ++j) {
         const std::size_t k = static_cast<std::size_t>(active[j]);
         signed_row(k, normal_.get());
         const double norm = orthogonalise(normal_.get());
@@ -408,6 +409,18 @@ void ConeProjector::start(std::size_t count, std::span<const std::int32_t> activ
         }
     }
     settle();
+}
+
+bool ConeProjector::told_to_stop(std::size_t flops) {
+    unasked_ += flops;
+    if (monitor_ == nullptr || unasked_ < kUnasked) {
+        return false;
+    }
+    if (!monitor_->stop_requested()) {
+        unasked_ = 0;
+        return false;
+    }
+    return true;  // from now on
 }
 
 double ConeProjector::scan() {
@@ -524,6 +537,10 @@ ConeProjection ConeProjector::project(std::span<const std::uint64_t> pattern,
 
     below = certified();
     while (!below && !vanished()) {
+        if (told_to_stop(2 * rows_.rows() * d_)) {
+            result.outcome = Projected::stalled;
+            break;
+        }
         const double worst = scan();
         ++result.scans;
         const bool last = -worst <= fine * length;
@@ -560,7 +577,7 @@ ConeProjection ConeProjector::project(std::span<const std::uint64_t> pattern,
                          pool_slack_.get());
             const double* const first = pool_slack_.get();
             const double* const least = std::min_element(first, first + pool);
-            if (*least >= -tolerance || steps_ > most) {
+            if (*least >= -tolerance || steps_ > most || told_to_stop(8 * (active_ + pool) * d_)) {
                 break;
             }
             const std::size_t r = static_cast<std::size_t>(least - first);
@@ -683,14 +700,17 @@ bool ConeProjections::each(std::size_t count, Monitor& monitor, const Work& work
         const std::lock_guard<std::mutex> lock(mutex);
         idle.push_back(projector);
     };
+    SharedStop stop(monitor);
     const auto body = [&](std::size_t begin, std::size_t end) {
         ConeProjector* const projector = take();
+        projector->watch(&stop);
         for (std::size_t t = begin; t < end; ++t) {
             work(*projector, t);
         }
+        projector->watch(nullptr);
         give_back(projector);
     };
-    return parallel_for(count, kGroup, projectors_.size(), monitor, body);
+    return parallel_for(count, kGroup, projectors_.size(), stop, body) && !stop.stop_requested();
 }
 
 bool ConeProjections::project(std::span<const std::size_t> blocks, MatrixView<const double> G,

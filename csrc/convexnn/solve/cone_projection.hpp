@@ -24,9 +24,11 @@
 namespace convexnn {
 
 enum class Projected {
-    exact,    // u is the projection, to rounding
-    below,    // stopped early: `bound` <= threshold
-    stalled,  // too many steps, as on rows of very different directions; `bound` holds all the same
+    exact,  // u is the projection, to rounding
+    below,  // stopped early: `bound` <= threshold
+    // Too many steps, as on rows of very different directions, or told to stop; `bound` holds all
+    // the same.
+    stalled,
 };
 
 struct ConeProjection {
@@ -78,6 +80,10 @@ class ConeProjector {
 public:
     explicit ConeProjector(const ConeRows& rows);
 
+    // Asked by project() every few hundred thousand flops; where it says stop, the projection ends
+    // as one that has stalled. Null: nobody.
+    void watch(Monitor* monitor) { monitor_ = monitor; }
+
     // `pattern` has words_for(n) words, `g` and `u` d finite numbers; the padding bits may be
     // anything. `active` and `mu` have min(n, d) entries: on entry the first `count` of `active`
     // are where to start from, rows of the cone in any order (0: from nothing), on return the
@@ -113,8 +119,11 @@ private:
     std::size_t fill_pool(double tolerance);
     void ignore(std::size_t k);
     bool ignored(std::size_t k) const;
+    bool told_to_stop(std::size_t flops);
 
     const ConeRows& rows_;
+    Monitor* monitor_ = nullptr;
+    std::size_t unasked_ = 0;  // flops since it was asked
     std::size_t d_, padded_, pool_capacity_;
     std::span<const std::uint64_t> pattern_;
     double scale_ = 1.0;
@@ -138,8 +147,8 @@ public:
 
     // U's column t and results[t] are those of block blocks[t]; G is d x P, column i = g_i.
     // Distinct blocks. Each block starts from its own last active set, so the answer does not
-    // depend on threads. Asks `monitor` between groups of blocks; false: it said stop, and U and
-    // `results` are unspecified.
+    // depend on threads. Asks `monitor` often; false: it said stop, and U and `results` are
+    // unspecified.
     bool project(std::span<const std::size_t> blocks, MatrixView<const double> G, double threshold,
                  MatrixView<double> U, std::span<ConeProjection> results, Monitor& monitor);
 
