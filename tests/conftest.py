@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,3 +32,15 @@ def pytest_configure() -> None:
             f"{stale[0].name} is newer than the compiled `_core`: run "
             "`python setup.py build_ext -i` (or `pip install -e .`)"
         )
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Any:
+    """Run a command in this process: exit code, stdout, stderr."""
+    from pyconvexnn import __main__
+
+    def call(*arguments: str | Path) -> tuple[int, str, str]:
+        code = __main__.main([str(argument) for argument in arguments])
+        return code, *capfd.readouterr()
+
+    return call

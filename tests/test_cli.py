@@ -23,17 +23,6 @@ from pyconvexnn import __main__, networks
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str]) -> Any:
-    """Run a command in this process: exit code, stdout, stderr."""
-
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        code = __main__.main([str(argument) for argument in arguments])
-        return code, *capfd.readouterr()
-
-    return call
-
-
 def environment(**changes: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), **changes}
 

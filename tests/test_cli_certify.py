@@ -12,19 +12,8 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 import pyconvexnn as cx
-from pyconvexnn import __main__, networks
+from pyconvexnn import networks
 from pyconvexnn.cli import training
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str]) -> Any:
-    """Run a command in this process: exit code, stdout, stderr."""
-
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        code = __main__.main([str(argument) for argument in arguments])
-        return code, *capfd.readouterr()
-
-    return call
 
 
 @pytest.fixture

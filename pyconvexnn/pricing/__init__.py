@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from pyconvexnn.pricing.price import Price, price
+from pyconvexnn.pricing.price import METHODS, Price, price
 
-__all__ = ["Price", "price"]
+__all__ = ["METHODS", "Price", "price"]

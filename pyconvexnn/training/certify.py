@@ -19,7 +19,7 @@ from pyconvexnn._validation import (
 from pyconvexnn.certificates import Certificate
 from pyconvexnn.losses import Loss
 from pyconvexnn.networks import GatedNetwork, TwoLayerNetwork
-from pyconvexnn.pricing import price
+from pyconvexnn.pricing import METHODS, price
 from pyconvexnn.solvers.base import relative_gap
 from pyconvexnn.training.bounds import certificate, dual_point, proved_bound
 from pyconvexnn.training.clock import Clock
@@ -27,7 +27,7 @@ from pyconvexnn.training.escape import best_escape
 from pyconvexnn.training.generation import RUNGS, Generation
 from pyconvexnn.training.task import Task
 
-METHODS = ("auto", "enumeration", "branch_and_bound", "bound")
+_METHODS = tuple(method for method in METHODS if method != "search")  # a search proves nothing
 _FINER = 0.1  # of rtol: how fine a proof may have to be that a nearly optimal network passes
 
 
@@ -128,7 +128,7 @@ def certify(
     _check_network(net)
     if proof is not None:
         raise NotImplementedError(f"`proof` = {describe(proof)} is not available yet")
-    choice(method, "method", METHODS)
+    choice(method, "method", _METHODS)
     if not isinstance(improve, (bool, np.bool_)):
         raise TypeError(f"`improve` must be True or False, got {describe(improve)}")
     rtol, threads = positive(rtol, "rtol"), resolve_threads(threads)
