@@ -532,6 +532,9 @@ private:
     }
 
     GroupLassoResult finish(Status status) {
+        if (program_.is_news(best_objective_)) {  // the time ended between two checks
+            program_.record(n_iter_, best_objective_, best_blocks_.size());
+        }
         GroupLassoResult result = program_.finish(status, n_iter_);
         result.objective = best_objective_;
         result.offset = best_offset_;

@@ -53,6 +53,12 @@ public:
         return deadline_.report(progress) || deadline_.stop_requested();
     }
 
+    // Whether a record of this objective would tell more than the last one does.
+    bool is_news(double objective) const {
+        return !history_.empty() && (history_.back().objective != objective ||
+                                     history_.back().dual_objective != bound_);
+    }
+
     // The parts of a result that belong to the dual; the solver adds its blocks and objective.
     GroupLassoResult finish(Status status, std::size_t n_iter) {
         GroupLassoResult result;
