@@ -13,7 +13,10 @@ ROOT = Path(__file__).parents[1]
 COMPILER = shutil.which(os.environ.get("CXX", "g++"))
 
 
-@pytest.mark.parametrize("sanitizers", ["address,undefined", "thread"])
+@pytest.mark.parametrize(
+    "sanitizers",
+    ["address,undefined", pytest.param("thread", marks=pytest.mark.slow)],  # 100 s each
+)
 def test_cpp(sanitizers: str, tmp_path: Path) -> None:
     assert COMPILER is not None, "the C++ tests need g++ (or set CXX)"
     sources = [*(ROOT / "csrc/convexnn").rglob("*.cpp"), *(ROOT / "tests/cpp").glob("*.cpp")]
