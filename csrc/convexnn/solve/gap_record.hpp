@@ -55,8 +55,8 @@ public:
 
     // Whether a record of this objective would tell more than the last one does.
     bool is_news(double objective) const {
-        return !history_.empty() && (history_.back().objective != objective ||
-                                     history_.back().dual_objective != bound_);
+        return !history_.empty() &&
+               (history_.back().objective != objective || history_.back().dual_objective != bound_);
     }
 
     // The parts of a result that belong to the dual; the solver adds its blocks and objective.
