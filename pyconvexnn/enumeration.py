@@ -14,7 +14,7 @@ from pyconvexnn import _core
 from pyconvexnn._bits import n_words, zero_rows_of
 from pyconvexnn._cells import HalfCellList, available_bytes, bound, find_cells, reduced
 from pyconvexnn._exact_cells import MAX_WORK
-from pyconvexnn._typing import FloatArray
+from pyconvexnn._typing import FloatArray, IndexArray
 from pyconvexnn._validation import (
     as_matrix,
     describe,
@@ -209,7 +209,7 @@ def enumerate_patterns(
     cells = find_cells(X, rows, threads=n_threads)
     _check_size(2 * cells.total, X, max_patterns)
     if least > 0:
-        return _wide_cells(X, cells, least, n_threads, bar)
+        return _wide_cells(X, rows, cells, least, n_threads, bar)
     try:
         packed = np.empty((2 * cells.total, n_words(len(X))), np.uint64)
     except MemoryError:
@@ -222,6 +222,7 @@ def enumerate_patterns(
         LazyGates(CellGates(X), packed),
         zero_rows=zero_rows_of(X),
         proof=_proof(rows, cells),
+        hyperplanes=rows.representative,
     )
 
 
@@ -295,11 +296,17 @@ def iter_patterns(
     total = 1 if cells is None else cells.total
     if first > total:
         raise ValueError(f"`start` must be a cursor of this data, at most {total}, got {first}")
-    return _blocks(X, cells, first, size, n_threads, bar)
+    return _blocks(X, rows.representative, cells, first, size, n_threads, bar)
 
 
 def _blocks(
-    X: FloatArray, cells: HalfCellList | None, first: int, size: int, threads: int, bar: bool
+    X: FloatArray,
+    hyperplanes: IndexArray,
+    cells: HalfCellList | None,
+    first: int,
+    size: int,
+    threads: int,
+    bar: bool,
 ) -> Iterator[PatternBlock]:
     """Blocks of `size` half cells and their complements, from half cell `first` on."""
     if cells is None:
@@ -325,7 +332,11 @@ def _blocks(
                 count = min(size, batch - begin)
                 part = packed[2 * begin : 2 * (begin + count)]
                 block = PatternBlock.of_cells(
-                    part, len(X), LazyGates(gates, part), zero_rows=zero_rows
+                    part,
+                    len(X),
+                    LazyGates(gates, part),
+                    zero_rows=zero_rows,
+                    hyperplanes=hyperplanes,
                 )
                 first += count
                 block.cursor = first
@@ -335,7 +346,12 @@ def _blocks(
 
 
 def _wide_cells(
-    X: FloatArray, cells: HalfCellList, least: float, threads: int, bar: bool
+    X: FloatArray,
+    rows: _core.ReducedRows,
+    cells: HalfCellList,
+    least: float,
+    threads: int,
+    bar: bool,
 ) -> PatternSet:
     """Cells with a margin of at least `least`, with their gates."""
     find = CellGates(X)
@@ -353,6 +369,7 @@ def _wide_cells(
         np.concatenate(gates),
         zero_rows=zero_rows_of(X),
         interior=True,
+        hyperplanes=rows.representative,
     )
 
 
