@@ -14,7 +14,9 @@ from pyconvexnn import _core
 from pyconvexnn._bits import n_words, zero_rows_of
 from pyconvexnn._cells import HalfCellList, available_bytes, bound, find_cells, reduced
 from pyconvexnn._exact_cells import MAX_WORK
-from pyconvexnn._typing import FloatArray, IndexArray
+from pyconvexnn._face_gates import FaceGates
+from pyconvexnn._faces import face_patterns
+from pyconvexnn._typing import BitArray, FloatArray, IndexArray
 from pyconvexnn._validation import (
     as_matrix,
     describe,
@@ -143,7 +145,10 @@ def enumerate_patterns(
     verify : bool
         True follows: not available yet.
     faces : bool
-        True follows: not available yet.
+        Add the patterns, ties on, that only lower-dimensional faces of the cells have: those of
+        points on hyperplanes, the all-one pattern of u = 0 among them. Networks of threshold
+        units need them. There are none if some w has ``X w > 0``, for one if X has a column of
+        ones or no negative entries.
     threads : int, optional
         Threads; None is 1, -1 all cores. The result does not depend on it.
     progress : bool
@@ -154,7 +159,8 @@ def enumerate_patterns(
     PatternSet
         With ``is_complete`` True (unless `min_margin` is positive); its gates are computed when
         they are asked for. The order is the same in every run: blocks of cells, each followed by
-        the block of their complements.
+        the block of their complements, and then the patterns of faces. The gate of a face lies
+        on it, so doubles may hold none if the data are not decimals; ``ps.gates`` then raises.
 
     Raises
     ------
@@ -163,11 +169,12 @@ def enumerate_patterns(
     ValueError
         If an argument is not as described, if there can be more than `max_patterns` patterns,
         or if X has many cells and rows that are not in general position (then no set is
-        returned; few cells are listed in exact arithmetic instead).
+        returned; few cells are listed in exact arithmetic instead); with `faces`, if X has too
+        many flats, that is, intersections of hyperplanes.
     MemoryError
         If the patterns do not fit in memory; raised before starting.
     NotImplementedError
-        For ``verify=True`` and ``faces=True``.
+        For ``verify=True``.
 
     See Also
     --------
@@ -190,12 +197,18 @@ def enumerate_patterns(
     (6, True)
     >>> bool(((X @ ps.gates.T > 0).T == ps.to_dense()).all())
     True
+    >>> cx.enumerate_patterns([[1, 0], [-1, 0], [0, 1]], faces=True).to_dense()[4:].astype(int)
+    array([[1, 1, 1],
+           [1, 1, 0]])
     """
     X = as_matrix(X)
-    for name, wanted in (("verify", verify), ("faces", faces)):
-        if _flag(wanted, name):
-            raise NotImplementedError(f"`{name}` = True is not available yet")
+    if _flag(verify, "verify"):
+        raise NotImplementedError("`verify` = True is not available yet")
     least = nonnegative(min_margin, "min_margin")
+    if _flag(faces, "faces") and least > 0:
+        raise ValueError(
+            f"`min_margin` must be 0 with `faces=True` (faces have no margin), got {least!r}"
+        )
     if max_patterns is not None:
         max_patterns = positive_int(max_patterns, "max_patterns")
     n_threads = resolve_threads(threads)
@@ -216,6 +229,8 @@ def enumerate_patterns(
         raise _too_large(2 * cells.total, X) from None
     for first, count in _steps(cells.total, bar):
         cells.write(first, count, count, packed[2 * first : 2 * (first + count)], n_threads)
+    if faces:
+        return _with_faces(X, rows, packed, _proof(rows, cells), max_patterns, n_threads, bar, snap)
     return PatternSet.of_cells(
         packed,
         len(X),
@@ -343,6 +358,43 @@ def _blocks(
                 yield block
                 if shown is not None:
                     shown.update(2 * count)
+
+
+def _with_faces(
+    X: FloatArray,
+    rows: _core.ReducedRows,
+    cells: BitArray,
+    proof: str,
+    max_patterns: int | None,
+    threads: int,
+    bar: bool,
+    snap: bool,
+) -> PatternSet:
+    """All cells, and behind them the patterns that only faces have."""
+    parts, total = [cells], len(cells)
+    found = face_patterns(X, rows, cells, threads=threads)
+    if bar:
+        from tqdm import tqdm
+
+        found = tqdm(found, desc="flats", unit="")
+    for part in found:
+        parts.append(part)
+        total += len(part)
+        _check_size(total, X, None)
+    _check_size(total, X, max_patterns)
+    try:
+        packed = np.concatenate(parts)
+    except MemoryError:
+        raise _too_large(total, X) from None
+    return PatternSet.of_arrays(
+        packed,
+        len(X),
+        zero_rows=zero_rows_of(X),
+        interior=len(cells) == total,
+        lazy_gates=LazyGates(FaceGates(X, snap), packed),
+        proof=f"{proof}; with them the {total - len(cells)} patterns that only faces have",
+        hyperplanes=rows.representative,
+    )
 
 
 def _wide_cells(

@@ -14,7 +14,8 @@ PACKAGE = ROOT / "pyconvexnn"
 # A module may import from its own line or from a line above.
 LAYERS = [
     {"_core", "kernels", "exceptions", "_blocks", "_typing"},
-    {"_validation", "_bits", "_cells", "_exact_cells", "_gates", "_npz", "_rounding"}
+    {"_validation", "_bits", "_cells", "_exact_cells", "_face_gates", "_faces", "_gates", "_npz"}
+    | {"_rounding"}
     | {"_runtime", "_sklearn_weights", "_witness", "losses"},
     {"_two_layers", "networks", "patterns", "sampling", "enumeration", "problems", "datasets"},
     {"solvers", "closed_form"},

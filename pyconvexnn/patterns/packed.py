@@ -174,8 +174,9 @@ class PackedPatterns:
         """For each pattern a gate that has it, (n_patterns, n_features), read-only; or None.
 
         Gates of enumerated patterns are found when they are first asked for, some microseconds
-        each: the unit vector u of the cell that maximises ``min_k |x_k . u| / |x_k|``. ValueError
-        if a cell is too thin for any float64 gate to have its pattern.
+        each: the unit vector u of the cell that maximises ``min_k |x_k . u| / |x_k|``; of a
+        face, some milliseconds each, a point on it. ValueError if a cell is too thin for any
+        float64 gate to have its pattern, or none is found on a face.
         """
         lazy = self._lazy_gates
         if self._gates is None and lazy is not None:

@@ -254,7 +254,9 @@ class PatternSet(PackedPatterns):
         """
         packed = opposite(self._packed, self._n_samples, self._zero_rows)
         gates, lazy = self._held()
-        if lazy is not None:
+        if not self._interior:
+            lazy = None
+        elif lazy is not None:
             X = lazy.finder.X
             lazy = self._follow(lazy, packed, lambda old: opposite(old, len(X), zero_rows_of(X)))
         return PatternSet.of_arrays(
