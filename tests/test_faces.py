@@ -82,9 +82,9 @@ def test_small_integers_against_all_points_of_a_lattice(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_small_integers_against_linear_programs(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    X = rng.integers(-4, 5, (6, rng.integers(2, 5))).astype(float)
+    X = rng.integers(-4, 5, (5, rng.integers(2, 5))).astype(float)
     if seed % 2:
-        X[4:] = -2 * X[:2]
+        X[4] = -2 * X[0]
     if seed % 4 == 0:
         X[3] = -X[0] - X[1] - X[2]  # a positive circuit
     check(X, by_programs(X))
@@ -127,7 +127,7 @@ def test_nothing_is_added_where_all_rows_can_be_positive(X: FloatArray) -> None:
 
 
 def test_general_position_adds_the_pattern_of_zero() -> None:
-    for n, d in ((200, 4), (12, 3), (5, 1)):
+    for n, d in ((130, 4), (12, 3), (5, 1)):
         X = gaussian(n, d)
         ps, cells = cx.enumerate_patterns(X, faces=True), cx.enumerate_patterns(X)
         assert len(ps) == len(cells) + 1
@@ -180,17 +180,18 @@ def _directions(rows: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
     return [*rays, *sums]
 
 
-def test_of_units() -> None:
-    # Columns of very different size, one of them a multiple of an odd step.
-    X = grid(3) * [1e-6, 37.5, 2.0**40]
-    ps = cx.enumerate_patterns(X, faces=True)
-    assert as_set(ps) == as_set(cx.enumerate_patterns(grid(3), faces=True))
-    np.testing.assert_array_equal(bits_of(X, ps.gates), ps.to_dense())
+def test_columns_of_very_different_size() -> None:
+    # One of them a multiple of an odd step.
+    X = np.vstack([grid(2) @ [[1.0, 0.0, 1.0], [0.0, 1.0, -1.0]], np.eye(3)])
+    scaled = X * [1e-6, 37.5, 2.0**40]
+    ps = cx.enumerate_patterns(scaled, faces=True)
+    assert as_set(ps) == as_set(cx.enumerate_patterns(X, faces=True))
+    np.testing.assert_array_equal(bits_of(scaled, ps.gates), ps.to_dense())
 
 
-@pytest.mark.parametrize("columns", [[0, 1, 2, 0], [2, 1]])
+@pytest.mark.parametrize("columns", [[0, 1, 0], [1]])
 def test_dependent_columns(columns: list[int]) -> None:
-    X = np.vstack([grid(3), 2 * grid(3)])[:, columns]
+    X = np.vstack([grid(2), 2 * grid(2)])[:, columns]
     ps = cx.enumerate_patterns(X, faces=True)
     np.testing.assert_array_equal(bits_of(X, ps.gates), ps.to_dense())
 
@@ -313,4 +314,4 @@ def test_ctrl_c_ends_the_search_for_flats() -> None:
     def walk() -> None:
         list(_faces._cyclic_flats(rows, [False] * 150, [True] * 150, 4))
 
-    assert min(seconds_to_stop(walk) for _ in range(2)) < 0.2
+    assert min(seconds_to_stop(walk, after) for after in (0.1, 0.2)) < 0.2

@@ -192,7 +192,7 @@ def test_arrangement_draws_every_cell_with_its_share_of_directions(name: str) ->
     discs = 1 if X.shape[1] == 2 else 2
     assert areas.sum() == pytest.approx(np.pi * discs, rel=5e-3)
     # By counting random directions.
-    directions = np.random.default_rng(0).standard_normal((40_000, X.shape[1]))
+    directions = np.random.default_rng(0).standard_normal((20_000, X.shape[1]))
     if X.shape[1] == 3:
         left, s, _ = np.linalg.svd(X / np.abs(X).max(axis=0), full_matrices=False)
         X = left[:, s > 1e-9]
@@ -200,7 +200,7 @@ def test_arrangement_draws_every_cell_with_its_share_of_directions(name: str) ->
     patterns, counts = np.unique(bits_of(X, directions), axis=0, return_counts=True)
     share = dict(zip(map(bytes, patterns), counts / len(directions), strict=True))
     expected = [share.get(bits.tobytes(), 0.0) for bits in ps.to_dense()]
-    np.testing.assert_allclose(areas / areas.sum(), expected, atol=0.012)
+    np.testing.assert_allclose(areas / areas.sum(), expected, atol=0.015)
 
 
 @pytest.mark.parametrize("name", two_and_three_columns())
