@@ -27,7 +27,7 @@ def integer_rows(rows: FloatArray) -> list[Row]:
     for row in rows.tolist():
         quotients = [entry.as_integer_ratio() for entry in row]
         common = math.lcm(*(bottom for _, bottom in quotients))
-        found.append(_primitive([top * (common // bottom) for top, bottom in quotients]))
+        found.append(primitive([top * (common // bottom) for top, bottom in quotients]))
     return found
 
 
@@ -49,14 +49,14 @@ def half_cells(rows: list[Row]) -> Cells:
         for signs, point in cells.items():
             on = cut.get(signs)
             if on is None:
-                more[signs | bit if _dot(row, point) > 0 else signs] = point
+                more[signs | bit if dot(row, point) > 0 else signs] = point
             else:
                 # On both sides of the hyperplane, so close that no other row changes sign.
                 far = 1
                 for other in rows[:k]:
-                    far = max(far, abs(_dot(other, row)) // abs(_dot(other, on)) + 1)
-                more[signs | bit] = _primitive([far * a + b for a, b in zip(on, row, strict=True)])
-                more[signs] = _primitive([far * a - b for a, b in zip(on, row, strict=True)])
+                    far = max(far, abs(dot(other, row)) // abs(dot(other, on)) + 1)
+                more[signs | bit] = primitive([far * a + b for a, b in zip(on, row, strict=True)])
+                more[signs] = primitive([far * a - b for a, b in zip(on, row, strict=True)])
         cells = more
     return cells
 
@@ -69,7 +69,7 @@ def _cells_on(rows: list[Row], normal: Row) -> Cells:
     number: dict[Row, int] = {}
     place = []  # of each row: its distinct restriction, and whether it points the other way
     for row in rows:
-        restricted = _primitive([normal[p] * row[j] - row[p] * normal[j] for j in others])
+        restricted = primitive([normal[p] * row[j] - row[p] * normal[j] for j in others])
         flipped = next(a for a in restricted if a) < 0
         if flipped:
             restricted = tuple(-a for a in restricted)
@@ -82,7 +82,7 @@ def _cells_on(rows: list[Row], normal: Row) -> Cells:
         if not expanded & 1:
             expanded ^= (1 << len(rows)) - 1
             point = [-a for a in point]
-        cells[expanded] = _primitive(point)
+        cells[expanded] = primitive(point)
     return cells
 
 
@@ -102,7 +102,7 @@ def _half_cells_of_lines(rows: list[Row]) -> Cells:
         else:
             point = (x - lines[0][0], y - lines[0][1])
         if signs is None:
-            signs = sum((_dot(row, point) > 0) << j for j, row in enumerate(rows))
+            signs = sum((dot(row, point) > 0) << j for j, row in enumerate(rows))
         else:
             signs ^= 1 << i
         if signs & 1:
@@ -117,11 +117,11 @@ def _turn(a: Row, b: Row) -> int:
     return a[1] * b[0] - a[0] * b[1]
 
 
-def _dot(a: Row, b: Row) -> int:
+def dot(a: Row, b: Row) -> int:
     return sum(map(int.__mul__, a, b))
 
 
-def _primitive(row: list[int]) -> Row:
+def primitive(row: list[int]) -> Row:
     """The vector without its common factor."""
     factor = math.gcd(*row)
     return tuple(row) if factor <= 1 else tuple(a // factor for a in row)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -24,6 +24,11 @@ class CellGates:
 
     __slots__ = ("X",)
 
+    why_none: ClassVar[str] = (
+        "its cell is too thin for a float64 gate to have this pattern on X (`min_margin` of "
+        "enumerate_patterns leaves such cells out)"
+    )
+
     def __init__(self, X: FloatArray) -> None:
         self.X = np.array(X, order="F")  # a read-only X may become writeable again
 
@@ -35,10 +40,7 @@ class CellGates:
         """Gates (n_patterns, n_features) with exactly these patterns on X; ValueError if none."""
         gates, wrong = self._find(packed, threads)
         if wrong.size:
-            raise ValueError(
-                f"pattern {wrong[0]}: its cell is too thin for a float64 gate to have this "
-                "pattern on X (`min_margin` of enumerate_patterns leaves such cells out)"
-            )
+            raise ValueError(f"pattern {wrong[0]}: {self.why_none}")
         return gates
 
     def with_margins(self, packed: BitArray, *, threads: int = 1) -> tuple[FloatArray, FloatArray]:

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Iterator
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from pyconvexnn import _core
-from pyconvexnn._bits import digest, n_words, zero_rows_of
-from pyconvexnn._cells import (
-    HalfCellList,
-    available_bytes,
-    bound,
-    find_cells,
-    proof_of,
-    reduced,
-)
-from pyconvexnn._typing import BitArray, FloatArray
+from pyconvexnn._bits import n_words, zero_rows_of
+from pyconvexnn._cells import HalfCellList, bound, find_cells, proof_of, reduced
+from pyconvexnn._face_gates import FaceGates
+from pyconvexnn._faces import face_patterns
+from pyconvexnn._listing import bar_of, check_size, check_twice, every_cell, steps, too_large
+from pyconvexnn._typing import BitArray, FloatArray, IndexArray
 from pyconvexnn._validation import (
     as_matrix,
     describe,
@@ -31,7 +26,6 @@ from pyconvexnn._validation import (
 from pyconvexnn._witness import CellGates, LazyGates
 from pyconvexnn.patterns import PatternSet
 
-_STEP = 1 << 18  # half cells between two looks at the progress bar
 _BATCH = 1 << 15  # half cells of one call of a stream; more for several threads
 _BLOCK_BYTES = 1 << 26  # of a block
 _BATCH_BYTES = 1 << 25  # of such a call
@@ -153,7 +147,10 @@ def enumerate_patterns(
         True enumerates a second time, in other coordinates, modulo another prime, and with the
         rows in the opposite order, and compares a fingerprint of the cells.
     faces : bool
-        True follows: not available yet.
+        Add the patterns, ties on, that only lower-dimensional faces of the cells have: those of
+        points on hyperplanes, the all-one pattern of u = 0 among them. Networks of threshold
+        units need them. There are none if some w has ``X w > 0``, for one if X has a column of
+        ones or no negative entries.
     threads : int, optional
         Threads; None is 1, -1 all cores. The result does not depend on it.
     progress : bool
@@ -164,7 +161,9 @@ def enumerate_patterns(
     PatternSet
         With ``is_complete`` True (unless `min_margin` is positive) and its ``proof``; its gates
         are computed when they are asked for. The order is the same in every run: blocks of cells,
-        each followed by the block of their complements.
+        each followed by the block of their complements, and then the patterns of faces. The gate
+        of a face lies on it, so doubles may hold none if the data are not decimals; ``ps.gates``
+        then raises.
 
     Raises
     ------
@@ -172,14 +171,13 @@ def enumerate_patterns(
         If an argument has the wrong type.
     ValueError
         If an argument is not as described, if there are, or can be, more than `max_patterns`
-        patterns, or if X has many cells and rows that depend on each other to 32 digits but not
-        exactly (few cells are listed in whole numbers then).
+        patterns, if X has many cells and rows that depend on each other to 32 digits but not
+        exactly (few cells are listed in whole numbers then), or, with `faces`, if X has too many
+        flats, that is, intersections of hyperplanes.
     MemoryError
         If the patterns do not fit in memory; raised before it is taken.
     RuntimeError
         If two enumerations differ: with ``verify=True``, an error of this package or the machine.
-    NotImplementedError
-        For ``faces=True``.
 
     See Also
     --------
@@ -206,11 +204,16 @@ def enumerate_patterns(
     (6, True)
     >>> bool(((X @ ps.gates.T > 0).T == ps.to_dense()).all())
     True
+    >>> cx.enumerate_patterns([[1, 0], [-1, 0], [0, 1]], faces=True).to_dense()[4:].astype(int)
+    array([[1, 1, 1],
+           [1, 1, 0]])
     """
     X = as_matrix(X)
-    if _flag(faces, "faces"):
-        raise NotImplementedError("`faces` = True is not available yet")
     least = nonnegative(min_margin, "min_margin")
+    if _flag(faces, "faces") and least > 0:
+        raise ValueError(
+            f"`min_margin` must be 0 with `faces=True` (faces have no margin), got {least!r}"
+        )
     if max_patterns is not None:
         max_patterns = positive_int(max_patterns, "max_patterns")
     n_threads = resolve_threads(threads)
@@ -221,19 +224,25 @@ def enumerate_patterns(
         return _only_cell(X)
     cells = find_cells(X, rows, threads=n_threads)
     if least > 0:
-        ps = _wide_cells(X, cells, least, n_threads, bar)
+        if cells.look_generic():
+            check_size(2 * cells.total, X, max_patterns)
+        ps = _wide_cells(X, rows, cells, least, n_threads, bar)
         if verify:
-            _check_twice(X, rows, cells, None, n_threads)
+            check_twice(X, rows, cells, None, n_threads)
         return ps
-    packed = _every_cell(X, cells, max_patterns, n_threads, bar)
+    packed = every_cell(X, cells, max_patterns, n_threads, bar)
     if verify:
-        _check_twice(X, rows, cells, packed, n_threads)
+        check_twice(X, rows, cells, packed, n_threads)
+    proof = proof_of(rows, len(packed) // 2, cells, verified=verify)
+    if faces:
+        return _with_faces(X, rows, packed, proof, max_patterns, n_threads, bar, snap)
     return PatternSet.of_cells(
         packed,
         len(X),
         LazyGates(CellGates(X), packed),
         zero_rows=zero_rows_of(X),
-        proof=proof_of(rows, len(packed) // 2, cells, verified=verify),
+        proof=proof,
+        hyperplanes=rows.representative,
     )
 
 
@@ -307,11 +316,17 @@ def iter_patterns(
     total = 1 if cells is None else cells.total
     if first > total:
         raise ValueError(f"`start` must be a cursor of this data, at most {total}, got {first}")
-    return _blocks(X, cells, first, size, n_threads, bar)
+    return _blocks(X, rows.representative, cells, first, size, n_threads, bar)
 
 
 def _blocks(
-    X: FloatArray, cells: HalfCellList | None, first: int, size: int, threads: int, bar: bool
+    X: FloatArray,
+    hyperplanes: IndexArray,
+    cells: HalfCellList | None,
+    first: int,
+    size: int,
+    threads: int,
+    bar: bool,
 ) -> Iterator[PatternBlock]:
     """Blocks of `size` half cells and their complements, from half cell `first` on."""
     if cells is None:
@@ -327,7 +342,7 @@ def _blocks(
     gates = CellGates(X)
     wanted = _BATCH if threads == 1 else 4 * _BATCH * threads
     most = max(1, min(wanted, _BATCH_BYTES // (16 * width)) // size)
-    with _bar(cells, first, bar) as shown:
+    with bar_of(cells, first, bar) as shown:
         while first < cells.total:
             batch = min(most * size, cells.total - first)
             packed = np.empty((2 * batch, width), np.uint64)
@@ -338,7 +353,11 @@ def _blocks(
                 part = packed[2 * begin : 2 * (begin + int(kept[number]))]
                 if len(part):
                     block = PatternBlock.of_cells(
-                        part, len(X), LazyGates(gates, part), zero_rows=zero_rows
+                        part,
+                        len(X),
+                        LazyGates(gates, part),
+                        zero_rows=zero_rows,
+                        hyperplanes=hyperplanes,
                     )
                     block.cursor = first
                     yield block
@@ -346,73 +365,55 @@ def _blocks(
                     shown.update(2 * min(size, batch - begin))
 
 
-def _every_cell(
-    X: FloatArray, cells: HalfCellList, max_patterns: int | None, threads: int, bar: bool
-) -> BitArray:
-    """Every pattern, packed. ValueError or MemoryError where there are too many."""
-    generic = cells.look_generic()
-    if generic:
-        _check_size(2 * cells.total, X, max_patterns)
-    width = n_words(len(X))
-    # Data with dependent rows may have far fewer cells than candidates: the room grows.
-    room = 2 * (cells.total if generic else min(cells.total, _STEP))
-    try:
-        packed = np.empty((room, width), np.uint64)
-    except MemoryError:
-        raise _too_large(room, X) from None
-    found = 0
-    for first, count in _steps(cells, bar):
-        if found + 2 * count > len(packed):
-            more = min(2 * cells.total, max(2 * len(packed), found + 2 * count))
-            _check_size(more - len(packed), X, None)
-            try:
-                packed.resize((more, width), refcheck=False)
-            except MemoryError:
-                raise _too_large(more, X) from None
-        kept = cells.write(first, count, count, packed[found : found + 2 * count], threads)
-        found += 2 * int(kept[0])
-        if max_patterns is not None and found > max_patterns:
-            raise _too_many(found, X, max_patterns)
-    packed.resize((found, width), refcheck=False)
-    return packed
-
-
-def _check_twice(
+def _with_faces(
     X: FloatArray,
     rows: _core.ReducedRows,
-    cells: HalfCellList,
-    packed: BitArray | None,
+    cells: BitArray,
+    proof: str,
+    max_patterns: int | None,
     threads: int,
-) -> None:
-    """Enumerate in another chart, and compare; `packed` are the patterns found, if all are held."""
-    again = find_cells(X, rows, threads=threads, seed=1)
-    first = _digest(X, cells, threads) if packed is None else (len(packed), digest(packed))
-    second = _digest(X, again, threads)
-    if first != second:
-        raise RuntimeError(
-            f"two enumerations of the same data differ: {first[0]} cells and {second[0]} cells, "
-            f"fingerprints {first[1]:016x} and {second[1]:016x}; please report the data"
-        )
+    bar: bool,
+    snap: bool,
+) -> PatternSet:
+    """All cells, and behind them the patterns that only faces have."""
+    parts, total = [cells], len(cells)
+    found = face_patterns(X, rows, cells, threads=threads)
+    if bar:
+        from tqdm import tqdm
 
-
-def _digest(X: FloatArray, cells: HalfCellList, threads: int) -> tuple[int, int]:
-    """Number of the patterns, and their digest."""
-    found, total = 0, 0
-    for first, count in _steps(cells, False):
-        words = np.empty((2 * count, n_words(len(X))), np.uint64)
-        kept = 2 * int(cells.write(first, count, count, words, threads)[0])
-        found += kept
-        total += digest(words[:kept])
-    return found, total % (1 << 64)
+        found = tqdm(found, desc="flats", unit="")
+    for part in found:
+        parts.append(part)
+        total += len(part)
+        check_size(total, X, None)
+    check_size(total, X, max_patterns)
+    try:
+        packed = np.concatenate(parts)
+    except MemoryError:
+        raise too_large(total, X) from None
+    return PatternSet.of_arrays(
+        packed,
+        len(X),
+        zero_rows=zero_rows_of(X),
+        interior=len(cells) == total,
+        lazy_gates=LazyGates(FaceGates(X, snap), packed),
+        proof=f"{proof}; with them the {total - len(cells)} patterns that only faces have",
+        hyperplanes=rows.representative,
+    )
 
 
 def _wide_cells(
-    X: FloatArray, cells: HalfCellList, least: float, threads: int, bar: bool
+    X: FloatArray,
+    rows: _core.ReducedRows,
+    cells: HalfCellList,
+    least: float,
+    threads: int,
+    bar: bool,
 ) -> PatternSet:
     """Cells with a margin of at least `least`, with their gates."""
     find = CellGates(X)
     packed, gates = [], []
-    for first, count in _steps(cells, bar):
+    for first, count in steps(cells, bar):
         words = np.empty((2 * count, n_words(len(X))), np.uint64)
         half = int(cells.write(first, count, count, words, threads)[0])
         found, margins = find.with_margins(words[:half], threads=threads)
@@ -425,6 +426,7 @@ def _wide_cells(
         np.concatenate(gates),
         zero_rows=zero_rows_of(X),
         interior=True,
+        hyperplanes=rows.representative,
     )
 
 
@@ -434,53 +436,6 @@ def _only_cell(X: FloatArray) -> PatternSet:
     lazy = LazyGates(CellGates(X), packed)
     proof = "every row is zero: there is one cell"
     return PatternSet.of_cells(packed, len(X), lazy, zero_rows=zero_rows_of(X), proof=proof)
-
-
-def _steps(cells: HalfCellList, bar: bool) -> Iterator[tuple[int, int]]:
-    """(first, count) of parts of the candidates, with a progress bar."""
-    with _bar(cells, 0, bar) as shown:
-        for first in range(0, cells.total, _STEP):
-            count = min(_STEP, cells.total - first)
-            yield first, count
-            if shown is not None:
-                shown.update(2 * count)
-
-
-def _bar(cells: HalfCellList, first: int, wanted: bool) -> Any:
-    """A tqdm bar of candidates and their opposites, or None, to be used in a with statement."""
-    if not wanted:
-        return nullcontext()
-    from tqdm import tqdm
-
-    total = 2 * cells.total
-    return tqdm(desc="patterns", unit="", unit_scale=True, total=total, initial=2 * first)
-
-
-def _check_size(n_patterns: int, X: FloatArray, max_patterns: int | None) -> None:
-    """Refuse sets beyond what was asked for or what memory holds."""
-    size = 8 * n_patterns * n_words(len(X))
-    if max_patterns is not None and n_patterns > max_patterns:
-        raise _too_many(n_patterns, X, max_patterns)
-    room = available_bytes()
-    if room is not None and size > room:
-        raise _too_large(n_patterns, X)
-
-
-def _too_many(n_patterns: int, X: FloatArray, max_patterns: int) -> ValueError:
-    size = 8 * n_patterns * n_words(len(X))
-    return ValueError(
-        f"`max_patterns` must be at least the number of patterns, {n_patterns} ({size} bytes), "
-        f"got {max_patterns}; use iter_patterns to stream them, sample_patterns for some of "
-        "them, or train, which needs no list"
-    )
-
-
-def _too_large(n_patterns: int, X: FloatArray) -> MemoryError:
-    size = 8 * n_patterns * n_words(len(X))
-    return MemoryError(
-        f"{n_patterns} patterns take {size} bytes, more than can be had; use iter_patterns to "
-        "stream them, sample_patterns for some of them, or train, which needs no list"
-    )
 
 
 def _flag(value: Any, name: str) -> bool:

@@ -14,7 +14,18 @@ PACKAGE = ROOT / "pyconvexnn"
 # A module may import from its own line or from a line above.
 LAYERS = [
     {"_core", "kernels", "exceptions", "_blocks", "_typing"},
-    {"_validation", "_bits", "_cells", "_exact_cells", "_gates", "_npz", "_rounding"}
+    {
+        "_validation",
+        "_bits",
+        "_cells",
+        "_exact_cells",
+        "_face_gates",
+        "_faces",
+        "_gates",
+        "_listing",
+        "_npz",
+    }
+    | {"_rounding"}
     | {"_runtime", "_sklearn_weights", "_witness", "losses"},
     {"_two_layers", "networks", "patterns", "sampling", "enumeration", "problems", "datasets"},
     {"solvers", "closed_form"},
@@ -22,7 +33,7 @@ LAYERS = [
     {"training", "architectures"},
     {"paths"},
     {"estimators"},
-    {"plots", "cli", "demo", "tables", "interop", "__main__"},
+    {"_cell_polygons", "plots", "cli", "demo", "tables", "interop", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

@@ -13,7 +13,7 @@ import pytest
 from scipy.optimize import nnls
 
 import pyconvexnn as cx
-from pyconvexnn import _cells, enumeration
+from pyconvexnn import _cells, _listing
 from pyconvexnn._typing import BitArray, FloatArray
 from pyconvexnn._witness import CellGates
 from tests.small_data import (
@@ -296,7 +296,8 @@ def test_a_complete_set_trains() -> None:
         ({"snap": 1}, TypeError, "`snap` must be True or False, got 1"),
         ({"min_margin": -1}, ValueError, "`min_margin` must be >= 0, got -1.0"),
         ({"verify": 1}, TypeError, "`verify` must be True or False, got 1"),
-        ({"faces": True}, NotImplementedError, "`faces` = True is not available yet"),
+        ({"faces": 1}, TypeError, "`faces` must be True or False, got 1"),
+        ({"faces": True, "min_margin": 0.1}, ValueError, "`min_margin` must be 0 with `faces=T"),
         ({"threads": 0}, ValueError, "`threads` must be >= 1, or -1 for all cores, got 0"),
         ({"progress": "yes"}, TypeError, "`progress` must be True or False, got 'yes'"),
     ],
@@ -351,9 +352,9 @@ def test_max_patterns_counts_what_there_is() -> None:
 
 
 def test_memory_that_cannot_be_told_is_taken_on_trust(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(enumeration, "available_bytes", lambda: None)
+    monkeypatch.setattr(_listing, "available_bytes", lambda: None)
     assert len(cx.enumerate_patterns(gaussian(10, 2))) == 20
-    monkeypatch.setattr(enumeration, "available_bytes", lambda: 10)
+    monkeypatch.setattr(_listing, "available_bytes", lambda: 10)
     with pytest.raises(MemoryError, match="20 patterns take 160 bytes"):
         cx.enumerate_patterns(gaussian(10, 2))
     assert _cells.available_bytes() is not None

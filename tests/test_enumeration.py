@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pyconvexnn as cx
-from pyconvexnn import _cells, _core, enumeration
+from pyconvexnn import _cells, _core, _listing
 from pyconvexnn._cells import CompiledCells, ExactCells
 from pyconvexnn._typing import FloatArray
 from tests import lp_tree
@@ -343,7 +343,7 @@ def test_two_enumerations_that_differ_are_an_error(monkeypatch: pytest.MonkeyPat
         return real(X, rows, threads=threads, seed=seed)
 
     assert cx.enumerate_patterns(X, verify=True).is_complete
-    monkeypatch.setattr(enumeration, "find_cells", wrong)
+    monkeypatch.setattr(_listing, "find_cells", wrong)
     for least in (0.0, 1e-3):
         with pytest.raises(RuntimeError, match="differ: 134 cells and 134 cells, fingerprints"):
             cx.enumerate_patterns(X, verify=True, min_margin=least)

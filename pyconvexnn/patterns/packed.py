@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from pyconvexnn._bits import contains, distinct_sorted, last_word, n_words, pack, unpack
-from pyconvexnn._typing import BitArray, BoolArray, FloatArray
+from pyconvexnn._typing import BitArray, BoolArray, FloatArray, IndexArray
 from pyconvexnn._validation import as_bool_matrix, as_vector, describe, positive_int
 from pyconvexnn._witness import LazyGates
+from pyconvexnn.patterns.neighbours import NeighbourIndex, hyperplanes_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -32,9 +33,11 @@ class PackedPatterns:
 
     __slots__ = (
         "_gates",
+        "_hyperplanes",
         "_interior",
         "_lazy_gates",
         "_n_samples",
+        "_neighbours",
         "_packed",
         "_proof",
         "_zero_rows",
@@ -48,6 +51,8 @@ class PackedPatterns:
     _interior: bool
     _lazy_gates: LazyGates | None  # computes _gates when they are asked for
     _proof: str | None
+    _hyperplanes: IndexArray | None  # of each row, as the data tell; -1 for zero rows
+    _neighbours: NeighbourIndex | None  # made when first asked for
 
     def __init__(
         self,
@@ -81,6 +86,7 @@ class PackedPatterns:
         interior: bool,
         lazy_gates: LazyGates | None = None,
         proof: str | None = None,
+        hyperplanes: IndexArray | None = None,
     ) -> Self:
         """Set whose arrays are taken over: not copied, not checked, read-only from now on."""
         made = cls.__new__(cls)
@@ -92,6 +98,7 @@ class PackedPatterns:
             interior=interior,
             lazy_gates=lazy_gates,
             proof=proof,
+            hyperplanes=hyperplanes,
         )
         return made
 
@@ -104,10 +111,12 @@ class PackedPatterns:
         *,
         zero_rows: BitArray,
         proof: str | None = None,
+        hyperplanes: IndexArray | None = None,
     ) -> Self:
         """Set of full-dimensional cells, its arrays taken over unchecked, its gates not computed.
 
-        `lazy_gates` gives them when they are asked for; `proof` says why no cell is missing.
+        `lazy_gates` gives them when they are asked for; `proof` says why no cell is missing;
+        `hyperplanes` numbers the hyperplanes of the rows, -1 for zero rows.
         """
         return cls.of_arrays(
             packed,
@@ -116,6 +125,7 @@ class PackedPatterns:
             interior=True,
             lazy_gates=lazy_gates,
             proof=proof,
+            hyperplanes=hyperplanes,
         )
 
     def _take(
@@ -128,6 +138,7 @@ class PackedPatterns:
         interior: bool,
         lazy_gates: LazyGates | None = None,
         proof: str | None = None,
+        hyperplanes: IndexArray | None = None,
     ) -> None:
         self._packed = read_only(packed)
         self._n_samples = n_samples
@@ -138,6 +149,8 @@ class PackedPatterns:
         self._lazy_gates = lazy_gates
         self._interior = bool(interior) and (gates is not None or lazy_gates is not None)
         self._proof = proof
+        self._hyperplanes = None if hyperplanes is None else read_only(hyperplanes)
+        self._neighbours = None
 
     def __len__(self) -> int:
         """Return the number of patterns."""
@@ -161,8 +174,9 @@ class PackedPatterns:
         """For each pattern a gate that has it, (n_patterns, n_features), read-only; or None.
 
         Gates of enumerated patterns are found when they are first asked for, some microseconds
-        each: the unit vector u of the cell that maximises ``min_k |x_k . u| / |x_k|``. ValueError
-        if a cell is too thin for any float64 gate to have its pattern.
+        each: the unit vector u of the cell that maximises ``min_k |x_k . u| / |x_k|``; of a
+        face, some milliseconds each, a point on it. ValueError if a cell is too thin for any
+        float64 gate to have its pattern, or none is found on a face.
         """
         lazy = self._lazy_gates
         if self._gates is None and lazy is not None:
@@ -239,6 +253,60 @@ class PackedPatterns:
         digest.update(distinct_sorted(self._packed).view(np.uint8).data)
         return digest.hexdigest()
 
+    def neighbours(self, i: int) -> IndexArray:
+        """Indices of the cells of the set across one hyperplane from a cell.
+
+        The patterns of the set that differ from pattern i in exactly the rows of one hyperplane:
+        repeated and opposite rows change together, zero rows never. Sets that come from an
+        enumeration, parts of it as well, know the hyperplanes of their data. In others (samples,
+        sets from a file) rows that agree in all patterns, or disagree in all, count as one
+        hyperplane, as nothing tells them apart. Of a complete set the result has one cell for
+        each facet of the cell, of others those of them that are there.
+
+        The first call builds an index of 16 bytes a pattern. After it a call takes one binary
+        search for each hyperplane.
+
+        Parameters
+        ----------
+        i : int
+            The cell; negative numbers count from the end.
+
+        Returns
+        -------
+        (n_neighbours,) int64
+            Sorted. A pattern that occurs twice in the set is listed twice.
+
+        Raises
+        ------
+        TypeError
+            If `i` is not an integer.
+        IndexError
+            If there is no such pattern.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import pyconvexnn as cx
+        >>> ps = cx.enumerate_patterns([[1, 0], [2, 0], [0, 1], [-1, 0]])
+        >>> ps.to_dense().astype(int)
+        array([[1, 1, 1, 0],
+               [1, 1, 0, 0],
+               [0, 0, 0, 1],
+               [0, 0, 1, 1]])
+        >>> ps.neighbours(0)
+        array([1, 3])
+        """
+        if isinstance(i, (bool, np.bool_)) or not hasattr(i, "__index__"):
+            raise TypeError(f"`i` must be an integer, got {describe(i)}")
+        place = within(operator.index(i), len(self))
+        index = self._neighbours
+        if index is None:
+            hyperplanes = self._hyperplanes
+            if hyperplanes is None:
+                hyperplanes = hyperplanes_of(self._packed, self._n_samples)
+            index = self._neighbours = NeighbourIndex(self._packed, hyperplanes)
+        return index.of(self._packed, place % len(self))
+
     def to_dense(self) -> BoolArray:
         """Return the patterns unpacked, (n_patterns, n_samples) bool, a new array.
 
@@ -300,7 +368,8 @@ class PackedPatterns:
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and unpickle through the door: the arrays are checked, and read-only again."""
         arrays = (self._packed, self._n_samples, self._gates, self._zero_rows)
-        return _rebuild, (type(self), *arrays, self._interior, self._lazy_gates, self._proof)
+        rest = (self._interior, self._lazy_gates, self._proof, self._hyperplanes)
+        return _rebuild, (type(self), *arrays, *rest)
 
 
 def _rebuild(
@@ -312,6 +381,7 @@ def _rebuild(
     interior: bool,
     lazy_gates: LazyGates | None,
     proof: str | None,
+    hyperplanes: IndexArray | None = None,
 ) -> PackedPatterns:
     check_arrays(packed, n_samples, gates, zero_rows)
     words = owned(packed)  # a pickle's buffers may be the caller's
@@ -325,6 +395,7 @@ def _rebuild(
         interior=interior,
         lazy_gates=lazy_gates,
         proof=proof,
+        hyperplanes=None if hyperplanes is None else owned(hyperplanes),
     )
 
 

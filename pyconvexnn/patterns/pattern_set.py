@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from pyconvexnn import _core
 from pyconvexnn._bits import n_words, opposite, pack, restrict, unseen, zero_rows_of
-from pyconvexnn._typing import BitArray, FloatArray
+from pyconvexnn._typing import BitArray, FloatArray, IndexArray
 from pyconvexnn._validation import as_bool_matrix, as_matrix
 from pyconvexnn._witness import LazyGates
 from pyconvexnn.patterns.gates import find_gates, have_patterns, margins_of
@@ -254,7 +254,9 @@ class PatternSet(PackedPatterns):
         """
         packed = opposite(self._packed, self._n_samples, self._zero_rows)
         gates, lazy = self._held()
-        if lazy is not None:
+        if not self._interior:
+            lazy = None
+        elif lazy is not None:
             X = lazy.finder.X
             lazy = self._follow(lazy, packed, lambda old: opposite(old, len(X), zero_rows_of(X)))
         return PatternSet.of_arrays(
@@ -265,6 +267,7 @@ class PatternSet(PackedPatterns):
             interior=self._interior,
             lazy_gates=lazy,
             proof=self._proof,
+            hyperplanes=self._hyperplanes,
         )
 
     def restrict(self, rows: Index) -> PatternSet:
@@ -304,6 +307,7 @@ class PatternSet(PackedPatterns):
             interior=self._interior,
             lazy_gates=lazy,  # of the patterns on all rows
             proof=self._proof,  # every cell of fewer hyperplanes holds one of all of them
+            hyperplanes=None if self._hyperplanes is None else self._hyperplanes[kept],
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -340,21 +344,6 @@ class PatternSet(PackedPatterns):
             "`PatternSet.thin` is not available yet; use ps.margins(X) < 1e-12"
         )
 
-    def neighbours(self, i: int) -> NoReturn:
-        """Indices of the cells across one hyperplane from a cell; not available yet.
-
-        Parameters
-        ----------
-        i : int
-            The cell.
-
-        Raises
-        ------
-        NotImplementedError
-            Always.
-        """
-        raise NotImplementedError("`PatternSet.neighbours` is not available yet")
-
     def __getitem__(self, index: Index) -> PatternSet:
         """Subset, or the set of one pattern, by NumPy's rules for one axis."""
         packed = select(self._packed, index)
@@ -369,6 +358,7 @@ class PatternSet(PackedPatterns):
             interior=self._interior,
             lazy_gates=lazy,
             proof=self._proof if self._proof and self._is_whole(index, len(packed)) else None,
+            hyperplanes=self._hyperplanes,
         )
 
     def __iter__(self) -> Iterator[PatternSet]:
@@ -406,6 +396,7 @@ class PatternSet(PackedPatterns):
             interior=interior,
             lazy_gates=lazy,
             proof=self._proof or other._proof,
+            hyperplanes=self._shared_hyperplanes(other),
         )
 
     def gates_fit(self, X: FloatArray) -> bool:
@@ -425,6 +416,13 @@ class PatternSet(PackedPatterns):
         chosen = np.zeros(len(self), np.bool_)
         chosen[index] = True
         return bool(chosen.all())
+
+    def _shared_hyperplanes(self, other: PatternSet) -> IndexArray | None:
+        """Hyperplanes of the union, unless both sides know them differently."""
+        mine, theirs = self._hyperplanes, other._hyperplanes
+        if mine is None or theirs is None:
+            return theirs if mine is None else mine
+        return mine if mine is theirs or np.array_equal(mine, theirs) else None
 
     def _follow(
         self, lazy: LazyGates, packed: BitArray, change: Callable[[BitArray], BitArray]
