@@ -27,33 +27,37 @@ def all_cells(rows: ArrayLike) -> BoolArray:
     """
     every = _whole(rows)
     nonzero = [k for k, row in enumerate(every) if any(row)]
-    half: list[tuple[list[bool], Row]] = [([], ())]
-    signed: list[Row]
-    for k, number in enumerate(nonzero):
-        row, grown = every[number], []
-        if k == 0:
-            half = [([True], row)]
-            continue
-        for bits, point in half:
-            signed = [
-                r if bit else _opposite(r)
-                for r, bit in zip((every[i] for i in nonzero), bits, strict=False)
-            ]
-            for side in (True, False):
-                new = row if side else _opposite(row)
-                inside = point if _dot(new, point) > 0 else positive_point([*signed, new])
-                if inside is not None:
-                    grown.append(([*bits, side], inside))
-        half = grown
-    chosen = np.array([bits for bits, _ in half], bool).reshape(len(half), len(nonzero))
-    chosen = np.concatenate([chosen, ~chosen]) if nonzero else chosen
+    chosen = np.ones((1, 0), bool)
+    if nonzero:
+        half = _half_cells([every[k] for k in nonzero])
+        chosen = np.concatenate([half, ~half])
     patterns = np.ones((len(chosen), len(every)), bool)
     patterns[:, nonzero] = chosen
     return patterns
 
 
-def positive_point(rows: list[Row]) -> Row | None:
-    """A point u with ``row . u > 0`` for all rows, or None if that is proved impossible."""
+def _half_cells(rows: list[Row]) -> BoolArray:
+    """Patterns of the cells on the positive side of the first row."""
+    cells: list[tuple[list[bool], Row]] = [([True], rows[0])]
+    for k in range(1, len(rows)):
+        grown = []
+        for bits, point in cells:
+            signed = [a if bit else _opposite(a) for a, bit in zip(rows[:k], bits, strict=True)]
+            for side in (True, False):
+                row = rows[k] if side else _opposite(rows[k])
+                if point and _dot(row, point) > 0:
+                    grown.append(([*bits, side], point))
+                elif (found := common_side([*signed, row])) is not None:
+                    grown.append(([*bits, side], found))
+        cells = grown
+    return np.array([bits for bits, _ in cells])
+
+
+def common_side(rows: list[Row]) -> Row | None:
+    """A point u with ``row . u > 0`` for all rows; None if it is proved that there is none.
+
+    An empty one where it is proved that there is one, but none is at hand.
+    """
     units = np.array([[float(a) for a in row] for row in rows])
     units /= np.linalg.norm(units, axis=1, keepdims=True)
     # The shortest vector of the hull of the rows, but for its length: a point, or zero.
@@ -65,10 +69,9 @@ def positive_point(rows: list[Row]) -> Row | None:
         if all(_dot(row, point) > 0 for row in rows):
             return point
     held = [row for row, weight in zip(rows, weights, strict=True) if weight > 0]
-    # Rounding may hold too many; a few rows of all of them will do (Caratheodory).
+    # If any weights do, then some of as few rows as in Caratheodory's theorem.
     few = itertools.chain([held], _subsets(held), _subsets(rows))
-    assert any(map(_add_up_to_zero, few)), "neither a point nor weights are found"
-    return None
+    return None if any(map(_add_up_to_zero, few)) else ()
 
 
 def _subsets(rows: list[Row]) -> Iterator[list[Row]]:
