@@ -37,10 +37,10 @@ ReducedRows reduced_rows_of(const FortranMatrix& X, bool snap) {
     return run_released(monitor, [&](Monitor& asked) { return reduce_rows(x, snap, asked); });
 }
 
-std::unique_ptr<HalfCells> half_cells_of(const ReducedRows& rows) {
+std::unique_ptr<HalfCells> half_cells_of(const ReducedRows& rows, std::uint64_t seed) {
     PythonMonitor monitor;
-    return run_released(monitor,
-                        [&](Monitor& asked) { return std::make_unique<HalfCells>(rows, asked); });
+    return run_released(
+        monitor, [&](Monitor& asked) { return std::make_unique<HalfCells>(rows, seed, asked); });
 }
 
 RowMajorMatrix basis_of(const ReducedRows& rows) {
@@ -50,10 +50,10 @@ RowMajorMatrix basis_of(const ReducedRows& rows) {
     return basis;
 }
 
-// Writes half cells, then complements, block by block, to `out` (no patterns: nowhere); returns
-// samples found dependent.
-Indices list_half_cells(const HalfCells& cells, std::uint64_t first, std::uint64_t count,
-                        std::uint64_t block, Words& out, std::size_t threads) {
+// Writes half cells, then complements, block by block, to `out` (no patterns: nowhere); returns how
+// many half cells each block kept, and samples whose dependence is left open.
+py::tuple list_half_cells(const HalfCells& cells, std::uint64_t first, std::uint64_t count,
+                          std::uint64_t block, Words& out, std::size_t threads) {
     const std::size_t samples = cells.rows().samples;
     const BitColumns room = patterns(out, samples);
     const MutableBitColumns packed(out.mutable_data(), samples, room.columns);
@@ -61,7 +61,7 @@ Indices list_half_cells(const HalfCells& cells, std::uint64_t first, std::uint64
     const Listing listing = run_released(monitor, [&](Monitor& asked) {
         return cells.list(first, count, block, packed, threads, asked);
     });
-    return as_indices(listing.dependent);
+    return py::make_tuple(as_indices(listing.kept), as_indices(listing.undecided));
 }
 
 RowMajorMatrix witnesses_of(const FortranMatrix& rows, const Words& packed, std::size_t threads) {
@@ -97,12 +97,13 @@ void register_arrangement(py::module_& module) {
         .def_property_readonly("columns",
                                [](const ReducedRows& rows) { return as_indices(rows.columns); })
         .def_property_readonly("basis", &basis_of);
-    py::class_<HalfCells>(module, "HalfCells", "The half cells of rows in general position.")
-        .def(py::init(&half_cells_of), py::arg("rows"))
+    py::class_<HalfCells>(module, "HalfCells", "The half cells of distinct rows.")
+        .def(py::init(&half_cells_of), py::arg("rows"), py::kw_only(), py::arg("seed") = 0)
         .def_property_readonly("total", &HalfCells::total)
         .def("list", &list_half_cells, py::arg("first"), py::arg("count"), py::kw_only(),
              py::arg("block"), py::arg("out").noconvert(), py::arg("threads") = 1,
-             "Half cells, then complements, by blocks into out; returns dependent samples.");
+             "Half cells, then complements, by blocks into out; returns the half cells kept of "
+             "each block, and samples whose dependence is left open.");
     module.def("cell_witnesses", &witnesses_of, py::arg("rows").noconvert(),
                py::arg("packed").noconvert(), py::kw_only(), py::arg("threads") = 1,
                "For each pattern the unit vector farthest from all hyperplanes inside its cell.");

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "arrays.hpp"
 #include "convexnn/arrangement/draw.hpp"
 #include "convexnn/arrangement/reduce.hpp"
@@ -10,12 +12,14 @@ namespace {
 Chart chart_of(const ReducedRows& rows) {
     require(rows.rank >= 1 && rows.rank <= 63, "the rank must lie between 1 and 63");
     PythonMonitor monitor;
-    return run_released(
-        monitor, [&](Monitor& asked) { return Chart(rows.basis, rows.count, rows.rank, asked); });
+    return run_released(monitor, [&](Monitor& asked) {
+        return Chart(rows.basis, rows.count, rows.rank, 0, asked);
+    });
 }
 
-// (half cells of the distinct rows, a row that depends on the next set or the number of rows);
-// `count` sets of equal size stand one after the other.
+// (half cells of the distinct rows, which of the sets looked at are one, a row whose side is left
+// open at the next set or the number of rows); `count` sets of equal size stand one after the
+// other.
 py::tuple cells_of(const Chart& chart, const Indices& sets, std::size_t count) {
     const std::vector<std::size_t> rows = block_numbers(sets, chart.rows());
     const std::size_t m = count == 0 ? 0 : rows.size() / count;
@@ -31,17 +35,19 @@ py::tuple cells_of(const Chart& chart, const Indices& sets, std::size_t count) {
     PythonMonitor monitor;
     const CellsDrawn drawn =
         run_released(monitor, [&](Monitor& asked) { return cells_at(chart, rows, out, asked); });
-    return py::make_tuple(packed[py::slice(0, static_cast<py::ssize_t>(drawn.count), 1)],
-                          drawn.dependent);
+    py::array_t<bool> is_cell(static_cast<py::ssize_t>(drawn.is_cell.size()));
+    std::ranges::transform(drawn.is_cell, is_cell.mutable_data(), [](auto x) { return x != 0; });
+    return py::make_tuple(packed[py::slice(0, static_cast<py::ssize_t>(drawn.count), 1)], is_cell,
+                          drawn.undecided);
 }
 
 }  // namespace
 
 void register_sampling(py::module_& module) {
-    py::class_<Chart>(module, "Chart", "Half cells of rows in general position by their vertices.")
+    py::class_<Chart>(module, "Chart", "Half cells by their vertices.")
         .def(py::init(&chart_of), py::arg("rows"))
         .def("cells", &cells_of, py::arg("sets").noconvert(), py::arg("count"),
-             "Packed half cells whose lowest vertices lie on the rows of each set.");
+             "Packed half cells whose lowest vertices lie on the rows of each set, if any.");
 }
 
 }  // namespace convexnn::bindings

@@ -7,31 +7,22 @@
 
 #include "convexnn/arrangement/orthogonal.hpp"
 #include "convexnn/base/bits.hpp"
+#include "convexnn/base/splitmix.hpp"
 
 namespace convexnn {
 namespace {
 
-constexpr double kZero = 1e-24;      // relative size of what counts as zero
 constexpr double kRounding = 1e-30;  // relative, of a chain of operations in twice the precision
 
-// Uniform in (-1, 1), the same on every machine (splitmix64).
-double draw(std::uint64_t& state) {
-    std::uint64_t z = (state += 0x9E3779B97F4A7C15U);
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
-    z ^= z >> 31;
-    return std::ldexp(static_cast<double>(z >> 11) + 0.5, -52) - 1.0;
-}
-
 // Rows of an orthonormal r x r matrix (row-major), the first along `first`.
-std::vector<double> random_chart(const std::vector<double>& first) {
+std::vector<double> random_chart(const std::vector<double>& first, std::uint64_t seed) {
     const std::size_t r = first.size();
-    std::uint64_t state = 0x636F6E766578U;
+    SplitMix random(0x636F6E766578U + seed);
     std::vector<double> rows;
     while (rows.size() < r * r) {
         std::vector<double> row = first;
         if (!rows.empty()) {
-            std::ranges::generate(row, [&] { return draw(state); });
+            std::ranges::generate(row, [&] { return random.symmetric(); });
         }
         for (int pass = 0; pass < 2; ++pass) {
             for (std::size_t k = 0; k < rows.size(); k += r) {
@@ -142,8 +133,9 @@ double factorise(std::span<DoubleDouble> a, std::span<std::size_t> order, std::s
 
 }  // namespace
 
-Chart::Chart(std::span<const double> basis, std::size_t n, std::size_t r, Monitor& monitor)
-    : n_(n), r_(r), points_(basis.begin(), basis.end()) {
+Chart::Chart(std::span<const double> basis, std::size_t n, std::size_t r, std::uint64_t seed,
+             Monitor& monitor)
+    : n_(n), r_(r), residues_(basis, n, r, seed, monitor), points_(basis.begin(), basis.end()) {
     double loss = transform(points_, whitening(points_, n, r, monitor), r, monitor);
     // A second time, as the first quotients are as inexact as the columns are dependent.
     std::vector<double> T = whitening(points_, n, r, monitor);
@@ -153,7 +145,7 @@ Chart::Chart(std::span<const double> basis, std::size_t n, std::size_t r, Monito
             first[k] += points_[j].hi * T[j + k * r];
         }
     }
-    const std::vector<double> turn = random_chart(first);
+    const std::vector<double> turn = random_chart(first, seed);
     std::vector<double> turned(r * r, 0.0);
     for (std::size_t k = 0; k < r; ++k) {
         for (std::size_t j = 0; j < r; ++j) {
@@ -166,9 +158,26 @@ Chart::Chart(std::span<const double> basis, std::size_t n, std::size_t r, Monito
     rounding_ = kRounding * loss;
 }
 
-std::size_t Chart::decide(std::span<const std::size_t> S, std::span<std::uint64_t> words) const {
+Decision Chart::cell_at(std::span<const std::size_t> S, Flats& flats,
+                        std::span<std::uint64_t> words) const {
+    const std::size_t m = S.size();
+    flats.start(m);
+    for (std::size_t depth = 0; depth + 1 < m; ++depth) {
+        if (!flats.choose(depth, S[depth])) {
+            return {Verdict::none, n_};
+        }
+    }
+    return decide(S, flats, words);
+}
+
+Decision Chart::decide(std::span<const std::size_t> S, const Flats& flats,
+                       std::span<std::uint64_t> words) const {
     const std::size_t m = S.size();
     const std::size_t c = r_ - 1 - m;
+    const std::size_t last = m == 0 ? 0 : S[m - 1];
+    if (m > 0 && !flats.may_be_last(last)) {
+        return {Verdict::none, n_};
+    }
     std::vector<DoubleDouble> matrix(r_ * r_);  // rare: a few allocations do not matter
     std::vector<std::size_t> order(r_);
     std::vector<DoubleDouble> u(r_);
@@ -187,11 +196,10 @@ std::size_t Chart::decide(std::span<const std::size_t> S, std::span<std::uint64_
         order[k] = k;
     }
     const double least = factorise({matrix.data(), r_ * r_}, {order.data(), r_}, r_);
-    // Rounding errors, magnified by the smallest pivot: above them a value is known not to be zero.
-    const double zero =
-        std::max(kZero, rounding_ / std::max(least, std::numeric_limits<double>::min()));
+    // Rounding errors, magnified by the smallest pivot: above them the sign of a value is known.
+    const double zero = rounding_ / std::max(least, std::numeric_limits<double>::min());
     if (!(zero < 1e-2)) {
-        return m == 0 ? 0 : S[m - 1];  // the chart's own row and S have no vertex
+        return {Verdict::undecided, last};
     }
 
     // u: forward and backward substitution of +-e_c.
@@ -210,13 +218,33 @@ std::size_t Chart::decide(std::span<const std::size_t> S, std::span<std::uint64_
         size = std::max(size, std::abs(u[k].hi));
     }
 
+    // The bits of rows off the vertex's flat; those on it follow from a coefficient.
     std::ranges::fill(words, std::uint64_t{0});
     words[0] = 1;
+    struct Dependent {
+        std::size_t row;
+        std::size_t coefficient;  // its place in the system; 0: row 0's
+    };
+    std::vector<Dependent> dependent;
     std::size_t next = 0;
     for (std::size_t i = 1; i < n_; ++i) {
         if (next < m && S[next] == i) {
             ++next;
             continue;
+        }
+        if (m > 0) {
+            if (flats.leader(i) >= 0) {
+                dependent.push_back({i, c + 1 + static_cast<std::size_t>(flats.leader(i))});
+                continue;
+            }
+            const Flats::Relation relation = flats.relation(i, last);
+            if (relation == Flats::Relation::flat && i > last) {
+                return {Verdict::none, n_};
+            }
+            if (relation != Flats::Relation::none) {
+                dependent.push_back({i, relation == Flats::Relation::flat ? c + m : 0});
+                continue;
+            }
         }
         const DoubleDouble* p = row(i);
         double value = 0.0;
@@ -234,38 +262,55 @@ std::size_t Chart::decide(std::span<const std::size_t> S, std::span<std::uint64_
             value = sum.hi;
         }
         if (!(std::abs(value) > zero * size)) {
-            return i;
+            return {Verdict::undecided, i};
         }
         words[i / kWordBits] |= static_cast<std::uint64_t>(value > 0.0) << (i % kWordBits);
     }
     if (m == 0) {
-        return n_;
+        return {Verdict::cell, n_};
     }
 
-    // lambda: the transposed system with right-hand side e_{c+1}.
-    for (std::size_t k = 0; k < r_; ++k) {
-        DoubleDouble sum = k == c + 1 ? 1.0 : 0.0;
-        for (std::size_t j = 0; j < k; ++j) {
-            sum = sum - matrix[j * r_ + k] * u[j];
+    // lambda: the transposed system. What it is relative to the largest.
+    const auto coefficients = [&](const auto& right) {
+        for (std::size_t k = 0; k < r_; ++k) {
+            DoubleDouble sum = right(k);
+            for (std::size_t j = 0; j < k; ++j) {
+                sum = sum - matrix[j * r_ + k] * u[j];
+            }
+            u[k] = sum / matrix[k * r_ + k];
         }
-        u[k] = sum / matrix[k * r_ + k];
-    }
-    size = 0.0;
-    for (std::size_t k = r_; k-- > 0;) {
-        for (std::size_t j = k + 1; j < r_; ++j) {
-            u[k] = u[k] - matrix[j * r_ + k] * u[j];
+        size = 1.0;
+        for (std::size_t k = r_; k-- > 0;) {
+            for (std::size_t j = k + 1; j < r_; ++j) {
+                u[k] = u[k] - matrix[j * r_ + k] * u[j];
+            }
+            lambda[order[k]] = u[k];
+            size = std::max(size, std::abs(u[k].hi));
         }
-        lambda[order[k]] = u[k];
-        size = std::max(size, std::abs(u[k].hi));
-    }
+    };
+    const auto bit = [&](std::size_t i) {
+        return ((words[i / kWordBits] >> (i % kWordBits)) & 1U) != 0;
+    };
+    coefficients([&](std::size_t k) { return DoubleDouble(k == c + 1 ? 1.0 : 0.0); });
     for (std::size_t q = 0; q < m; ++q) {
         const double value = lambda[c + 1 + q].hi;
         if (!(std::abs(value) > zero * size)) {
-            return S[q];
+            return {Verdict::undecided, S[q]};
         }
         words[S[q] / kWordBits] |= static_cast<std::uint64_t>(value > 0.0) << (S[q] % kWordBits);
     }
-    return n_;
+    // Rows on the flat are on the side of their leaders, as the sign of its coefficient says.
+    for (const auto [i, place] : dependent) {
+        coefficients([&](std::size_t k) { return row(i)[k]; });
+        const double value = lambda[place].hi;
+        if (!(std::abs(value) > zero * size)) {
+            return {Verdict::undecided, i};
+        }
+        const bool leading = place == 0 || bit(S[place - c - 1]);
+        words[i / kWordBits] |= static_cast<std::uint64_t>((value > 0.0) == leading)
+                                << (i % kWordBits);
+    }
+    return {Verdict::cell, n_};
 }
 
 }  // namespace convexnn

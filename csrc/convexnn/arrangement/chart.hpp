@@ -7,39 +7,58 @@
 #include <vector>
 
 #include "convexnn/arrangement/double_double.hpp"
+#include "convexnn/arrangement/flats.hpp"
 #include "convexnn/base/monitor.hpp"
 
 namespace convexnn {
+
+// What is known of a set of rows: whether it is the lowest vertex of a cell.
+enum class Verdict { cell, none, undecided };
+struct Decision {
+    Verdict verdict;
+    std::size_t row;  // undecided: one whose side 32 digits do not tell, though it has one
+};
 
 // Rows p_i = (power of two) y_i T of an arrangement of n distinct hyperplanes of rank r, for one
 // fixed non-singular matrix T that makes p_0 nearly (1, 0, ..., 0) and the rest a random
 // orthonormal chart. Kept to 32 digits: both tiers of the enumeration see the same arrangement.
 class Chart {
 public:
-    // `basis` is n x r, row-major, of rank r, no two rows parallel, none zero. Throws Stopped.
-    Chart(std::span<const double> basis, std::size_t n, std::size_t r,
+    // `basis` is n x r, row-major, of rank r, no two rows parallel, none zero; `seed` chooses the
+    // chart. Throws Stopped.
+    Chart(std::span<const double> basis, std::size_t n, std::size_t r, std::uint64_t seed = 0,
           Monitor& monitor = unmonitored());
 
     std::size_t rows() const { return n_; }
     std::size_t rank() const { return r_; }
     // The r coordinates of row i, rounded to doubles; the largest is in [1/2, 1).
     double coordinate(std::size_t i, std::size_t k) const { return points_[i * r_ + k].hi; }
+    // The same rows in integers.
+    const ResidueChart& residues() const { return residues_; }
 
-    // A cell candidate of the bijection: level m and m rows (ascending, none is 0).
+    // A cell candidate: level m and a set S of m rows (ascending, none is 0).
     //
     // Let f_0 = p_0, f_k = e_k (k >= 1) and c = r - 1 - m. The direction u has p_s.u = 0 for the
-    // rows s of S, f_k.u = 0 for k < c, and f_c.u = 1 if c = 0, else -1. The bit of row i outside S
-    // is [p_i.u > 0], that of s in S is [lambda_s > 0], where e_{c+1} = sum lambda_s p_s up to
-    // f_0, ..., f_c; the bit of row 0 is 1.
+    // rows s of S, f_k.u = 0 for k < c, and f_c.u = 1 if c = 0, else -1. The bit of row 0 is 1;
+    // of s in S [lambda_s > 0], where e_{c+1} = sum lambda_s p_s up to f_0, ..., f_c; of a row i
+    // with p_i.u != 0 [p_i.u > 0]. Other rows depend on S and row 0: p_i = sum J_s p_s + J_0 p_0.
+    // If J_0 != 0 the bit is [J_0 > 0]; else it is the leader's, the largest s with J_s != 0, or
+    // the opposite of it if J_s < 0. (As if the hyperplanes were moved by very different amounts,
+    // the last the farthest.) No cell if a row i with J_0 = 0 is larger than its leader, or S and
+    // row 0 are dependent; all other sets give all half cells, each once.
     //
-    // Writes the n bits (words_for(n) words, padding zero) and returns n; or returns the number of
-    // a row i that depends on S and row 0 .. as far as 32 digits tell (then the arrangement is
-    // degenerate, the words are not specified, and i is a row of S if S itself is dependent).
-    std::size_t decide(std::span<const std::size_t> S, std::span<std::uint64_t> words) const;
+    // Writes the n bits (words_for(n) words, padding zero); they are not specified if the verdict
+    // is not `cell`. `flats` stands at level m with all rows of S but the last chosen;
+    Decision decide(std::span<const std::size_t> S, const Flats& flats,
+                    std::span<std::uint64_t> words) const;
+    // or is made to.
+    Decision cell_at(std::span<const std::size_t> S, Flats& flats,
+                     std::span<std::uint64_t> words) const;
 
 private:
     std::size_t n_;
     std::size_t r_;
+    ResidueChart residues_;
     double rounding_ = 0.0;             // relative error of a value, but for small pivots
     std::vector<DoubleDouble> points_;  // n x r, row-major
 };

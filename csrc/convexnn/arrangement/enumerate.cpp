@@ -5,8 +5,10 @@
 #include <cmath>
 #include <limits>
 #include <new>
+#include <numeric>
 #include <stdexcept>
 
+#include "convexnn/arrangement/enumerate_work.hpp"
 #include "convexnn/base/parallel.hpp"
 
 namespace convexnn {
@@ -14,9 +16,33 @@ namespace {
 
 constexpr std::uint64_t kMany = std::uint64_t{1} << 62;  // no more half cells than this
 constexpr std::size_t kMaxRank = 63;
-constexpr double kLeastPivot = 1e-6;       // relative; below it everything goes to 32 digits
-constexpr std::size_t kBatch = 64;         // candidates whose signs are taken at once
 constexpr std::uint64_t kPiece = 1 << 12;  // candidates between two looks at the monitor
+
+// The distinct rows in the opposite order.
+ReducedRows backwards(ReducedRows rows) {
+    const std::size_t r = rows.rank;
+    for (std::size_t i = 0, j = rows.count; i + 1 < j--; ++i) {
+        std::swap(rows.rows[i], rows.rows[j]);
+        std::swap_ranges(&rows.basis[i * r], &rows.basis[i * r] + r, &rows.basis[j * r]);
+    }
+    for (std::int64_t& i : rows.representative) {
+        i = i < 0 ? i : static_cast<std::int64_t>(rows.count) - 1 - i;
+    }
+    return rows;
+}
+
+// Moves the half cells of a block, and then their complements, to its beginning: `kept` of each
+// piece. The block has room for `size` of each.
+void close_ranks(std::uint64_t* words, std::uint64_t size, std::size_t width,
+                 std::span<const std::uint64_t> kept) {
+    std::uint64_t* to = words;
+    for (const std::uint64_t side : {std::uint64_t{0}, size}) {
+        for (std::size_t p = 0; p < kept.size(); ++p) {
+            const std::uint64_t* from = words + (side + p * kPiece) * width;
+            to = std::copy_n(from, kept[p] * width, to);
+        }
+    }
+}
 
 }  // namespace
 
@@ -30,106 +56,10 @@ void AlignedDoubles::Free::operator()(double* p) const {
     ::operator delete[](static_cast<void*>(p), std::align_val_t{64});
 }
 
-// The tableau of level m after k rows were chosen: columns of the m - k coordinates left, of the
-// rows chosen (the last first), and of the offsets.
-struct HalfCells::Node {
-    std::vector<const double*> columns;
-    std::vector<double*> own;       // where this node's columns live (none at depth 0)
-    std::vector<double> objective;  // the first coordinate, in terms of the columns
-    double size_c = 0.0;            // largest entries on the way here: of offsets,
-    double size_d = 0.0;            // of coordinates left,
-    double size_basic = 0.0;        // of columns of rows chosen,
-    double size_objective = 0.0;    // and of the objective
-    bool doubtful = false;          // a pivot on the way was too small
-};
-
-struct HalfCells::Workspace {
-    Workspace(std::size_t r, std::size_t vectors, std::size_t words)
-        : nodes(r),
-          memory((r > 2 ? (r - 2) * r : 0) * vectors * kLeafLanes),
-          leaf((3 * vectors) * kLeafLanes),
-          negative(vectors * kLeafLanes + kLeafLanes),
-          suspicious(vectors * kLeafLanes + kLeafLanes),
-          source(r),
-          candidates(kBatch * words),
-          S(r),
-          subset(r) {
-        const std::size_t size = vectors * kLeafLanes;
-        for (std::size_t depth = 0; depth < r; ++depth) {
-            Node& node = nodes[depth];
-            node.columns.resize(r);
-            node.objective.resize(r);
-            for (std::size_t q = 0; depth > 0 && depth + 1 < r && q < r; ++q) {
-                node.own.push_back(memory.data() + ((depth - 1) * r + q) * size);
-                node.columns[q] = node.own[q];
-            }
-        }
-        offsets = leaf.data();
-        beta = offsets + size;
-        tolerance = beta + size;
-    }
-    static std::uint64_t* aligned(std::vector<std::uint64_t>& a) {
-        const auto address = reinterpret_cast<std::uintptr_t>(a.data());
-        return a.data() + ((64 - address % 64) % 64) / sizeof(std::uint64_t);
-    }
-
-    std::size_t m = 0;
-    std::vector<Node> nodes;
-    AlignedDoubles memory;
-    AlignedDoubles leaf;
-    double* offsets;
-    double* beta;
-    double* tolerance;
-    std::vector<std::uint64_t> negative;
-    std::vector<std::uint64_t> suspicious;
-    std::vector<const double*> source;
-    std::vector<std::uint64_t> candidates;
-    std::vector<std::size_t> S;
-    std::vector<std::size_t> subset;
-};
-
-// Where patterns go: the samples' bits, and their complements.
-struct HalfCells::Sink {
-    const HalfCells& cells;
-    std::uint64_t* half;  // null: nowhere
-    std::uint64_t* complement;
-
-    void put(const std::uint64_t* words) {
-        if (half == nullptr) {
-            return;
-        }
-        const std::size_t width = cells.full_.size();
-        if (cells.plain_) {
-            for (std::size_t w = 0; w < width; ++w) {
-                half[w] = words[w];
-                complement[w] = ~words[w] & cells.full_[w];
-            }
-        } else {
-            const std::vector<std::int64_t>& of = cells.rows_.representative;
-            for (std::size_t w = 0; w < width; ++w) {
-                const std::size_t first = w * kWordBits;
-                const std::size_t count = std::min(kWordBits, of.size() - first);
-                std::uint64_t word = 0;
-                for (std::size_t k = 0; k < count; ++k) {
-                    // A zero row reads row 0, whose bit is 1.
-                    const auto row =
-                        static_cast<std::size_t>(std::max<std::int64_t>(of[first + k], 0));
-                    const std::uint64_t bit = (words[row / kWordBits] >> (row % kWordBits)) & 1U;
-                    word |= (bit ^ cells.rows_.flipped[first + k]) << k;
-                }
-                half[w] = word;
-                complement[w] = (~word & cells.full_[w]) | cells.zero_rows_[w];
-            }
-        }
-        half += width;
-        complement += width;
-    }
-};
-
-HalfCells::HalfCells(ReducedRows rows, Monitor& monitor)
-    : rows_(std::move(rows)),
+HalfCells::HalfCells(ReducedRows rows, std::uint64_t seed, Monitor& monitor)
+    : rows_(seed % 2 == 0 ? std::move(rows) : backwards(std::move(rows))),
       chart_(rows_.rank >= 1 && rows_.rank <= kMaxRank
-                 ? Chart(rows_.basis, rows_.count, rows_.rank, monitor)
+                 ? Chart(rows_.basis, rows_.count, rows_.rank, seed, monitor)
                  : throw std::invalid_argument("the rank must lie between 1 and 63")),
       n_(rows_.count),
       r_(rows_.rank),
@@ -138,7 +68,7 @@ HalfCells::HalfCells(ReducedRows rows, Monitor& monitor)
       choose_(n_ * r_),
       zero_rows_(words_for(rows_.samples)),
       full_(words_for(rows_.samples)),
-      plain_(rows_.samples == n_),
+      plain_(rows_.samples == n_ && seed % 2 == 0),
       kernel_(leaf_kernels().front()) {
     for (std::size_t a = 0; a < n_; ++a) {
         choose_[a * r_] = 1;
@@ -175,18 +105,27 @@ double* HalfCells::base(std::size_t k, bool negated) const {
     return const_cast<double*>(columns_.data()) + place;
 }
 
-void HalfCells::unrank(std::uint64_t rank, std::size_t m, std::vector<std::size_t>& S) const {
+// Candidates of the level that begin with the first `chosen` rows of S.
+std::uint64_t HalfCells::completions(const Workspace& work, std::size_t chosen) const {
+    const std::size_t last = chosen == 0 ? 0 : work.S[chosen - 1];
+    return choose_[(n_ - 1 - last) * r_ + (work.m - chosen)];
+}
+
+void HalfCells::unrank(std::uint64_t rank, Workspace& work) const {
     std::size_t row = 1;
-    for (std::size_t k = 0; k < m; ++k, ++row) {
+    std::uint64_t before = 0;
+    for (std::size_t k = 0; k < work.m; ++k, ++row) {
+        work.begin[k] = before;
         while (true) {
-            const std::uint64_t with_row = choose_[(n_ - 1 - row) * r_ + (m - 1 - k)];
+            const std::uint64_t with_row = choose_[(n_ - 1 - row) * r_ + (work.m - 1 - k)];
             if (rank < with_row) {
                 break;
             }
             rank -= with_row;
+            before += with_row;
             ++row;
         }
-        S[k] = row;
+        work.S[k] = row;
     }
 }
 
@@ -204,6 +143,13 @@ void HalfCells::start(Workspace& work, std::size_t m) const {
         node.objective[q] = q == 0 ? 1.0 : 0.0;
     }
     node.columns[m] = base(c, c > 0);
+    node.columns[m + 1] = base(0, false);
+    node.size_chart = 1.0;
+    work.carries_chart = c > 0 && degenerate_.load(std::memory_order_relaxed);
+    work.followed = 0;
+    if (work.flats != nullptr) {
+        work.flats->start(m);
+    }
 }
 
 // From the node at `depth` to the next, where row S[depth] is chosen as well.
@@ -230,7 +176,7 @@ void HalfCells::descend(Workspace& work, std::size_t depth) const {
     }
     // The coordinate chosen changes places with the last one left.
     const double** source = work.source.data();
-    std::copy_n(node.columns.data(), m + 1, source);
+    std::copy_n(node.columns.data(), m + 2, source);
     std::copy_n(node.objective.data(), m, next.objective.data());
     std::swap(source[pivot], source[free - 1]);
     std::swap(next.objective[pivot], next.objective[free - 1]);
@@ -240,6 +186,12 @@ void HalfCells::descend(Workspace& work, std::size_t depth) const {
     next.size_c = std::max(node.size_c, sizes[0]);
     next.size_d = std::max(node.size_d, sizes[1]);
     next.size_basic = std::max(node.size_basic, sizes[2]);
+    if (work.carries_chart) {
+        next.columns[m + 1] = next.own[m + 1];
+        const double largest =
+            subtract_multiple(source[m + 1], next.own[free - 1], row, vectors_, next.own[m + 1]);
+        next.size_chart = std::max(node.size_chart, largest);
+    }
     const double f = next.objective[free - 1] / source[free - 1][row];
     double largest = node.size_objective;
     for (std::size_t q = 0; q < m; ++q) {
@@ -249,167 +201,60 @@ void HalfCells::descend(Workspace& work, std::size_t depth) const {
     next.size_objective = largest;
 }
 
-// The candidate S[0 .. m - 2], last in 32 digits; not empty: samples that depend on each other.
-std::vector<std::size_t> HalfCells::decide(Workspace& work, std::size_t last,
-                                           std::span<std::uint64_t> words) const {
-    const std::size_t m = work.m;
-    std::copy_n(work.S.begin(), m, work.subset.begin());
-    if (m > 0) {
-        work.subset[m - 1] = last;
-    }
-    const std::size_t found = chart_.decide({work.subset.data(), m}, words);
-    if (found == n_) {
-        return {};
-    }
-    // A row that vanishes at the vertex of S depends on S; if S has no vertex, row 0 does.
-    std::vector<std::size_t> dependent{rows_.rows[found]};
-    for (std::size_t k = 0; k < m; ++k) {
-        dependent.push_back(rows_.rows[work.subset[k]]);
-    }
-    if (m + 1 < r_ || std::count(dependent.begin(), dependent.end(), dependent.front()) > 1) {
-        dependent.push_back(rows_.rows[0]);
-    }
-    std::ranges::sort(dependent);
-    dependent.erase(std::unique(dependent.begin(), dependent.end()), dependent.end());
-    return dependent;
-}
-
-// The candidates S[0 .. m - 2], j for j in [first, last).
-std::vector<std::size_t> HalfCells::list_leaf(std::size_t first, std::size_t last, Sink& sink,
-                                              Workspace& work) const {
-    const std::size_t m = work.m;
-    const Node& node = work.nodes[m - 1];
-    const std::size_t width = words_for(n_);
-    if (node.doubtful) {
-        for (std::size_t j = first; j < last; ++j) {
-            std::vector<std::size_t> dependent = decide(work, j, {work.candidates.data(), width});
-            if (!dependent.empty()) {
-                return dependent;
-            }
-            sink.put(work.candidates.data());
-        }
-        return {};
-    }
-
-    // Bits that are known beforehand: row 0, the rows chosen (for the time being), the padding.
-    double* offsets = m == 1 ? work.offsets : node.own[m];
-    if (m == 1) {
-        std::copy_n(node.columns[m], n_, offsets);
-    }
-    std::fill_n(offsets + n_, vectors_ * kLeafLanes - n_, -kForced);
-    offsets[0] = kForced;
-    for (std::size_t k = 0; k + 1 < m; ++k) {
-        offsets[work.S[k]] = kForced;
-    }
-    const std::size_t chosen = m - 1;
-    LeafInput input;
-    input.d = node.columns[0];
-    input.objective_d = node.objective[0];
-    std::uint64_t* negative = Workspace::aligned(work.negative);
-    std::uint64_t* suspicious = Workspace::aligned(work.suspicious);
-    input.c = offsets;
-    input.basic = node.columns.data() + 1;
-    input.objective = node.objective.data() + 1;
-    input.chosen = chosen;
-    input.size_c = node.size_c;
-    input.size_d = node.size_d;
-    input.size_basic = node.size_basic;
-    input.size_objective = node.size_objective;
-    input.least_pivot = kLeastPivot * node.size_d;
-    prepare_leaf(input, first / kLeafLanes, (last + kLeafLanes - 1) / kLeafLanes, work.beta,
-                 work.tolerance, negative, suspicious);
-
-    for (std::size_t begin = first; begin < last; begin += kBatch) {
-        const std::size_t end = std::min(begin + kBatch, last);
-        kernel_(input.c, input.d, vectors_, begin, end, work.beta, work.tolerance,
-                reinterpret_cast<std::uint8_t*>(work.candidates.data()),
-                width * sizeof(std::uint64_t), suspicious);
-        std::uint64_t* words = work.candidates.data();
-        for (std::size_t j = begin; j < end; ++j, words += width) {
-            if (suspicious[j] != 0) {
-                std::vector<std::size_t> dependent = decide(work, j, {words, width});
-                if (!dependent.empty()) {
-                    return dependent;
-                }
-            } else {
-                const std::uint64_t signs = negative[j];
-                if (width == 1) {
-                    std::uint64_t cleared = 0;
-                    for (std::size_t q = 0; q < chosen; ++q) {
-                        cleared |= ((signs >> q) & 1U) << work.S[chosen - 1 - q];
-                    }
-                    words[0] ^= cleared;
-                } else {
-                    for (std::size_t q = 0; q < chosen; ++q) {
-                        const std::size_t row = work.S[chosen - 1 - q];
-                        words[row / kWordBits] ^= ((signs >> q) & 1U) << (row % kWordBits);
-                    }
-                }
-                const std::uint64_t bit = std::uint64_t{1} << (j % kWordBits);
-                std::uint64_t& word = words[j / kWordBits];
-                word = ((signs >> chosen) & 1U) != 0 ? word & ~bit : word | bit;
-            }
-            sink.put(words);
-        }
-    }
-    return {};
-}
-
 // Candidates first, ..., first + count - 1 of level m.
-std::vector<std::size_t> HalfCells::list_level(std::size_t m, std::uint64_t first,
-                                               std::uint64_t count, Sink& sink,
-                                               Workspace& work) const {
+void HalfCells::list_level(std::size_t m, std::uint64_t first, std::uint64_t count, Sink& sink,
+                           Workspace& work) const {
     start(work, m);
     if (m == 0) {
-        std::vector<std::size_t> dependent =
-            decide(work, 0, {work.candidates.data(), words_for(n_)});
-        if (dependent.empty()) {
+        if (decide(work, 0, {work.candidates.data(), words_for(n_)}) == Verdict::cell) {
             sink.put(work.candidates.data());
         }
-        return dependent;
+        return;
     }
-    unrank(first, m, work.S);
+    unrank(first, work);
+    const std::uint64_t end = first + count;
     std::size_t depth = 0;  // nodes up to it belong to S
     while (true) {
         for (; depth + 1 < m; ++depth) {
             descend(work, depth);
         }
-        const std::size_t begin = work.S[m - 1];
-        const std::size_t leaves = std::min<std::uint64_t>(n_ - begin, count);
-        std::vector<std::size_t> dependent = list_leaf(begin, begin + leaves, sink, work);
-        count -= leaves;
-        if (count == 0 || !dependent.empty()) {
-            return dependent;
-        }
+        const std::size_t from = work.S[m - 1];
+        const std::uint64_t rank = work.begin[m - 1] + (from - (m == 1 ? 0 : work.S[m - 2]) - 1);
+        const std::size_t leaves = std::min<std::uint64_t>(n_ - from, end - rank);
+        // The first rows of S that are the beginning of no cell's vertex, or all but the last.
+        std::size_t done = list_leaf(from, from + leaves, sink, work);
+        done = done == 0 ? m - 1 : done;
         // The next prefix: the last row that can move on does, those after it follow closely.
-        while (work.S[depth - 1] + 1 + (m - depth) > n_ - 1) {
-            --depth;
+        while (done > 0 && work.S[done - 1] + 1 + (m - done) > n_ - 1) {
+            --done;
         }
-        --depth;
-        ++work.S[depth];
-        for (std::size_t k = depth + 1; k < m; ++k) {
+        if (done == 0 || work.begin[done] + completions(work, done) >= end) {
+            return;
+        }
+        work.begin[done] += completions(work, done);
+        ++work.S[done - 1];
+        for (std::size_t k = done; k < m; ++k) {
             work.S[k] = work.S[k - 1] + 1;
+            work.begin[k] = work.begin[done];
         }
+        depth = done - 1;
+        work.followed = std::min(work.followed, depth);
     }
 }
 
-std::vector<std::size_t> HalfCells::list_range(std::uint64_t first, std::uint64_t count, Sink& sink,
-                                               Workspace& work) const {
+void HalfCells::list_range(std::uint64_t first, std::uint64_t count, Sink& sink,
+                           Workspace& work) const {
     for (std::size_t m = r_; m-- > 0 && count > 0;) {
         const std::uint64_t size = choose_[(n_ - 1) * r_ + m];
         if (first < size) {
             const std::uint64_t part = std::min(count, size - first);
-            std::vector<std::size_t> dependent = list_level(m, first, part, sink, work);
-            if (!dependent.empty()) {
-                return dependent;
-            }
+            list_level(m, first, part, sink, work);
             count -= part;
             first = 0;
         } else {
             first -= size;
         }
     }
-    return {};
 }
 
 std::unique_ptr<HalfCells::Workspace> HalfCells::take() const {
@@ -442,8 +287,9 @@ Listing HalfCells::list(std::uint64_t first, std::uint64_t count, std::uint64_t 
     const std::uint64_t pieces_of_block = (std::min(block, count) + kPiece - 1) / kPiece;
     const std::uint64_t blocks = (count + block - 1) / block;
     std::atomic<std::uint64_t> failed{std::numeric_limits<std::uint64_t>::max()};
-    std::vector<std::size_t> dependent;
-    std::mutex dependent_mutex;
+    std::vector<std::size_t> undecided;
+    std::mutex undecided_mutex;
+    std::vector<std::uint64_t> kept(blocks * pieces_of_block);
 
     const auto fill = [&](std::size_t begin, std::size_t end) {
         for (std::uint64_t piece = begin; piece < end; ++piece) {
@@ -460,21 +306,31 @@ Listing HalfCells::list(std::uint64_t first, std::uint64_t count, std::uint64_t 
             }
             Sink sink{*this, half, half == nullptr ? nullptr : half + size * width};
             std::unique_ptr<Workspace> work = take();
-            std::vector<std::size_t> found = list_range(
-                first + start_of_block + offset, std::min(kPiece, size - offset), sink, *work);
-            give_back(std::move(work));
-            if (!found.empty()) {
-                const std::lock_guard<std::mutex> lock(dependent_mutex);
+            try {
+                list_range(first + start_of_block + offset, std::min(kPiece, size - offset), sink,
+                           *work);
+            } catch (UndecidedRows& rows) {
+                const std::lock_guard<std::mutex> lock(undecided_mutex);
                 if (piece < failed) {
                     failed = piece;
-                    dependent = std::move(found);
+                    undecided = std::move(rows.samples);
                 }
             }
+            kept[piece] = sink.kept;
+            give_back(std::move(work));
         }
     };
     Listing listing;
     listing.finished = parallel_for(blocks * pieces_of_block, 1, threads, monitor, fill);
-    listing.dependent = std::move(dependent);
+    listing.undecided = std::move(undecided);
+    for (std::uint64_t b = 0; b < blocks; ++b) {
+        const std::uint64_t size = std::min(block, count - b * block);
+        const std::span<const std::uint64_t> pieces(&kept[b * pieces_of_block], pieces_of_block);
+        listing.kept.push_back(std::accumulate(pieces.begin(), pieces.end(), std::uint64_t{0}));
+        if (patterns.columns != 0 && listing.kept.back() < size) {
+            close_ranks(patterns.words + 2 * b * block * width, size, width, pieces);
+        }
+    }
     return listing;
 }
 

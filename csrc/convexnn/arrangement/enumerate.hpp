@@ -2,6 +2,7 @@
 // entered anywhere: no list, no hashing, no linear program.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -34,33 +35,38 @@ private:
 // How a listing ended.
 struct Listing {
     bool finished = true;                // false: the monitor said stop
-    std::vector<std::size_t> dependent;  // not empty: these samples depend on each other
+    std::vector<std::uint64_t> kept;     // half cells of each block
+    std::vector<std::size_t> undecided;  // not empty: whether these samples depend is left open
 };
 
 // The half cells (those on the positive side of row 0) of n distinct hyperplanes of rank r.
 //
-// Every set S of m < r of the rows 1 ... n - 1 is the lowest vertex of one half cell: of the first
-// generic coordinate in the chart row_0 = 1 for m = r - 1, and of the m-th section at infinity for
-// smaller m. Rank: levels m = r - 1, ..., 0; within one, S in lexicographic order.
+// Every set S of m < r of the rows 1 ... n - 1 is a candidate: the lowest vertex of one half cell
+// if the rows are in general position (of the first generic coordinate in the chart row_0 = 1 for
+// m = r - 1, and of the m-th section at infinity for smaller m), and else if it holds no broken
+// circuit (chart.hpp). Rank: levels m = r - 1, ..., 0; within one, S in lexicographic order.
 //
 // Signs are decided in doubles where they are 1e-9 away from zero (relative to the sizes met on the
-// way to the vertex), else in twice the precision (chart.hpp). A sign that is zero there means that
-// the rows are not in general position; the listing then stops, and names rows that depend.
+// way to the vertex). Where they are not, integers tell zeros (flats.hpp), and twice the precision
+// the sign of what is not zero. A sign that this does not tell stops the listing.
 class HalfCells {
 public:
     // 1 <= r <= n and sum_{m<r} C(n - 1, m) < 2^62 required (std::invalid_argument otherwise).
-    explicit HalfCells(ReducedRows rows, Monitor& monitor = unmonitored());
+    // `seed` chooses the chart, and with it the candidates' cells and their order; with an odd one
+    // the rows are taken in the opposite order, too.
+    explicit HalfCells(ReducedRows rows, std::uint64_t seed = 0, Monitor& monitor = unmonitored());
     ~HalfCells();
 
     const ReducedRows& rows() const { return rows_; }
-    // sum_{m<r} C(n - 1, m)
+    // Candidates: sum_{m<r} C(n - 1, m), the number of half cells in general position.
     std::uint64_t total() const { return total_; }
 
-    // Half cells first, ..., first + count - 1 as patterns of the samples (bit of a zero row: 1),
-    // in blocks of `block` (the last may be smaller): a block holds its half cells, then their
-    // complements in the same order, so `patterns` has 2 count columns; or none, then nothing is
-    // written and only the decisions are made. The result, and which dependent rows are named, do
-    // not depend on `threads`. Allocates work space per thread, kept for later calls.
+    // The half cells of the candidates first, ..., first + count - 1 as patterns of the samples
+    // (bit of a zero row: 1), in blocks of `block` candidates (the last may be smaller): the room
+    // of a block, two columns of `patterns` a candidate, begins with its half cells, then come
+    // their complements in the same order. Or `patterns` has no columns, then nothing is written
+    // and the half cells are only counted. The result, and which undecided rows are named, do not
+    // depend on `threads`. Allocates work space per thread, kept for later calls.
     Listing list(std::uint64_t first, std::uint64_t count, std::uint64_t block,
                  MutableBitColumns patterns, std::size_t threads, Monitor& monitor) const;
 
@@ -70,15 +76,16 @@ private:
     struct Sink;
 
     double* base(std::size_t k, bool negated) const;
-    void unrank(std::uint64_t rank, std::size_t m, std::vector<std::size_t>& S) const;
-    std::vector<std::size_t> list_range(std::uint64_t first, std::uint64_t count, Sink& sink,
-                                        Workspace& work) const;
-    std::vector<std::size_t> list_level(std::size_t m, std::uint64_t first, std::uint64_t count,
-                                        Sink& sink, Workspace& work) const;
-    std::vector<std::size_t> list_leaf(std::size_t first, std::size_t last, Sink& sink,
-                                       Workspace& work) const;
-    std::vector<std::size_t> decide(Workspace& work, std::size_t last,
-                                    std::span<std::uint64_t> words) const;
+    std::uint64_t completions(const Workspace& work, std::size_t chosen) const;
+    void unrank(std::uint64_t rank, Workspace& work) const;
+    void list_range(std::uint64_t first, std::uint64_t count, Sink& sink, Workspace& work) const;
+    void list_level(std::size_t m, std::uint64_t first, std::uint64_t count, Sink& sink,
+                    Workspace& work) const;
+    std::size_t list_leaf(std::size_t first, std::size_t last, Sink& sink, Workspace& work) const;
+    bool lay_flats(Workspace& work) const;
+    Verdict resolve(Workspace& work, std::size_t last, std::span<std::uint64_t> words) const;
+    Verdict decide(Workspace& work, std::size_t last, std::span<std::uint64_t> words) const;
+    std::size_t follow(Workspace& work) const;
     void start(Workspace& work, std::size_t m) const;
     void descend(Workspace& work, std::size_t depth) const;
     std::unique_ptr<Workspace> take() const;
@@ -96,6 +103,7 @@ private:
     std::vector<std::uint64_t> full_;  // every sample
     bool plain_ = false;               // the samples are the distinct rows, in order
     LeafKernel kernel_ = nullptr;
+    mutable std::atomic<bool> degenerate_{false};  // rows that depend on each other were met
     mutable std::mutex idle_mutex_;
     mutable std::vector<std::unique_ptr<Workspace>> idle_;
 };

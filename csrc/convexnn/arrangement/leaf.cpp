@@ -268,6 +268,50 @@ void prepare_leaf(const LeafInput& leaf, std::size_t first, std::size_t last, do
     }
 }
 
+CONVEXNN_MULTIVERSION
+std::size_t near_rows(const double* c, const double* d, std::size_t vectors, double beta,
+                      double tolerance, std::size_t skipped, std::size_t* rows) {
+    std::size_t count = 0;
+    for (std::size_t v = 0; v < vectors; ++v) {
+        const Vector value = vectors_of(c)[v] - vectors_of(d)[v] * beta;
+        const Vector size = reinterpret_cast<Vector>(reinterpret_cast<Bits>(value) & ~kSign);
+        const Bits near = size <= tolerance;
+        std::int64_t some = 0;
+        for (std::size_t lane = 0; lane < kLeafLanes; ++lane) {
+            some |= near[lane];
+        }
+        if (some == 0) {
+            continue;
+        }
+        for (std::size_t lane = 0; lane < kLeafLanes; ++lane) {
+            const std::size_t i = v * kLeafLanes + lane;
+            if (near[lane] != 0 && i != skipped) {
+                rows[count++] = i;
+            }
+        }
+    }
+    return count;
+}
+
+CONVEXNN_MULTIVERSION
+double subtract_multiple(const double* a, const double* f, std::size_t row, std::size_t vectors,
+                         double* target) {
+    const double factor = a[row];
+    Bits top = {};
+    for (std::size_t v = 0; v < vectors; ++v) {
+        const Vector value = vectors_of(a)[v] - vectors_of(f)[v] * factor;
+        vectors_of(target)[v] = value;
+        const Bits size = reinterpret_cast<Bits>(value) & ~kSign;
+        top = size > top ? size : top;
+    }
+    target[row] = 0.0;
+    std::int64_t most = 0;
+    for (std::size_t lane = 0; lane < kLeafLanes; ++lane) {
+        most = top[lane] > most ? top[lane] : most;
+    }
+    return std::bit_cast<double>(most);
+}
+
 std::vector<LeafKernel> leaf_kernels() {
     std::vector<LeafKernel> kernels;
 #ifdef CONVEXNN_LEAF_BY_HAND

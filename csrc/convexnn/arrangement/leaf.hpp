@@ -42,18 +42,26 @@ struct LeafInput {
 
 // For each j in the vectors [first, last): beta_j = c_j / d_j; tolerance_j, below which a sign is
 // not trusted; in negative_j, bit q says that the multiplier of chosen row q is negative, bit
-// `chosen` that j's own is; suspicious_j is not 0 if one of these signs or the pivot is not
-// trusted.
+// `chosen` that j's own is; suspicious_j is 0, or has all bits if one of these signs or the pivot
+// is not trusted.
 void prepare_leaf(const LeafInput& leaf, std::size_t first, std::size_t last, double* beta,
                   double* tolerance, std::uint64_t* negative, std::uint64_t* suspicious);
 
 // For each j in [first, last): bit i of row j - first of `out` (`stride` bytes a row, `vectors` of
-// them written) becomes [c_i - d_i beta_j > 0]; suspicious_j becomes not 0 if some value but the
-// j-th is within tolerance_j of 0.
+// them written) becomes [c_i - d_i beta_j > 0]; suspicious_j gets bits below the 8th if some
+// value but the j-th is within tolerance_j of 0.
 using LeafKernel = void (*)(const double* c, const double* d, std::size_t vectors,
                             std::size_t first, std::size_t last, const double* beta,
                             const double* tolerance, std::uint8_t* out, std::size_t stride,
                             std::uint64_t* suspicious);
+
+// The rows i != skipped with |c_i - d_i beta| <= tolerance, ascending, to `rows`; their number.
+std::size_t near_rows(const double* c, const double* d, std::size_t vectors, double beta,
+                      double tolerance, std::size_t skipped, std::size_t* rows);
+
+// target = a - f a[row], entry `row` set to 0; returns max |target|. Columns as above.
+double subtract_multiple(const double* a, const double* f, std::size_t row, std::size_t vectors,
+                         double* target);
 
 // The kernels that the running processor can execute, best first; the last is portable.
 std::vector<LeafKernel> leaf_kernels();

@@ -1,0 +1,93 @@
+// Which rows of an arrangement depend on rows chosen one after the other: exactly, in integers.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "convexnn/arrangement/prime_field.hpp"
+#include "convexnn/base/monitor.hpp"
+
+namespace convexnn {
+
+// The rows modulo a prime, in random coordinates in which row 0 is (1, 0, ..., 0).
+//
+// Rows that depend on each other do so modulo the prime. Rows that do not may still seem to: for
+// data that were not made for it, once in 2^58 decisions.
+class ResidueChart {
+public:
+    // `basis` is n x r, row-major, finite, of rank r; row 0 is not zero. `seed` chooses the prime
+    // and the coordinates.
+    ResidueChart(std::span<const double> basis, std::size_t n, std::size_t r, std::uint64_t seed,
+                 Monitor& monitor = unmonitored());
+
+    std::size_t rows() const { return n_; }
+    std::size_t rank() const { return r_; }
+    const PrimeField& field() const { return field_; }
+    // Coordinate k of the n rows.
+    const std::uint64_t* column(std::size_t k) const { return residues_.data() + k * n_; }
+
+private:
+    PrimeField field_;
+    std::size_t n_;
+    std::size_t r_;
+    std::vector<std::uint64_t> residues_;  // n x r, column-major
+};
+
+// The flats spanned by the rows chosen so far, a stack, and work space for it.
+//
+// At level m at most m rows s_0 < s_1 < ... are chosen (none is 0). The span of the first k is
+// written F_k. A set of rows is the lowest vertex of a cell (enumerate.hpp) if and only if the rows
+// are independent together with row 0 and no row i > s_k lies in F_{k+1}, for any k: in the terms
+// of matroids, if it holds no broken circuit.
+class Flats {
+public:
+    explicit Flats(const ResidueChart& chart);
+
+    // Begins at level m < rank, with no row chosen.
+    void start(std::size_t m);
+    // Chooses row s > s_{depth-1} as s_depth, depth < m; rows chosen there or later are forgotten.
+    // False if no cell's vertex begins with these rows; then only rows up to `depth` - 1 count.
+    bool choose(std::size_t depth, std::size_t s);
+
+    // The leader of row i: k if it lies in F_{k+1} but not in F_k, and -1 if it lies in no flat of
+    // the rows chosen.
+    std::int16_t leader(std::size_t i) const { return leaders_[i]; }
+    // The rows that have leaders, those chosen among them, by rising leader.
+    std::span<const std::size_t> members() const { return members_; }
+
+    // When all rows but the last are chosen (depth m - 1; m >= 1): whether j may be the last, as
+    // far as it must be independent of them and row 0;
+    bool may_be_last(std::size_t j) const { return direction_[j] != 0; }
+    // how row i depends on the rows chosen and the last row j: not at all, without row 0, or with
+    // it. Row i has no leader, j may be last.
+    enum class Relation { none, flat, with_row_0 };
+    Relation relation(std::size_t i, std::size_t j) const;
+    // Whether row i, which may not be last and has no leader, depends on the rows chosen and row 0
+    // so that its side is that of row 0's coefficient. False at the first level, m = rank - 1,
+    // where such a row lies on one side of all.
+    bool only_row_0(std::size_t i) const {
+        return direction_[i] == 0 && chart_column_ != nullptr && offset_[i] == 0;
+    }
+
+private:
+    std::uint64_t* own(std::size_t depth, std::size_t column) {
+        return memory_.data() + ((depth - 1) * (chart_.rank() + 1) + column) * chart_.rows();
+    }
+    void set_last(std::size_t depth);
+
+    const ResidueChart& chart_;
+    std::size_t m_ = 0;
+    std::size_t kept_ = 0;  // columns besides the coordinates left: offsets, and those of row 0
+    std::vector<std::vector<const std::uint64_t*>> columns_;  // by depth
+    std::vector<std::size_t> counts_;                         // by depth: members
+    std::vector<std::int16_t> leaders_;
+    std::vector<std::size_t> members_;
+    std::vector<std::uint64_t> memory_;
+    const std::uint64_t* direction_ = nullptr;     // of the last node: the coordinate left,
+    const std::uint64_t* offset_ = nullptr;        // the offset,
+    const std::uint64_t* chart_column_ = nullptr;  // and row 0's coefficient below the first level
+};
+
+}  // namespace convexnn
