@@ -73,7 +73,8 @@ def _features(kind: str, rank: int, rng: np.random.Generator) -> tuple[FloatArra
     elif kind == "collinear decimals":
         steps = rng.integers(-9, 10, (n, 1)) * rng.integers(1, 4, (1, rank))
         steps += rng.integers(-1, 2, (1, rank)) * rng.integers(0, 2, (n, 1))
-        return 0.1 * steps, steps.astype(float)
+        exact = steps.astype(float)
+        return np.asarray(0.1 * exact), exact
     else:
         counts = rng.integers(0, 4, (max(n, 4), min(rank, 3))).astype(float)
         counts[:2] = [[0.0], [1.0]]  # no column is constant

@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import nnls
 
 import pyconvexnn as cx
-from pyconvexnn._typing import BoolArray, FloatArray
+from pyconvexnn._typing import BoolArray, FloatArray, IndexArray
 from tests import exact_tree, lp_tree
 from tests.cell_counts import count_cells
 from tests.degenerate_data import KINDS, N_INSTANCES, instance
@@ -138,7 +138,7 @@ def test_thin_cells_are_those_below_the_margin(width: float) -> None:
     ps = cx.enumerate_patterns(X, snap=False)
     assert len(ps) == len(exact_tree.all_cells(X)) == n_distinct(ps)
     assert as_set(ps) == as_set(exact_tree.all_cells(X))
-    thin = ps.thin
+    thin: IndexArray = ps.thin
     assert thin.dtype == np.int64
     np.testing.assert_array_equal(thin, np.flatnonzero(best_margins(X, ps.to_dense()) < 1e-12))
     assert (len(thin) > 0) == (width < 1e-12)

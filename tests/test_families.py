@@ -1,4 +1,4 @@
-"""Arrangements whose numbers of cells are known: formulas, and the tables of threshold functions."""
+"""Arrangements whose numbers of cells are known, by formulas and tables."""
 
 from __future__ import annotations
 
@@ -143,8 +143,16 @@ def test_the_cells_have_the_symmetries_of_the_rows(name: str, d: int) -> None:
 
 @pytest.mark.parametrize(
     ("name", "d"),
-    [("threshold", 3), ("resonance", 4), ("braid", 5), ("type B", 3), ("cross-polytope", 4)]
-    + [("type D", 4), ("Shi", 4), ("Catalan", 3)],
+    [
+        ("threshold", 3),
+        ("resonance", 4),
+        ("braid", 5),
+        ("type B", 3),
+        ("type D", 4),
+        ("cross-polytope", 4),
+        ("Shi", 4),
+        ("Catalan", 3),
+    ],
 )
 def test_the_cells_are_those_of_the_sign_tree(name: str, d: int) -> None:
     X, _ = data(name, d)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import pyconvexnn as cx
-from pyconvexnn._typing import BitArray, FloatArray
+from pyconvexnn._typing import BitArray, FloatArray, IndexArray
 from tests.cell_counts import count_cells
 from tests.small_data import gaussian
 from tests.witnesses import check_witnesses
@@ -62,9 +62,9 @@ def test_two_charts_agree_and_no_cell_is_missing(level: float) -> None:
     assert len(ps) == (GENERIC if level else grid_cells())
     as_given = cx.enumerate_patterns(X, snap=False, verify=True)
     assert as_given.fingerprint == ps.fingerprint
-    assert cx.enumerate_patterns(X[::-1], threads=2).restrict(slice(None, None, -1)).fingerprint == (
-        ps.fingerprint
-    )
+    assert cx.enumerate_patterns(X[::-1], threads=2).restrict(
+        slice(None, None, -1)
+    ).fingerprint == (ps.fingerprint)
 
 
 @pytest.mark.parametrize("level", FEW)
@@ -104,7 +104,7 @@ def test_the_large_cells_are_those_of_the_grid(level: float) -> None:
 @pytest.mark.parametrize("level", FEW)
 def test_every_cell_has_a_witness_or_is_listed_as_thin(level: float) -> None:
     ps = cells(level)
-    thin = ps.thin
+    thin: IndexArray = ps.thin
     assert (np.diff(thin) > 0).all()
     assert level >= 1e-6 or not level or len(thin) > 0
     kept = np.setdiff1d(np.arange(len(ps)), thin)

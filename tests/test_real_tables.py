@@ -1,4 +1,4 @@
-"""Tables of integers and decimals with many equal rows: every cell, and certificates by all cells."""
+"""Tables of integers and decimals with many equal rows: all cells, and certificates by them."""
 
 from __future__ import annotations
 
