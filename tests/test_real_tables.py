@@ -49,7 +49,16 @@ COUNTS = {
 }
 
 
-@pytest.mark.parametrize(("name", "features"), COUNTS)
+CASES = [
+    ("iris", 2),
+    ("wine", 2),
+    pytest.param("iris", 3, marks=pytest.mark.slow),
+    pytest.param("wine", 3, marks=pytest.mark.slow),
+    pytest.param("haberman", 3, marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("name", "features"), CASES)
 def test_the_cells_of_tables_by_deletion_and_restriction(name: str, features: int) -> None:
     X = first_columns(name, features)
     whole = meant(name, X)
@@ -60,16 +69,7 @@ def test_the_cells_of_tables_by_deletion_and_restriction(name: str, features: in
     assert count_cells(whole) == count
 
 
-@pytest.mark.parametrize(
-    ("name", "features"),
-    [
-        ("iris", 2),
-        ("wine", 2),
-        ("iris", 3),
-        pytest.param("wine", 3, marks=pytest.mark.slow),
-        pytest.param("haberman", 3, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize(("name", "features"), CASES)
 def test_every_cell_of_tables(name: str, features: int) -> None:
     X = first_columns(name, features)
     _, _, count = COUNTS[name, features]

@@ -44,13 +44,26 @@ SETS = {
 }
 
 
-@pytest.mark.parametrize("name", SETS)
-@pytest.mark.parametrize("n_patterns", [1, 12])
-def test_cells_of_degenerate_data_are_equally_likely(name: str, n_patterns: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "n_patterns", "n_seeds"),
+    [
+        ("hypercube", 1, 600),
+        ("one-hot", 12, 200),
+        ("repeated and opposite", 12, 200),
+        *(
+            pytest.param(name, n_patterns, 2000, marks=pytest.mark.slow)
+            for name in SETS
+            for n_patterns in (1, 12)
+        ),
+    ],
+)
+def test_cells_of_degenerate_data_are_equally_likely(
+    name: str, n_patterns: int, n_seeds: int
+) -> None:
     X = SETS[name]
     cells = worth_drawing(X, exact_tree.all_cells(X))
     number = {bits.tobytes(): i for i, bits in enumerate(cells)}
-    counts, n_seeds = np.zeros(len(number)), 500
+    counts = np.zeros(len(number))
     for seed in range(n_seeds):
         ps = cx.sample_patterns(X, n_patterns, method="uniform", seed=seed)
         for bits in ps.to_dense():
