@@ -82,7 +82,7 @@ def test_random_degenerate_data_equal_the_exact_tree(number: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(N_INSTANCES))
+@pytest.mark.parametrize("number", range(0, N_INSTANCES, 4))
 def test_random_degenerate_data_equal_the_linear_programs(number: int) -> None:
     X, exact = instance(number)
     assert as_set(cx.enumerate_patterns(X)) == as_set(lp_tree.all_cells(exact))

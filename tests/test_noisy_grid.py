@@ -90,14 +90,13 @@ def test_no_large_cell_is_lost(level: float) -> None:
     wide = met.packed[met.margins(X) > LARGE, 0]
     assert len(np.unique(wide)) > 5000
     assert np.isin(wide, found).all()
-    # And the large cells of other levels, at the points where they are widest.
-    for other in (0.0, 1e-4):
-        inside = large_cells(other).gates
-        assert inside is not None
-        there = cx.PatternSet.from_gates(X, inside)
-        wide = there.packed[there.margins(X) > LARGE, 0]
-        assert len(np.unique(wide)) > 0.99 * grid_cells()
-        assert np.isin(wide, found).all()
+    # And the large cells of another level, at the points where they are widest.
+    inside = large_cells(0.0 if level else 1e-4).gates
+    assert inside is not None
+    there = cx.PatternSet.from_gates(X, inside)
+    wide = there.packed[there.margins(X) > LARGE, 0]
+    assert len(np.unique(wide)) > 0.99 * grid_cells()
+    assert np.isin(wide, found).all()
 
 
 @pytest.mark.parametrize("level", FEW)
