@@ -89,7 +89,7 @@ def test_stream_of_degenerate_data(benchmark: BenchmarkFixture, name: str, g: fl
     """The same of integers, one-hot columns, decimals, beside what a prototype did."""
     X, half_cells, prototype = DEGENERATE[name]
     rate = _time_stream(benchmark, X, half_cells, g, rounds=3 if half_cells < 5e6 else 1)
-    rows = reduced(X, True)
+    rows = reduced(np.asfortranarray(X), True)
     benchmark.extra_info["candidates for each"] = bound(rows.count, rows.rank) / half_cells
     benchmark.extra_info["times the rate of the prototype"] = rate / prototype
 
