@@ -187,3 +187,15 @@ def nonzero_rows(X: FloatArray) -> BoolArray:
     for part in row_blocks(*X.shape):
         found[part] = X[part].any(axis=1)
     return found
+
+
+def digest(packed: BitArray) -> int:
+    """Sum of a 64-bit hash of every pattern, modulo 2^64: the same in every order."""
+    hashes = np.zeros(len(packed), np.uint64)
+    for word in packed.T:
+        # Splitmix64 of the word and of what came before.
+        hashes = (hashes ^ word) + np.uint64(0x9E3779B97F4A7C15)
+        hashes = (hashes ^ (hashes >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        hashes = (hashes ^ (hashes >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        hashes ^= hashes >> np.uint64(31)
+    return int(hashes.sum())

@@ -1,7 +1,8 @@
 """Half cells of a data matrix by number, whichever way they are found.
 
 A half cell is a cell on the positive side of the first row that is not zero; the other cells are
-their opposites.
+their opposites. They are found among candidates, sets of fewer than r = rank(X) rows: each is the
+lowest vertex of one half cell if the rows are in general position, else of at most one.
 """
 
 from __future__ import annotations
@@ -16,64 +17,76 @@ import numpy as np
 from pyconvexnn import _core
 from pyconvexnn._bits import n_words, pack, zero_rows_of
 from pyconvexnn._exact_cells import MAX_WORK, half_cells, integer_rows
-from pyconvexnn._typing import BitArray, FloatArray
+from pyconvexnn._typing import BitArray, FloatArray, IndexArray
 
 _PROBE = 1 << 10  # half cells looked at in one place before a long listing starts
 _PROBES = 32
 _NOTHING = 1 << 62  # half cells: beyond this nothing is listed, or can be
 _SMALLEST = 1e-100  # entry over the largest of its column; the 32 digits of a square are there
 _PRIME = (1 << 61) - 1
+_PRIME_OF_FLATS = (1 << 58) - 63  # the smallest that the compiled enumeration uses
+_NEAR_ZERO = 1e-8  # relative size of values that it takes for zeros at most
+_EXACT_DOUBLE = 1 << 53
 
 
 class HalfCellList(Protocol):
-    """Half cells 0, ..., total - 1; with their opposites, blocks of patterns."""
+    """The half cells of candidates 0, ..., total - 1; with their opposites, blocks of patterns."""
 
     @property
     def total(self) -> int:
-        """Number of half cells."""
+        """Number of candidates."""
 
-    def write(self, first: int, count: int, block: int, out: BitArray, threads: int) -> None:
-        """Write half cells and then complements, by blocks, to `out` (2 count, words)."""
+    def write(self, first: int, count: int, block: int, out: BitArray, threads: int) -> IndexArray:
+        """Write half cells and then complements, by blocks of candidates, to `out`.
+
+        A block of `block` candidates takes twice as many rows of `out` (2 count, words), and fills
+        twice as many as it has half cells. Returns the number of half cells of each block.
+        """
+
+    def count(self, first: int, count: int, threads: int) -> int:
+        """Return the number of half cells of `count` candidates."""
+
+    def look_generic(self) -> bool:
+        """Whether all of some candidates have a half cell."""
 
 
-class GenericCells:
-    """Half cells of rows in general position, by the compiled enumeration."""
+class CompiledCells:
+    """Half cells by the compiled enumeration."""
 
-    def __init__(self, rows: _core.ReducedRows, n_samples: int) -> None:
-        self._cells = _core.HalfCells(rows)
-        self._count, self._rank = rows.count, rows.rank
+    def __init__(self, rows: _core.ReducedRows, n_samples: int, seed: int = 0) -> None:
+        self._cells = _core.HalfCells(rows, seed=seed)
         self._n_samples = n_samples
         self.total = self._cells.total
 
-    def write(self, first: int, count: int, block: int, out: BitArray, threads: int) -> None:
-        dependent = self._cells.list(first, count, block=block, out=out, threads=threads)
-        if dependent.size:
-            raise degenerate(dependent.tolist())
+    def write(self, first: int, count: int, block: int, out: BitArray, threads: int) -> IndexArray:
+        kept, undecided = self._cells.list(first, count, block=block, out=out, threads=threads)
+        if undecided.size:
+            raise UndecidedRowsError(undecided.tolist())
+        return kept
 
-    def dependent_rows(self, first: int, count: int, threads: int = 1) -> list[int]:
-        """Rows found to depend on each other on the way through these half cells, or none."""
+    def count(self, first: int, count: int, threads: int) -> int:
         nothing = np.empty((0, n_words(self._n_samples)), np.uint64)
-        found = self._cells.list(first, count, block=max(1, count), out=nothing, threads=threads)
-        return [int(i) for i in found]
+        return int(self.write(first, count, max(1, count), nothing, threads).sum())
 
-    def all_dependent_rows(self, threads: int = 1) -> list[int]:
-        """The same for the half cells that decide whether all rows are in general position.
-
-        Those with a vertex: every r rows are compared at one of them.
-        """
-        if self._rank <= 2 or self._rank == self._count:
-            return []  # no two rows are parallel
-        return self.dependent_rows(0, math.comb(self._count - 1, self._rank - 1), threads)
-
-    def probed_dependent_rows(self) -> list[int]:
-        """The same for some half cells only: what is easily seen before a long listing."""
-        found: list[int] = []
-        for k in range(_PROBES if self._rank > 2 else 0):
+    def look_generic(self) -> bool:
+        for k in range(_PROBES):
             first = k * (self.total // _PROBES)
-            found = self.dependent_rows(first, min(_PROBE, self.total - first))
-            if found:
-                break
-        return found
+            size = min(_PROBE, self.total - first)
+            if self.count(first, size, 1) < size:
+                return False
+        return True
+
+
+class UndecidedRowsError(ValueError):
+    """Rows that depend on each other to 32 digits, though not exactly."""
+
+    def __init__(self, rows: list[int]) -> None:
+        shown = ", ".join(map(str, rows))
+        super().__init__(
+            f"`X` must not have rows that depend on each other to 32 digits but not exactly when "
+            f"it has this many cells, but rows {shown} do; round the entries, or read decimals as "
+            "such with `snap=True`"
+        )
 
 
 class ExactCells:
@@ -91,12 +104,21 @@ class ExactCells:
         self._complement = pack(~expanded | zero)
         self.total = len(cells)
 
-    def write(self, first: int, count: int, block: int, out: BitArray, threads: int) -> None:
+    def write(self, first: int, count: int, block: int, out: BitArray, threads: int) -> IndexArray:
+        kept = []
         for start in range(0, count, block):
             size = min(block, count - start)
+            kept.append(size)
             part = slice(first + start, first + start + size)
             out[2 * start : 2 * start + size] = self._half[part]
             out[2 * start + size : 2 * (start + size)] = self._complement[part]
+        return np.array(kept, np.int64)
+
+    def count(self, first: int, count: int, threads: int) -> int:
+        return count
+
+    def look_generic(self) -> bool:
+        return True
 
 
 def bound(n: int, r: int) -> int:
@@ -105,12 +127,11 @@ def bound(n: int, r: int) -> int:
 
 
 def find_cells(
-    X: FloatArray, rows: _core.ReducedRows, *, threads: int, every: bool = False
+    X: FloatArray, rows: _core.ReducedRows, *, threads: int, seed: int = 0
 ) -> HalfCellList:
-    """Half cells of the data (`rows.count` >= 1).
+    """Half cells of the data (`rows.count` >= 1); `seed` chooses the chart, and the order.
 
-    ValueError for rows that are not in general position, unless they are few enough for exact
-    arithmetic; with `every` all of them are looked at before any is listed, otherwise some.
+    Few candidates that the compiled enumeration leaves open are decided in whole numbers.
     """
     most = bound(rows.count, rows.rank)
     if most >= _NOTHING:
@@ -118,29 +139,45 @@ def find_cells(
             f"`X` has up to {2 * most} patterns ({rows.count} distinct rows of rank {rows.rank}), "
             "more than can be listed; use sample_patterns"
         )
-    cells = GenericCells(rows, len(X))
+    cells = CompiledCells(rows, len(X), seed)
     if most * rows.rank <= MAX_WORK:
-        # All of them: also those that only rounding leaves open.
-        if cells.dependent_rows(0, cells.total, threads):
+        try:
+            cells.count(0, cells.total, threads)
+        except UndecidedRowsError:
             return ExactCells(rows, zero_rows_of(X), len(X))
-        return cells
-    dependent = cells.probed_dependent_rows()
-    if every and not dependent:
-        dependent = cells.all_dependent_rows(threads)
-    if dependent:
-        raise degenerate(dependent)
     return cells
 
 
-def degenerate(rows: list[int]) -> ValueError:
-    """The error for data whose cells the enumeration cannot list."""
-    shown = ", ".join(map(str, rows))
-    return ValueError(
-        f"`X` must have rows in general position (after removing repeated, opposite and zero "
-        f"rows) when it has this many cells, but rows {shown} are linearly dependent, as far as 32 "
-        "digits tell; exact enumeration of large degenerate data is not available yet: use "
-        "sample_patterns, or enumerate fewer rows"
+def proof_of(rows: _core.ReducedRows, found: int, cells: HalfCellList, *, verified: bool) -> str:
+    """Why no cell is missing among `found` half cells and their opposites."""
+    n, r = rows.count, rows.rank
+    said = f"{n} distinct hyperplanes of rank {r}"
+    if found == bound(n, r):
+        said += (
+            f" in general position: one cell and its opposite for each of the {found} sets of "
+            f"fewer than {r} rows but the first, the largest number there can be"
+        )
+    elif isinstance(cells, ExactCells):
+        said += f": {found} cells and their opposites by deletion and restriction in whole numbers"
+    else:
+        said += (
+            f": one cell and its opposite for each of the {found} sets of fewer than {r} rows but "
+            f"the first that hold no broken circuit with it; dependence decided {_how(rows)}"
+        )
+    return said + ("; found again in another chart" if verified else "")
+
+
+def _how(rows: _core.ReducedRows) -> str:
+    """How safely the compiled enumeration told zeros of these rows."""
+    # A determinant that is 0 modulo the prime, and within 1e-9 of its bound of 0, is 0 if there is
+    # no other multiple of the prime so near.
+    lengths = sorted(
+        math.hypot(*row) if max(map(abs, row)) < _EXACT_DOUBLE else math.inf
+        for row in integer_rows(rows.basis)
     )
+    if math.prod(lengths[-rows.rank :]) * _NEAR_ZERO < _PRIME_OF_FLATS:
+        return "exactly, in whole numbers"
+    return "modulo a prime of 58 bits (wrong in one of 2^58 decisions)"
 
 
 def reduced(X: FloatArray, snap: bool) -> _core.ReducedRows:

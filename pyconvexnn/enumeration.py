@@ -11,10 +11,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pyconvexnn import _core
-from pyconvexnn._bits import n_words, zero_rows_of
-from pyconvexnn._cells import HalfCellList, available_bytes, bound, find_cells, reduced
-from pyconvexnn._exact_cells import MAX_WORK
-from pyconvexnn._typing import FloatArray
+from pyconvexnn._bits import digest, n_words, zero_rows_of
+from pyconvexnn._cells import (
+    HalfCellList,
+    available_bytes,
+    bound,
+    find_cells,
+    proof_of,
+    reduced,
+)
+from pyconvexnn._typing import BitArray, FloatArray
 from pyconvexnn._validation import (
     as_matrix,
     describe,
@@ -60,8 +66,8 @@ def count_patterns(
 
     ``count_patterns(n, r)`` is ``2 sum_{k<r} C(n - 1, k)``. ``count_patterns(X)`` counts the
     full-dimensional cells of the hyperplanes ``x_k . u = 0``, the all-zero pattern among them if
-    it exists. That formula holds if any r rows are independent (repeated, opposite and zero rows
-    aside), which is verified, at the cost of one enumeration without output.
+    it exists, at the cost of one enumeration without output. The formula holds if any r rows are
+    independent (repeated, opposite and zero rows aside); other data have fewer.
 
     Parameters
     ----------
@@ -82,7 +88,7 @@ def count_patterns(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as described, or X has many rows that are not in general position.
+        If an argument is not as described, or X cannot be enumerated (:func:`enumerate_patterns`).
 
     Examples
     --------
@@ -107,7 +113,8 @@ def count_patterns(
         return 1
     if rows.rank <= 2 or rows.rank == rows.count:
         return 2 * bound(rows.count, rows.rank)
-    return 2 * find_cells(X, rows, threads=n_threads, every=True).total
+    cells = find_cells(X, rows, threads=n_threads)
+    return 2 * cells.count(0, cells.total, n_threads)
 
 
 def enumerate_patterns(
@@ -124,16 +131,18 @@ def enumerate_patterns(
     """Every activation pattern of the data, each exactly once.
 
     The patterns ``1[X u >= 0]`` of all full-dimensional cells of the hyperplanes
-    ``x_k . u = 0``, the all-zero one among them if it exists. Each set of fewer than r = rank(X)
-    rows is the lowest vertex of exactly one cell (in generic coordinates), so nothing is stored
-    or compared on the way. Signs that doubles leave open are decided in 32 digits.
+    ``x_k . u = 0``, the all-zero one among them if it exists. If any r = rank(X) distinct rows are
+    independent, each set of fewer than r rows is the lowest vertex of exactly one cell (in generic
+    coordinates); else exactly those sets are that hold no broken circuit: no row comes after the
+    last of those of the set on which it depends. So nothing is stored or compared on the way.
 
     Parameters
     ----------
     X : (n_samples, n_features) array
         Data. Rows that are zero, repeated, or multiples of each other do not make cells.
     max_patterns : int, optional
-        Refuse, before starting, if there can be more patterns. None: as many as fit in memory.
+        Refuse more patterns: before starting if rows in general position would have more and X
+        looks like such, else as soon as more are found. None: as many as fit in memory.
     snap : bool
         True reads columns within 1e-9 of a lattice (decimals, standardised counts) as that
         lattice, and rows that are multiples of each other up to rounding as such; completeness
@@ -141,7 +150,8 @@ def enumerate_patterns(
     min_margin : float
         Leave out cells whose margin (:meth:`PatternSet.margins`) is less. Computes all gates.
     verify : bool
-        True follows: not available yet.
+        True enumerates a second time, in other coordinates, modulo another prime, and with the
+        rows in the opposite order, and compares a fingerprint of the cells.
     faces : bool
         True follows: not available yet.
     threads : int, optional
@@ -152,22 +162,24 @@ def enumerate_patterns(
     Returns
     -------
     PatternSet
-        With ``is_complete`` True (unless `min_margin` is positive); its gates are computed when
-        they are asked for. The order is the same in every run: blocks of cells, each followed by
-        the block of their complements.
+        With ``is_complete`` True (unless `min_margin` is positive) and its ``proof``; its gates
+        are computed when they are asked for. The order is the same in every run: blocks of cells,
+        each followed by the block of their complements.
 
     Raises
     ------
     TypeError
         If an argument has the wrong type.
     ValueError
-        If an argument is not as described, if there can be more than `max_patterns` patterns,
-        or if X has many cells and rows that are not in general position (then no set is
-        returned; few cells are listed in exact arithmetic instead).
+        If an argument is not as described, if there are, or can be, more than `max_patterns`
+        patterns, or if X has many cells and rows that depend on each other to 32 digits but not
+        exactly (few cells are listed in whole numbers then).
     MemoryError
-        If the patterns do not fit in memory; raised before starting.
+        If the patterns do not fit in memory; raised before it is taken.
+    RuntimeError
+        If two enumerations differ: with ``verify=True``, an error of this package or the machine.
     NotImplementedError
-        For ``verify=True`` and ``faces=True``.
+        For ``faces=True``.
 
     See Also
     --------
@@ -179,6 +191,10 @@ def enumerate_patterns(
     n distinct rows of rank r have at most ``2 sum_{k<r} C(n - 1, k)`` patterns, exactly so many
     in general position: 2.6 million for n = 200, r = 4. With ``snap=True`` rows and columns that
     depend on others to ten digits count as dependent.
+
+    A sign is taken in double precision where it is 1e-9 away from zero. Where it is not, linear
+    algebra modulo a prime of 58 bits tells whether it is zero, and arithmetic of 32 digits which
+    sign it has if not.
 
     Examples
     --------
@@ -192,36 +208,32 @@ def enumerate_patterns(
     True
     """
     X = as_matrix(X)
-    for name, wanted in (("verify", verify), ("faces", faces)):
-        if _flag(wanted, name):
-            raise NotImplementedError(f"`{name}` = True is not available yet")
+    if _flag(faces, "faces"):
+        raise NotImplementedError("`faces` = True is not available yet")
     least = nonnegative(min_margin, "min_margin")
     if max_patterns is not None:
         max_patterns = positive_int(max_patterns, "max_patterns")
     n_threads = resolve_threads(threads)
     bar = _flag(progress, "progress")
+    verify = _flag(verify, "verify")
     rows = reduced(X, _flag(snap, "snap"))
     if rows.count == 0:
         return _only_cell(X)
-    most = 2 * bound(rows.count, rows.rank)
-    if most // 2 * rows.rank > MAX_WORK:
-        _check_size(most, X, max_patterns)
     cells = find_cells(X, rows, threads=n_threads)
-    _check_size(2 * cells.total, X, max_patterns)
     if least > 0:
-        return _wide_cells(X, cells, least, n_threads, bar)
-    try:
-        packed = np.empty((2 * cells.total, n_words(len(X))), np.uint64)
-    except MemoryError:
-        raise _too_large(2 * cells.total, X) from None
-    for first, count in _steps(cells.total, bar):
-        cells.write(first, count, count, packed[2 * first : 2 * (first + count)], n_threads)
+        ps = _wide_cells(X, cells, least, n_threads, bar)
+        if verify:
+            _check_twice(X, rows, cells, None, n_threads)
+        return ps
+    packed = _every_cell(X, cells, max_patterns, n_threads, bar)
+    if verify:
+        _check_twice(X, rows, cells, packed, n_threads)
     return PatternSet.of_cells(
         packed,
         len(X),
         LazyGates(CellGates(X), packed),
         zero_rows=zero_rows_of(X),
-        proof=_proof(rows, cells),
+        proof=proof_of(rows, len(packed) // 2, cells, verified=verify),
     )
 
 
@@ -244,7 +256,8 @@ def iter_patterns(
     X : (n_samples, n_features) array
         Data.
     block_size : int
-        Most patterns of a block, >= 2. Blocks hold fewer where they would take over 64 MB.
+        Most patterns of a block, >= 2. Blocks hold fewer where they would take over 64 MB, and of
+        data with fewer cells than rows in general position have.
     start : int, optional
         ``block.cursor`` of the last block seen, to go on behind it. The blocks that follow
         together hold the patterns not seen yet, in the same order of cells for every
@@ -264,9 +277,8 @@ def iter_patterns(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as described, or X has many cells and rows that are not in general
-        position. Such rows are mostly found before the first block; if they are found later, the
-        blocks that came before hold distinct patterns, but the stream ends with the error.
+        If an argument is not as described, or X cannot be enumerated (:func:`enumerate_patterns`).
+        Rows that 32 digits leave open are noticed when their cells come by.
 
     See Also
     --------
@@ -315,23 +327,83 @@ def _blocks(
     gates = CellGates(X)
     wanted = _BATCH if threads == 1 else 4 * _BATCH * threads
     most = max(1, min(wanted, _BATCH_BYTES // (16 * width)) // size)
-    with _bar(cells.total, first, bar) as shown:
+    with _bar(cells, first, bar) as shown:
         while first < cells.total:
             batch = min(most * size, cells.total - first)
             packed = np.empty((2 * batch, width), np.uint64)
-            cells.write(first, batch, size, packed, threads)
+            kept = cells.write(first, batch, size, packed, threads)
             packed.flags.writeable = False
-            for begin in range(0, batch, size):
-                count = min(size, batch - begin)
-                part = packed[2 * begin : 2 * (begin + count)]
-                block = PatternBlock.of_cells(
-                    part, len(X), LazyGates(gates, part), zero_rows=zero_rows
-                )
-                first += count
-                block.cursor = first
-                yield block
+            for number, begin in enumerate(range(0, batch, size)):
+                first += min(size, batch - begin)
+                part = packed[2 * begin : 2 * (begin + int(kept[number]))]
+                if len(part):
+                    block = PatternBlock.of_cells(
+                        part, len(X), LazyGates(gates, part), zero_rows=zero_rows
+                    )
+                    block.cursor = first
+                    yield block
                 if shown is not None:
-                    shown.update(2 * count)
+                    shown.update(2 * min(size, batch - begin))
+
+
+def _every_cell(
+    X: FloatArray, cells: HalfCellList, max_patterns: int | None, threads: int, bar: bool
+) -> BitArray:
+    """Every pattern, packed. ValueError or MemoryError where there are too many."""
+    generic = cells.look_generic()
+    if generic:
+        _check_size(2 * cells.total, X, max_patterns)
+    width = n_words(len(X))
+    # Data with dependent rows may have far fewer cells than candidates: the room grows.
+    room = 2 * (cells.total if generic else min(cells.total, _STEP))
+    try:
+        packed = np.empty((room, width), np.uint64)
+    except MemoryError:
+        raise _too_large(room, X) from None
+    found = 0
+    for first, count in _steps(cells, bar):
+        if found + 2 * count > len(packed):
+            more = min(2 * cells.total, max(2 * len(packed), found + 2 * count))
+            _check_size(more - len(packed), X, None)
+            try:
+                packed.resize((more, width), refcheck=False)
+            except MemoryError:
+                raise _too_large(more, X) from None
+        kept = cells.write(first, count, count, packed[found : found + 2 * count], threads)
+        found += 2 * int(kept[0])
+        if max_patterns is not None and found > max_patterns:
+            raise _too_many(found, X, max_patterns)
+    packed.resize((found, width), refcheck=False)
+    return packed
+
+
+def _check_twice(
+    X: FloatArray,
+    rows: _core.ReducedRows,
+    cells: HalfCellList,
+    packed: BitArray | None,
+    threads: int,
+) -> None:
+    """Enumerate in another chart, and compare; `packed` are the patterns found, if all are held."""
+    again = find_cells(X, rows, threads=threads, seed=1)
+    first = _digest(X, cells, threads) if packed is None else (len(packed), digest(packed))
+    second = _digest(X, again, threads)
+    if first != second:
+        raise RuntimeError(
+            f"two enumerations of the same data differ: {first[0]} cells and {second[0]} cells, "
+            f"fingerprints {first[1]:016x} and {second[1]:016x}; please report the data"
+        )
+
+
+def _digest(X: FloatArray, cells: HalfCellList, threads: int) -> tuple[int, int]:
+    """Number of the patterns, and their digest."""
+    found, total = 0, 0
+    for first, count in _steps(cells, False):
+        words = np.empty((2 * count, n_words(len(X))), np.uint64)
+        kept = 2 * int(cells.write(first, count, count, words, threads)[0])
+        found += kept
+        total += digest(words[:kept])
+    return found, total % (1 << 64)
 
 
 def _wide_cells(
@@ -340,12 +412,12 @@ def _wide_cells(
     """Cells with a margin of at least `least`, with their gates."""
     find = CellGates(X)
     packed, gates = [], []
-    for first, count in _steps(cells.total, bar):
+    for first, count in _steps(cells, bar):
         words = np.empty((2 * count, n_words(len(X))), np.uint64)
-        cells.write(first, count, count, words, threads)
-        found, margins = find.with_margins(words[:count], threads=threads)
+        half = int(cells.write(first, count, count, words, threads)[0])
+        found, margins = find.with_margins(words[:half], threads=threads)
         kept = margins >= least
-        packed += [words[:count][kept], words[count:][kept]]
+        packed += [words[:half][kept], words[half : 2 * half][kept]]
         gates += [found[kept], -found[kept]]
     return PatternSet.of_arrays(
         np.concatenate(packed),
@@ -364,50 +436,43 @@ def _only_cell(X: FloatArray) -> PatternSet:
     return PatternSet.of_cells(packed, len(X), lazy, zero_rows=zero_rows_of(X), proof=proof)
 
 
-def _proof(rows: _core.ReducedRows, cells: HalfCellList) -> str:
-    n, r = rows.count, rows.rank
-    if cells.total == bound(n, r):
-        return (
-            f"{n} distinct hyperplanes of rank {r} in general position: one cell and its opposite "
-            f"for each of the {cells.total} sets of fewer than {r} rows but the first"
-        )
-    return (
-        f"{n} distinct hyperplanes of rank {r}: {cells.total} cells and their opposites by "
-        "deletion and restriction in whole numbers"
-    )
-
-
-def _steps(total: int, bar: bool) -> Iterator[tuple[int, int]]:
-    """(first, count) of parts of the half cells, with a progress bar over all patterns."""
-    with _bar(total, 0, bar) as shown:
-        for first in range(0, total, _STEP):
-            count = min(_STEP, total - first)
+def _steps(cells: HalfCellList, bar: bool) -> Iterator[tuple[int, int]]:
+    """(first, count) of parts of the candidates, with a progress bar."""
+    with _bar(cells, 0, bar) as shown:
+        for first in range(0, cells.total, _STEP):
+            count = min(_STEP, cells.total - first)
             yield first, count
             if shown is not None:
                 shown.update(2 * count)
 
 
-def _bar(total: int, first: int, wanted: bool) -> Any:
-    """A tqdm bar of patterns, or None, to be used in a with statement."""
+def _bar(cells: HalfCellList, first: int, wanted: bool) -> Any:
+    """A tqdm bar of candidates and their opposites, or None, to be used in a with statement."""
     if not wanted:
         return nullcontext()
     from tqdm import tqdm
 
-    return tqdm(desc="patterns", unit="", unit_scale=True, total=2 * total, initial=2 * first)
+    total = 2 * cells.total
+    return tqdm(desc="patterns", unit="", unit_scale=True, total=total, initial=2 * first)
 
 
 def _check_size(n_patterns: int, X: FloatArray, max_patterns: int | None) -> None:
     """Refuse sets beyond what was asked for or what memory holds."""
     size = 8 * n_patterns * n_words(len(X))
     if max_patterns is not None and n_patterns > max_patterns:
-        raise ValueError(
-            f"`max_patterns` must be at least the number of patterns, {n_patterns} ({size} bytes), "
-            f"got {max_patterns}; use iter_patterns to stream them, sample_patterns for some of "
-            "them, or train, which needs no list"
-        )
+        raise _too_many(n_patterns, X, max_patterns)
     room = available_bytes()
     if room is not None and size > room:
         raise _too_large(n_patterns, X)
+
+
+def _too_many(n_patterns: int, X: FloatArray, max_patterns: int) -> ValueError:
+    size = 8 * n_patterns * n_words(len(X))
+    return ValueError(
+        f"`max_patterns` must be at least the number of patterns, {n_patterns} ({size} bytes), "
+        f"got {max_patterns}; use iter_patterns to stream them, sample_patterns for some of "
+        "them, or train, which needs no list"
+    )
 
 
 def _too_large(n_patterns: int, X: FloatArray) -> MemoryError:

@@ -113,3 +113,8 @@ def assert_same(a: cx.PatternSet, b: cx.PatternSet) -> None:
         assert not b.gates.flags.writeable
         assert (a.complement().gates is None) == (b.complement().gates is None)
     assert a.complement() == b.complement()
+
+
+def nearly_dependent(n: int) -> FloatArray:
+    """Gaussian rows and three that depend on each other to 32 digits, but not exactly."""
+    return np.vstack([gaussian(n, 3), [1, 0, 0], [0, 1, 0], [1, 1, 2.0**-115]])

@@ -16,7 +16,15 @@ import pyconvexnn as cx
 from pyconvexnn import _cells, enumeration
 from pyconvexnn._typing import BitArray, FloatArray
 from pyconvexnn._witness import CellGates
-from tests.small_data import as_set, bits_of, check_gates, designs, gaussian, n_distinct
+from tests.small_data import (
+    as_set,
+    bits_of,
+    check_gates,
+    designs,
+    gaussian,
+    n_distinct,
+    nearly_dependent,
+)
 from tests.test_exact_cells import threshold
 from tests.test_interrupt import seconds_to_stop
 from tests.vertex_method import DATA
@@ -24,9 +32,7 @@ from tests.vertex_method import DATA
 # -------------------------------------------------------------------------------------- streams
 
 
-@pytest.mark.parametrize(
-    "X", [gaussian(40, 3), gaussian(70, 3), threshold(4), designs()["zero rows"]]
-)
+@pytest.mark.parametrize("X", [gaussian(40, 3), gaussian(70, 3), designs()["zero rows"]])
 def test_a_stream_is_cut_and_continued_anywhere(X: FloatArray) -> None:
     whole = list(cx.iter_patterns(X, block_size=10**6))
     every = whole[0]
@@ -54,6 +60,20 @@ def test_a_stream_is_cut_and_continued_anywhere(X: FloatArray) -> None:
             )
 
 
+def test_a_stream_of_degenerate_data_goes_on_behind_every_block() -> None:
+    X = threshold(4)
+    every = cx.enumerate_patterns(X)
+    for size in (2, 7, 100, 4000):
+        blocks = list(cx.iter_patterns(X, block_size=size))
+        assert all(2 <= len(block) <= size for block in blocks)
+        assert sum(map(len, blocks)) == len(every)
+        assert set().union(*map(as_set, blocks)) == as_set(every)
+        for k in range(0, len(blocks), 1 + len(blocks) // 10):
+            rest = list(cx.iter_patterns(X, block_size=size, start=blocks[k].cursor))
+            assert rest == blocks[k + 1 :]
+            assert [block.cursor for block in rest] == [b.cursor for b in blocks[k + 1 :]]
+
+
 def test_blocks_of_many_rows_stay_small() -> None:
     X = gaussian(100_000, 2)
     blocks = cx.iter_patterns(X, block_size=10**30)
@@ -74,9 +94,11 @@ def test_threads_change_nothing() -> None:
     for threads in (2, 3):
         assert list(cx.iter_patterns(X, block_size=5000, threads=threads)) == blocks
     X = np.c_[np.eye(3)[np.arange(60) % 3], gaussian(60, 2)]
+    assert all(cx.enumerate_patterns(X, threads=t) == cx.enumerate_patterns(X) for t in (2, 3))
+    X = nearly_dependent(300)
     messages = set()
     for threads in (1, 2, 3):
-        with pytest.raises(ValueError, match="general position") as caught:
+        with pytest.raises(ValueError, match="32 digits") as caught:
             cx.count_patterns(X, threads=threads)
         messages.add(str(caught.value))
     assert len(messages) == 1
@@ -273,7 +295,7 @@ def test_a_complete_set_trains() -> None:
         ({"max_patterns": 2.5}, TypeError, "`max_patterns` must be an integer, got 2.5"),
         ({"snap": 1}, TypeError, "`snap` must be True or False, got 1"),
         ({"min_margin": -1}, ValueError, "`min_margin` must be >= 0, got -1.0"),
-        ({"verify": True}, NotImplementedError, "`verify` = True is not available yet"),
+        ({"verify": 1}, TypeError, "`verify` must be True or False, got 1"),
         ({"faces": True}, NotImplementedError, "`faces` = True is not available yet"),
         ({"threads": 0}, ValueError, "`threads` must be >= 1, or -1 for all cores, got 0"),
         ({"progress": "yes"}, TypeError, "`progress` must be True or False, got 'yes'"),

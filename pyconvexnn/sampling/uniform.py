@@ -8,10 +8,9 @@ import math
 import numpy as np
 
 from pyconvexnn import _core
-from pyconvexnn._bits import n_words, pack, unpack, zero_rows_of
+from pyconvexnn._bits import n_words, pack, unpack
 from pyconvexnn._blocks import row_blocks
-from pyconvexnn._cells import ExactCells, GenericCells, bound, reduced
-from pyconvexnn._exact_cells import MAX_WORK
+from pyconvexnn._cells import ExactCells, UndecidedRowsError, bound, find_cells, reduced
 from pyconvexnn._typing import BoolArray, FloatArray, IndexArray
 from pyconvexnn.sampling.draws import BATCH, Draws, Sampler
 from pyconvexnn.sampling.subsets import Permutation, ordered_subsets, random_below
@@ -21,7 +20,7 @@ _MOST_RANK = 63
 
 
 def uniform(X: FloatArray, rng: np.random.Generator) -> Sampler:
-    """Sampler of cells with equal probabilities; ValueError for large degenerate data."""
+    """Sampler of cells with equal probabilities; candidates that are no cells are drawn again."""
     rows = reduced(X, True)
     if rows.rank > _MOST_RANK:
         raise ValueError(
@@ -31,23 +30,10 @@ def uniform(X: FloatArray, rng: np.random.Generator) -> Sampler:
     half = bound(rows.count, rows.rank)
     if half >= _MOST_RANKED:
         return UniformCells(rows, ManySets(rows, rng))
-    cells = GenericCells(rows, len(X))
-    if half * rows.rank <= MAX_WORK:
-        if cells.all_dependent_rows():
-            return UniformOfList(ExactCells(rows, zero_rows_of(X), len(X)), len(X), rng)
-    elif dependent := cells.probed_dependent_rows():
-        raise degenerate(dependent)
+    cells = find_cells(X, rows, threads=1)
+    if isinstance(cells, ExactCells):
+        return UniformOfList(cells, len(X), rng)
     return UniformCells(rows, RankedSets(rows, rng))
-
-
-def degenerate(rows: list[int]) -> ValueError:
-    """Error for data of which not every cell has a vertex of its own."""
-    shown = ", ".join(map(str, rows))
-    return ValueError(
-        "`X` must have rows in general position (repeated, opposite and zero rows aside) for "
-        f"method 'uniform' when it has this many cells, but rows {shown} are linearly dependent; "
-        "use method 'vertex'"
-    )
 
 
 class UniformOfList:
@@ -140,20 +126,19 @@ class UniformCells:
         if not len(sides):
             return None
         half = np.empty((len(sides), n_words(self._rows.count)), np.uint64)
+        is_cell = np.zeros(len(sides), np.bool_)
         for rows, place in zip(sets, places, strict=True):
-            cells, row = self._chart.cells(rows.ravel(), len(rows))
-            if len(cells) < len(rows):
-                raise degenerate(self._samples(rows[len(cells)], row))
-            half[place] = cells
+            cells, kept, row = self._chart.cells(rows.ravel(), len(rows))
+            if len(kept) < len(rows):
+                chosen = {row, *rows[len(kept)].tolist()}
+                if rows.shape[1] + 1 < self._rows.rank:
+                    chosen.add(0)
+                raise UndecidedRowsError(sorted(int(self._rows.rows[i]) for i in chosen))
+            half[place[kept]] = cells
+            is_cell[place] = kept
+        half, sides = half[is_cell], sides[is_cell]
         packed = np.empty((len(sides), n_words(len(self._zero))), np.uint64)
         for part in row_blocks(len(sides), len(self._zero)):
             bits = unpack(half[part], self._rows.count)[:, self._row_of]
             packed[part] = pack((bits ^ self._flipped ^ sides[part, np.newaxis]) | self._zero)
-        return Draws(packed, None, len(sides))
-
-    def _samples(self, rows: IndexArray, row: int) -> list[int]:
-        """Rows of the data that depend on each other."""
-        distinct = {row, *rows.tolist()}
-        if len(rows) + 1 < self._rows.rank or len(distinct) == len(rows):
-            distinct.add(0)
-        return sorted(int(self._rows.rows[i]) for i in distinct)
+        return Draws(packed, None, len(is_cell))

@@ -19,6 +19,7 @@ from pyconvexnn.pricing import cells
 from pyconvexnn.pricing.cells import price_cells
 from pyconvexnn.solvers import Status
 from tests.exact_prices import largest_price_squared
+from tests.small_data import nearly_dependent
 
 KINDS = ["plain", "far from zero", "columns of all sizes", "large targets", "cancelling"]
 SLOPES = [0.0, 0.3, -1.0]
@@ -101,10 +102,9 @@ def test_degenerate_data(kind: str) -> None:
         assert found.bound == pytest.approx(reference(X, v, slope), rel=1e-11)
 
 
-def test_large_degenerate_data_raise_by_name() -> None:
-    X = np.random.default_rng(6).integers(-1, 2, (100, 6)).astype(float)
-    with pytest.raises(ValueError, match="`X` must have rows in general position"):
-        price_cells(X, np.ones(100))
+def test_rows_that_32_digits_leave_open_are_named() -> None:
+    with pytest.raises(ValueError, match="rows 300, 301, 302 do"):
+        price_cells(nearly_dependent(300), np.ones(303))
 
 
 @pytest.mark.parametrize("block", [2, 7])

@@ -13,7 +13,7 @@ from pyconvexnn import _cells
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.sampling import everything
 from pyconvexnn.sampling.everything import cell_bound, every_cell
-from tests.small_data import designs, gaussian
+from tests.small_data import designs, gaussian, nearly_dependent
 from tests.vertex_method import every_pattern
 
 
@@ -68,5 +68,4 @@ def test_every_cell_is_the_enumeration_without_the_zero_pattern(name: str) -> No
 
 
 def test_what_cannot_be_listed_is_none() -> None:
-    grid = np.stack(np.meshgrid(*[np.arange(5.0)] * 3), axis=-1).reshape(-1, 3)
-    assert every_cell(fortran(np.c_[grid, np.ones(125)]), None) is None
+    assert every_cell(fortran(nearly_dependent(300)), None) is None

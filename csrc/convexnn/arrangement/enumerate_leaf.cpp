@@ -46,9 +46,12 @@ Verdict HalfCells::decide(Workspace& work, std::size_t last, std::span<std::uint
     }
     const Decision decision = chart_.decide(S, *work.flats, words);
     if (decision.verdict == Verdict::undecided) {
-        UndecidedRows rows{{rows_.rows[0], rows_.rows[decision.row]}};
+        UndecidedRows rows{{rows_.rows[decision.row]}};
         for (const std::size_t s : S) {
             rows.samples.push_back(rows_.rows[s]);
+        }
+        if (work.m + 1 < r_) {
+            rows.samples.push_back(rows_.rows[0]);
         }
         std::ranges::sort(rows.samples);
         rows.samples.erase(std::unique(rows.samples.begin(), rows.samples.end()),
