@@ -260,7 +260,7 @@ Decision Chart::cell_at(std::span<const std::size_t> S, Flats& flats,
     return decide(S, flats, words);
 }
 
-Decision Chart::decide(std::span<const std::size_t> S, const Flats& flats,
+Decision Chart::decide(std::span<const std::size_t> S, Flats& flats,
                        std::span<std::uint64_t> words) const {
     const std::size_t m = S.size();
     const std::size_t c = r_ - 1 - m;

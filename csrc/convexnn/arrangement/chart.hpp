@@ -49,7 +49,7 @@ public:
     //
     // Writes the n bits (words_for(n) words, padding zero); they are not specified if the verdict
     // is not `cell`. `flats` stands at level m with all rows of S but the last chosen;
-    Decision decide(std::span<const std::size_t> S, const Flats& flats,
+    Decision decide(std::span<const std::size_t> S, Flats& flats,
                     std::span<std::uint64_t> words) const;
     // or is made to.
     Decision cell_at(std::span<const std::size_t> S, Flats& flats,

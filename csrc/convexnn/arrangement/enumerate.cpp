@@ -69,7 +69,7 @@ HalfCells::HalfCells(ReducedRows rows, std::uint64_t seed, Monitor& monitor)
       zero_rows_(words_for(rows_.samples)),
       full_(words_for(rows_.samples)),
       plain_(rows_.samples == n_ && seed % 2 == 0),
-      kernel_(leaf_kernels().front()) {
+      kernels_(leaf_kernels().front()) {
     for (std::size_t a = 0; a < n_; ++a) {
         choose_[a * r_] = 1;
         for (std::size_t b = 1; b < r_ && a > 0; ++b) {

@@ -87,6 +87,7 @@ private:
     Verdict resolve(Workspace& work, std::size_t last, std::span<std::uint64_t> words) const;
     Verdict decide(Workspace& work, std::size_t last, std::span<std::uint64_t> words) const;
     std::size_t follow(Workspace& work) const;
+    std::span<const std::size_t> suspects(Workspace& work) const;
     void start(Workspace& work, std::size_t m) const;
     void descend(Workspace& work, std::size_t depth) const;
     std::unique_ptr<Workspace> take() const;
@@ -103,7 +104,7 @@ private:
     std::vector<std::uint64_t> zero_rows_;
     std::vector<std::uint64_t> full_;  // every sample
     bool plain_ = false;               // the samples are the distinct rows, in order
-    LeafKernel kernel_ = nullptr;
+    LeafKernels kernels_;
     mutable std::atomic<bool> degenerate_{false};  // rows that depend on each other were met
     mutable std::mutex idle_mutex_;
     mutable std::vector<std::unique_ptr<Workspace>> idle_;

@@ -17,6 +17,18 @@ void set_bit(std::uint64_t* words, std::size_t i, bool bit) {
 
 }  // namespace
 
+// Rows that may depend on those chosen but the last (m > 1), and row 0, as far as doubles tell.
+std::span<const std::size_t> HalfCells::suspects(Workspace& work) const {
+    const Node& node = work.nodes[work.m - 1];
+    std::size_t count =
+        kernels_.vanishing_rows(node.own[work.m], node.own[0], vectors_, kTrustedSign * node.size_c,
+                                kTrustedSign * node.size_d, work.suspects.data());
+    while (count > 0 && work.suspects[count - 1] >= n_) {
+        --count;  // the padding
+    }
+    return {work.suspects.data(), count};
+}
+
 // Makes the flats of all rows chosen but the last. Returns how many of the first are the beginning
 // of no cell's vertex; 0 if there may be cells.
 std::size_t HalfCells::follow(Workspace& work) const {
@@ -26,7 +38,15 @@ std::size_t HalfCells::follow(Workspace& work) const {
         work.followed = 0;
     }
     for (; work.followed + 1 < work.m; ++work.followed) {
-        if (!work.flats->choose(work.followed, work.S[work.followed])) {
+        const std::size_t s = work.S[work.followed];
+        const Node& node = work.nodes[work.m - 1];
+        bool alive = false;
+        if (work.followed + 2 < work.m || node.doubtful) {
+            alive = work.flats->choose(work.followed, s);
+        } else {
+            alive = work.flats->choose(work.followed, s, suspects(work));
+        }
+        if (!alive) {
             degenerate_.store(true, std::memory_order_relaxed);
             return work.followed + 1;
         }
@@ -67,7 +87,7 @@ bool HalfCells::lay_flats(Workspace& work) const {
     const std::size_t m = work.m;
     const std::size_t width = words_for(n_);
     Node& node = work.nodes[m - 1];
-    const Flats& flats = *work.flats;
+    Flats& flats = *work.flats;
     std::fill_n(work.masks.data(), m * width, std::uint64_t{0});
     work.laid = 0;
     for (const std::size_t i : flats.members()) {
@@ -91,8 +111,8 @@ bool HalfCells::lay_flats(Workspace& work) const {
     if (m + 1 == r_ || m == 1) {
         return true;  // no row of the span of row 0 and the rows chosen is on an infinite side
     }
-    for (std::size_t i = 1; i < n_; ++i) {
-        if (flats.leader(i) < 0 && flats.only_row_0(i)) {
+    for (const std::size_t i : suspects(work)) {
+        if (i > 0 && flats.leader(i) < 0 && flats.only_row_0(i)) {
             ++work.laid;
             const double coefficient = work.carries_chart ? node.columns[m + 1][i] : 0.0;
             if (!(std::abs(coefficient) > kTrustedSign * node.size_chart)) {
@@ -111,22 +131,22 @@ Verdict HalfCells::resolve(Workspace& work, std::size_t last,
                            std::span<std::uint64_t> words) const {
     const std::size_t m = work.m;
     const Node& node = work.nodes[m - 1];
-    const Flats& flats = *work.flats;
+    Flats& flats = *work.flats;
     if (!flats.may_be_last(last)) {
         return Verdict::none;
     }
     const double* c = m == 1 ? work.offsets : node.own[m];
     const double* d = node.columns[0];
-    const std::size_t count =
-        near_rows(c, d, vectors_, work.beta[last], work.tolerance[last], last, work.near.data());
+    const std::size_t count = kernels_.near_rows(c, d, vectors_, work.beta[last],
+                                                 work.tolerance[last], last, work.near.data());
     bool sure = true;
+    Flats::Relation* relations = work.relations.data();
     for (std::size_t k = count; k-- > 0;) {
-        const std::size_t i = work.near[k];
-        const Flats::Relation relation = flats.relation(i, last);
-        if (relation == Flats::Relation::flat && i > last) {
+        relations[k] = flats.relation(work.near[k], last);
+        if (relations[k] == Flats::Relation::flat && work.near[k] > last) {
             return Verdict::none;
         }
-        sure = sure && relation != Flats::Relation::none;
+        sure = sure && relations[k] != Flats::Relation::none;
     }
     if (!sure) {
         return decide(work, last, words);
@@ -135,7 +155,7 @@ Verdict HalfCells::resolve(Workspace& work, std::size_t last,
     for (std::size_t k = 0; k < count; ++k) {
         const std::size_t i = work.near[k];
         const double ratio = d[i] / d[last];
-        if (flats.relation(i, last) == Flats::Relation::flat) {
+        if (relations[k] == Flats::Relation::flat) {
             if (!(std::abs(d[i]) > kTrustedSign * node.size_d)) {
                 return decide(work, last, words);
             }
@@ -218,9 +238,9 @@ std::size_t HalfCells::list_leaf(std::size_t first, std::size_t last, Sink& sink
 
     for (std::size_t begin = first; begin < last; begin += kBatch) {
         const std::size_t end = std::min(begin + kBatch, last);
-        kernel_(input.c, input.d, vectors_, begin, end, work.beta, work.tolerance,
-                reinterpret_cast<std::uint8_t*>(work.candidates.data()),
-                width * sizeof(std::uint64_t), suspicious);
+        kernels_.signs(input.c, input.d, vectors_, begin, end, work.beta, work.tolerance,
+                       reinterpret_cast<std::uint8_t*>(work.candidates.data()),
+                       width * sizeof(std::uint64_t), suspicious);
         std::uint64_t* words = work.candidates.data();
         for (std::size_t j = begin; j < end; ++j, words += width) {
             if (suspicious[j] != 0 && !looked) {

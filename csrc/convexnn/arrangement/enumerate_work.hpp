@@ -47,6 +47,8 @@ struct HalfCells::Workspace {
           candidates(kBatch * words),
           masks(r * words),
           near(vectors * kLeafLanes),
+          relations(vectors * kLeafLanes),
+          suspects(vectors * kLeafLanes),
           S(r),
           begin(r) {
         const std::size_t size = vectors * kLeafLanes;
@@ -79,8 +81,10 @@ struct HalfCells::Workspace {
     std::vector<std::uint64_t> suspicious;
     std::vector<const double*> source;
     std::vector<std::uint64_t> candidates;
-    std::vector<std::uint64_t> masks;  // by row chosen: the rows that it leads
-    std::vector<std::size_t> near;     // rows near a vertex
+    std::vector<std::uint64_t> masks;        // by row chosen: the rows that it leads
+    std::vector<std::size_t> near;           // rows near a vertex
+    std::vector<Flats::Relation> relations;  // of these rows
+    std::vector<std::size_t> suspects;       // rows that may depend on those chosen
     std::vector<std::size_t> S;
     std::vector<std::uint64_t> begin;  // by depth: rank of the first candidate of the node
     bool carries_chart = false;        // the tableaux hold row 0's coefficients

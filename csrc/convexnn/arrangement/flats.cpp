@@ -1,6 +1,7 @@
 #include "convexnn/arrangement/flats.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 #include "convexnn/base/splitmix.hpp"
 
@@ -49,10 +50,13 @@ ResidueChart::ResidueChart(std::span<const double> basis, std::size_t n, std::si
 Flats::Flats(const ResidueChart& chart)
     : chart_(chart),
       columns_(chart.rank(), std::vector<const std::uint64_t*>(chart.rank() + 1)),
-      counts_(chart.rank(), 0),
+      counts_(chart.rank() + 1, 0),
       leaders_(chart.rows(), -1),
-      memory_(chart.rank() > 1 ? (chart.rank() - 1) * (chart.rank() + 1) * chart.rows() : 0) {
+      all_(chart.rows() - 1),
+      entries_(chart.rows(), Entries{0, 0, 0, 0}),
+      memory_(chart.rank() > 2 ? (chart.rank() - 2) * (chart.rank() + 1) * chart.rows() : 0) {
     members_.reserve(chart.rows());
+    std::iota(all_.begin(), all_.end(), std::size_t{1});
 }
 
 void Flats::start(std::size_t m) {
@@ -61,27 +65,34 @@ void Flats::start(std::size_t m) {
     }
     members_.clear();
     m_ = m;
-    // Coordinates left first, then the offset, then (below the first level) row 0's.
     const std::size_t c = chart_.rank() - 1 - m;
-    kept_ = c == 0 ? 1 : 2;
+    below_ = c > 0;
     for (std::size_t q = 0; q < m; ++q) {
         columns_[0][q] = chart_.column(c + 1 + q);
     }
     columns_[0][m] = chart_.column(c);
     columns_[0][m + 1] = chart_.column(0);
     counts_[0] = 0;
-    set_last(0);
-}
-
-void Flats::set_last(std::size_t depth) {
-    if (depth + 1 == m_) {
-        direction_ = columns_[depth][0];
-        offset_ = columns_[depth][1];
-        chart_column_ = kept_ == 2 ? columns_[depth][2] : nullptr;
+    if (m == 1) {
+        std::copy_n(columns_[0].begin(), kColumns, last_);
+        pivots_ = last_[0];
+        scale_ = 1;
+        ++node_;
+        std::ranges::fill(factors_, std::uint64_t{0});
     }
 }
 
-bool Flats::choose(std::size_t depth, std::size_t s) {
+// Row i, found to lie in the flat of s_depth = s and the rows before. False: a row after s does.
+bool Flats::join(std::size_t i, std::size_t s, std::size_t depth) {
+    if (i > s) {
+        return false;
+    }
+    leaders_[i] = static_cast<std::int16_t>(depth);
+    members_.push_back(i);
+    return true;
+}
+
+bool Flats::choose(std::size_t depth, std::size_t s, std::span<const std::size_t> suspects) {
     while (members_.size() > counts_[depth]) {
         leaders_[members_.back()] = -1;
         members_.pop_back();
@@ -97,58 +108,64 @@ bool Flats::choose(std::size_t depth, std::size_t s) {
     if (pivot == left) {
         return false;  // s depends on the rows chosen and row 0
     }
-    std::vector<const std::uint64_t*>& next = columns_[depth + 1];
-    const std::uint64_t inverse = field.inverse(from[pivot][s]);
-    std::size_t column = 0;
-    for (std::size_t q = 0; q < left + kept_; ++q) {
-        if (q == pivot) {
-            continue;
+    const std::uint64_t* pivots = from[pivot];
+    const std::uint64_t scale = pivots[s];
+    if (depth + 2 == m_) {
+        const std::size_t columns[kColumns] = {1 - pivot, 2, 3};
+        for (std::size_t k = 0; k < (below_ ? kColumns : kColumns - 1); ++k) {
+            last_[k] = from[columns[k]];
+            factors_[k] = last_[k][s];
         }
-        const std::uint64_t factor = field.multiply(from[q][s], inverse);
-        if (factor == 0) {
-            next[column++] = from[q];
-            continue;
-        }
-        std::uint64_t* target = own(depth + 1, column);
-        const std::uint64_t* source = from[q];
-        const std::uint64_t* pivots = from[pivot];
-        for (std::size_t i = 0; i < n; ++i) {
-            target[i] = field.subtract(source[i], field.multiply(factor, pivots[i]));
-        }
-        next[column++] = target;
-    }
-    set_last(depth + 1);
-    const auto vanishes = [&](std::size_t i) {
-        for (std::size_t q = 0; q < column; ++q) {
-            if (next[q][i] != 0) {
-                return false;
+        pivots_ = pivots;
+        scale_ = scale;
+        ++node_;
+        for (const std::size_t i : suspects) {
+            if (leaders_[i] < 0) {
+                const Entries& row = entries(i);
+                if ((row.direction | row.offset | row.row_0) == 0 && !join(i, s, depth)) {
+                    return false;
+                }
             }
         }
-        return true;
-    };
-    for (std::size_t i = 1; i < n; ++i) {
-        if (leaders_[i] < 0 && vanishes(i)) {
-            if (i > s) {
+    } else {
+        // Columns keep their zeros when they are multiplied: no quotients.
+        std::vector<const std::uint64_t*>& next = columns_[depth + 1];
+        std::size_t column = 0;
+        for (std::size_t q = 0; q < left + (below_ ? 2 : 1); ++q) {
+            if (q == pivot) {
+                continue;
+            }
+            const std::uint64_t factor = from[q][s];
+            std::uint64_t* target = own(depth + 1, column);
+            for (std::size_t i = 0; factor != 0 && i < n; ++i) {
+                target[i] = field.subtract(field.multiply(from[q][i], scale),
+                                           field.multiply(factor, pivots[i]));
+            }
+            next[column++] = factor == 0 ? from[q] : target;
+        }
+        for (std::size_t i = 1; i < n; ++i) {
+            const auto is_zero = [i](const std::uint64_t* a) { return a[i] == 0; };
+            if (leaders_[i] < 0 && std::all_of(next.begin(), next.begin() + column, is_zero) &&
+                !join(i, s, depth)) {
                 return false;
             }
-            leaders_[i] = static_cast<std::int16_t>(depth);
-            members_.push_back(i);
         }
     }
     counts_[depth + 1] = members_.size();
     return true;
 }
 
-Flats::Relation Flats::relation(std::size_t i, std::size_t j) const {
+Flats::Relation Flats::relation(std::size_t i, std::size_t j) {
     const PrimeField& field = chart_.field();
-    const auto parallel = [&](const std::uint64_t* a) {
-        return field.multiply(a[i], direction_[j]) == field.multiply(a[j], direction_[i]);
-    };
-    if (!parallel(offset_)) {
+    const Entries& one = entries(i);
+    const Entries& other = entries(j);
+    if (field.multiply(one.offset, other.direction) !=
+        field.multiply(other.offset, one.direction)) {
         return Relation::none;
     }
-    return chart_column_ == nullptr || parallel(chart_column_) ? Relation::flat
-                                                               : Relation::with_row_0;
+    return field.multiply(one.row_0, other.direction) == field.multiply(other.row_0, one.direction)
+               ? Relation::flat
+               : Relation::with_row_0;
 }
 
 }  // namespace convexnn

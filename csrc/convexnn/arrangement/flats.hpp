@@ -47,9 +47,13 @@ public:
 
     // Begins at level m < rank, with no row chosen.
     void start(std::size_t m);
-    // Chooses row s > s_{depth-1} as s_depth, depth < m; rows chosen there or later are forgotten.
-    // False if no cell's vertex begins with these rows; then only rows up to `depth` - 1 count.
-    bool choose(std::size_t depth, std::size_t s);
+    // Chooses row s > s_{depth-1} as s_depth, depth < m - 1; rows chosen there or later are
+    // forgotten. Only rows among `suspects` (ascending) are looked at when the last is chosen that
+    // may be, s_{m-2}: all that lie in its flat and no earlier one must be among them. False if no
+    // cell's vertex begins with these rows; then only rows up to `depth` - 1 count.
+    bool choose(std::size_t depth, std::size_t s, std::span<const std::size_t> suspects);
+    // The same, with every row a suspect.
+    bool choose(std::size_t depth, std::size_t s) { return choose(depth, s, all_); }
 
     // The leader of row i: k if it lies in F_{k+1} but not in F_k, and -1 if it lies in no flat of
     // the rows chosen.
@@ -57,37 +61,64 @@ public:
     // The rows that have leaders, those chosen among them, by rising leader.
     std::span<const std::size_t> members() const { return members_; }
 
-    // When all rows but the last are chosen (depth m - 1; m >= 1): whether j may be the last, as
-    // far as it must be independent of them and row 0;
-    bool may_be_last(std::size_t j) const { return direction_[j] != 0; }
+    // When all rows but the last are chosen (m >= 1): whether j may be the last, as far as it must
+    // be independent of them and row 0;
+    bool may_be_last(std::size_t j) { return entries(j).direction != 0; }
     // how row i depends on the rows chosen and the last row j: not at all, without row 0, or with
     // it. Row i has no leader, j may be last.
     enum class Relation { none, flat, with_row_0 };
-    Relation relation(std::size_t i, std::size_t j) const;
-    // Whether row i, which may not be last and has no leader, depends on the rows chosen and row 0
-    // so that its side is that of row 0's coefficient. False at the first level, m = rank - 1,
-    // where such a row lies on one side of all.
-    bool only_row_0(std::size_t i) const {
-        return direction_[i] == 0 && chart_column_ != nullptr && offset_[i] == 0;
+    Relation relation(std::size_t i, std::size_t j);
+    // Whether row i, which has no leader, depends on the rows chosen and row 0, so that its side is
+    // that of row 0's coefficient. False at the first level, m = rank - 1, where such a row lies on
+    // one side of all.
+    bool only_row_0(std::size_t i) {
+        return below_ && entries(i).direction == 0 && entries(i).offset == 0;
     }
 
 private:
+    // A row at the last node, up to a factor of each column: the coordinate left, the offset, and
+    // (below the first level; else 0) row 0's coefficient.
+    struct Entries {
+        std::uint64_t direction;
+        std::uint64_t offset;
+        std::uint64_t row_0;
+        std::uint64_t node;  // for which they were computed
+    };
+    static constexpr std::size_t kColumns = 3;
+
+    // Computed from the node before the last when they are asked for.
+    const Entries& entries(std::size_t i) {
+        Entries& row = entries_[i];
+        if (row.node != node_) {
+            row = {entry(0, i), entry(1, i), below_ ? entry(2, i) : 0, node_};
+        }
+        return row;
+    }
+    std::uint64_t entry(std::size_t column, std::size_t i) const {
+        const PrimeField& field = chart_.field();
+        return field.subtract(field.multiply(last_[column][i], scale_),
+                              field.multiply(factors_[column], pivots_[i]));
+    }
     std::uint64_t* own(std::size_t depth, std::size_t column) {
         return memory_.data() + ((depth - 1) * (chart_.rank() + 1) + column) * chart_.rows();
     }
-    void set_last(std::size_t depth);
+    bool join(std::size_t i, std::size_t s, std::size_t depth);
 
     const ResidueChart& chart_;
     std::size_t m_ = 0;
-    std::size_t kept_ = 0;  // columns besides the coordinates left: offsets, and those of row 0
-    std::vector<std::vector<const std::uint64_t*>> columns_;  // by depth
+    bool below_ = false;                                      // the first level
+    std::vector<std::vector<const std::uint64_t*>> columns_;  // by depth: left, offset, row 0
     std::vector<std::size_t> counts_;                         // by depth: members
     std::vector<std::int16_t> leaders_;
     std::vector<std::size_t> members_;
+    std::vector<std::size_t> all_;  // rows but the first
+    std::vector<Entries> entries_;
     std::vector<std::uint64_t> memory_;
-    const std::uint64_t* direction_ = nullptr;     // of the last node: the coordinate left,
-    const std::uint64_t* offset_ = nullptr;        // the offset,
-    const std::uint64_t* chart_column_ = nullptr;  // and row 0's coefficient below the first level
+    const std::uint64_t* last_[kColumns] = {};
+    const std::uint64_t* pivots_ = nullptr;
+    std::uint64_t scale_ = 1;
+    std::uint64_t factors_[kColumns] = {};
+    std::uint64_t node_ = 1;  // number of the last node
 };
 
 }  // namespace convexnn

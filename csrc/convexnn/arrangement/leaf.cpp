@@ -56,6 +56,42 @@ void leaf_portable(const double* c, const double* d, std::size_t vectors, std::s
     }
 }
 
+// Rows for which `chosen` holds; `mask_of(v)` has bit l set for lane l of vector v.
+template <typename MaskOf>
+CONVEXNN_INLINE std::size_t rows_of(std::size_t vectors, std::size_t* rows, const MaskOf& mask_of) {
+    std::size_t count = 0;
+    for (std::size_t v = 0; v < vectors; ++v) {
+        for (unsigned mask = mask_of(v); mask != 0; mask &= mask - 1) {
+            rows[count++] = v * kLeafLanes + static_cast<std::size_t>(std::countr_zero(mask));
+        }
+    }
+    return count;
+}
+
+std::size_t near_portable(const double* c, const double* d, std::size_t vectors, double beta,
+                          double tolerance, std::size_t skipped, std::size_t* rows) {
+    return rows_of(vectors, rows, [&](std::size_t v) {
+        unsigned mask = 0;
+        for (std::size_t i = v * kLeafLanes; i < (v + 1) * kLeafLanes; ++i) {
+            const bool near = std::abs(c[i] - d[i] * beta) <= tolerance && i != skipped;
+            mask |= static_cast<unsigned>(near) << (i % kLeafLanes);
+        }
+        return mask;
+    });
+}
+
+std::size_t vanishing_portable(const double* c, const double* d, std::size_t vectors,
+                               double tolerance_c, double tolerance_d, std::size_t* rows) {
+    return rows_of(vectors, rows, [&](std::size_t v) {
+        unsigned mask = 0;
+        for (std::size_t i = v * kLeafLanes; i < (v + 1) * kLeafLanes; ++i) {
+            const bool near = std::abs(c[i]) <= tolerance_c && std::abs(d[i]) <= tolerance_d;
+            mask |= static_cast<unsigned>(near) << (i % kLeafLanes);
+        }
+        return mask;
+    });
+}
+
 #ifdef CONVEXNN_LEAF_BY_HAND
 #define CONVEXNN_AVX512 __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw")))
 #define CONVEXNN_AVX2 __attribute__((target("avx2")))
@@ -122,6 +158,87 @@ void leaf_avx512(const double* c, const double* d, std::size_t vectors, std::siz
             j += 1;
         }
     }
+}
+
+CONVEXNN_AVX512
+std::size_t near_avx512(const double* c, const double* d, std::size_t vectors, double beta,
+                        double tolerance, std::size_t skipped, std::size_t* rows) {
+    const __m512d slope = _mm512_set1_pd(beta);
+    const __m512d bound = _mm512_set1_pd(tolerance);
+    std::size_t count = 0;
+    for (std::size_t v = 0; v < vectors; ++v) {
+        const __m512d product = _mm512_mul_pd(_mm512_load_pd(d + v * kLeafLanes), slope);
+        const __m512d value = _mm512_sub_pd(_mm512_load_pd(c + v * kLeafLanes), product);
+        unsigned mask = _mm512_cmp_pd_mask(_mm512_abs_pd(value), bound, _CMP_LE_OQ);
+        for (; mask != 0; mask &= mask - 1) {
+            const std::size_t i = v * kLeafLanes + static_cast<std::size_t>(std::countr_zero(mask));
+            rows[count] = i;
+            count += i != skipped;
+        }
+    }
+    return count;
+}
+
+CONVEXNN_AVX512
+std::size_t vanishing_avx512(const double* c, const double* d, std::size_t vectors,
+                             double tolerance_c, double tolerance_d, std::size_t* rows) {
+    const __m512d bound_c = _mm512_set1_pd(tolerance_c);
+    const __m512d bound_d = _mm512_set1_pd(tolerance_d);
+    std::size_t count = 0;
+    for (std::size_t v = 0; v < vectors; ++v) {
+        const __m512d size_c = _mm512_abs_pd(_mm512_load_pd(c + v * kLeafLanes));
+        const __m512d size_d = _mm512_abs_pd(_mm512_load_pd(d + v * kLeafLanes));
+        unsigned mask = _mm512_mask_cmp_pd_mask(_mm512_cmp_pd_mask(size_c, bound_c, _CMP_LE_OQ),
+                                                size_d, bound_d, _CMP_LE_OQ);
+        for (; mask != 0; mask &= mask - 1) {
+            rows[count++] = v * kLeafLanes + static_cast<std::size_t>(std::countr_zero(mask));
+        }
+    }
+    return count;
+}
+
+// Lanes l of four and four with |value| <= bound.
+CONVEXNN_AVX2 inline unsigned small_avx2(__m256d first, __m256d second, __m256d bound) {
+    const __m256d sign = _mm256_set1_pd(-0.0);
+    const __m256d low = _mm256_cmp_pd(_mm256_andnot_pd(sign, first), bound, _CMP_LE_OQ);
+    const __m256d high = _mm256_cmp_pd(_mm256_andnot_pd(sign, second), bound, _CMP_LE_OQ);
+    return static_cast<unsigned>(_mm256_movemask_pd(low) | (_mm256_movemask_pd(high) << 4));
+}
+
+CONVEXNN_AVX2
+std::size_t near_avx2(const double* c, const double* d, std::size_t vectors, double beta,
+                      double tolerance, std::size_t skipped, std::size_t* rows) {
+    const __m256d slope = _mm256_set1_pd(beta);
+    const __m256d bound = _mm256_set1_pd(tolerance);
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < vectors * kLeafLanes; i += kLeafLanes) {
+        const __m256d first = _mm256_mul_pd(_mm256_load_pd(d + i), slope);
+        const __m256d second = _mm256_mul_pd(_mm256_load_pd(d + i + 4), slope);
+        unsigned mask = small_avx2(_mm256_sub_pd(_mm256_load_pd(c + i), first),
+                                   _mm256_sub_pd(_mm256_load_pd(c + i + 4), second), bound);
+        for (; mask != 0; mask &= mask - 1) {
+            const std::size_t row = i + static_cast<std::size_t>(std::countr_zero(mask));
+            rows[count] = row;
+            count += row != skipped;
+        }
+    }
+    return count;
+}
+
+CONVEXNN_AVX2
+std::size_t vanishing_avx2(const double* c, const double* d, std::size_t vectors,
+                           double tolerance_c, double tolerance_d, std::size_t* rows) {
+    const __m256d bound_c = _mm256_set1_pd(tolerance_c);
+    const __m256d bound_d = _mm256_set1_pd(tolerance_d);
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < vectors * kLeafLanes; i += kLeafLanes) {
+        unsigned mask = small_avx2(_mm256_load_pd(c + i), _mm256_load_pd(c + i + 4), bound_c) &
+                        small_avx2(_mm256_load_pd(d + i), _mm256_load_pd(d + i + 4), bound_d);
+        for (; mask != 0; mask &= mask - 1) {
+            rows[count++] = i + static_cast<std::size_t>(std::countr_zero(mask));
+        }
+    }
+    return count;
 }
 
 template <int G>
@@ -269,31 +386,6 @@ void prepare_leaf(const LeafInput& leaf, std::size_t first, std::size_t last, do
 }
 
 CONVEXNN_MULTIVERSION
-std::size_t near_rows(const double* c, const double* d, std::size_t vectors, double beta,
-                      double tolerance, std::size_t skipped, std::size_t* rows) {
-    std::size_t count = 0;
-    for (std::size_t v = 0; v < vectors; ++v) {
-        const Vector value = vectors_of(c)[v] - vectors_of(d)[v] * beta;
-        const Vector size = reinterpret_cast<Vector>(reinterpret_cast<Bits>(value) & ~kSign);
-        const Bits near = size <= tolerance;
-        std::int64_t some = 0;
-        for (std::size_t lane = 0; lane < kLeafLanes; ++lane) {
-            some |= near[lane];
-        }
-        if (some == 0) {
-            continue;
-        }
-        for (std::size_t lane = 0; lane < kLeafLanes; ++lane) {
-            const std::size_t i = v * kLeafLanes + lane;
-            if (near[lane] != 0 && i != skipped) {
-                rows[count++] = i;
-            }
-        }
-    }
-    return count;
-}
-
-CONVEXNN_MULTIVERSION
 double subtract_multiple(const double* a, const double* f, std::size_t row, std::size_t vectors,
                          double* target) {
     const double factor = a[row];
@@ -312,17 +404,17 @@ double subtract_multiple(const double* a, const double* f, std::size_t row, std:
     return std::bit_cast<double>(most);
 }
 
-std::vector<LeafKernel> leaf_kernels() {
-    std::vector<LeafKernel> kernels;
+std::vector<LeafKernels> leaf_kernels() {
+    std::vector<LeafKernels> kernels;
 #ifdef CONVEXNN_LEAF_BY_HAND
     if (__builtin_cpu_supports("x86-64-v4")) {
-        kernels.push_back(leaf_avx512);
+        kernels.push_back({leaf_avx512, near_avx512, vanishing_avx512});
     }
     if (__builtin_cpu_supports("x86-64-v3")) {
-        kernels.push_back(leaf_avx2);
+        kernels.push_back({leaf_avx2, near_avx2, vanishing_avx2});
     }
 #endif
-    kernels.push_back(leaf_portable);
+    kernels.push_back({leaf_portable, near_portable, vanishing_portable});
     return kernels;
 }
 

@@ -55,15 +55,25 @@ using LeafKernel = void (*)(const double* c, const double* d, std::size_t vector
                             const double* tolerance, std::uint8_t* out, std::size_t stride,
                             std::uint64_t* suspicious);
 
-// The rows i != skipped with |c_i - d_i beta| <= tolerance, ascending, to `rows`; their number.
-std::size_t near_rows(const double* c, const double* d, std::size_t vectors, double beta,
-                      double tolerance, std::size_t skipped, std::size_t* rows);
-
 // target = a - f a[row], entry `row` set to 0; returns max |target|. Columns as above.
 double subtract_multiple(const double* a, const double* f, std::size_t row, std::size_t vectors,
                          double* target);
 
-// The kernels that the running processor can execute, best first; the last is portable.
-std::vector<LeafKernel> leaf_kernels();
+// The rows i != skipped with |c_i - d_i beta| <= tolerance, ascending, to `rows`; their number.
+using NearRows = std::size_t (*)(const double* c, const double* d, std::size_t vectors, double beta,
+                                 double tolerance, std::size_t skipped, std::size_t* rows);
+
+// The rows i with |c_i| <= tolerance_c and |d_i| <= tolerance_d, ascending, to `rows`.
+using VanishingRows = std::size_t (*)(const double* c, const double* d, std::size_t vectors,
+                                      double tolerance_c, double tolerance_d, std::size_t* rows);
+
+struct LeafKernels {
+    LeafKernel signs;
+    NearRows near_rows;
+    VanishingRows vanishing_rows;
+};
+
+// The kernels that the running processor can execute, best first; the last are portable.
+std::vector<LeafKernels> leaf_kernels();
 
 }  // namespace convexnn
