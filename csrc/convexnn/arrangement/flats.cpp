@@ -155,17 +155,4 @@ bool Flats::choose(std::size_t depth, std::size_t s, std::span<const std::size_t
     return true;
 }
 
-Flats::Relation Flats::relation(std::size_t i, std::size_t j) {
-    const PrimeField& field = chart_.field();
-    const Entries& one = entries(i);
-    const Entries& other = entries(j);
-    if (field.multiply(one.offset, other.direction) !=
-        field.multiply(other.offset, one.direction)) {
-        return Relation::none;
-    }
-    return field.multiply(one.row_0, other.direction) == field.multiply(other.row_0, one.direction)
-               ? Relation::flat
-               : Relation::with_row_0;
-}
-
 }  // namespace convexnn

@@ -67,7 +67,18 @@ public:
     // how row i depends on the rows chosen and the last row j: not at all, without row 0, or with
     // it. Row i has no leader, j may be last.
     enum class Relation { none, flat, with_row_0 };
-    Relation relation(std::size_t i, std::size_t j);
+    Relation relation(std::size_t i, std::size_t j) {
+        const PrimeField& field = chart_.field();
+        const Entries& one = entries(i);
+        const Entries& other = entries(j);
+        const auto parallel = [&](std::uint64_t a, std::uint64_t b) {
+            return field.multiply(a, other.direction) == field.multiply(b, one.direction);
+        };
+        if (!parallel(one.offset, other.offset)) {
+            return Relation::none;
+        }
+        return parallel(one.row_0, other.row_0) ? Relation::flat : Relation::with_row_0;
+    }
     // Whether row i, which has no leader, depends on the rows chosen and row 0, so that its side is
     // that of row 0's coefficient. False at the first level, m = rank - 1, where such a row lies on
     // one side of all.
