@@ -1,4 +1,4 @@
-"""Exact enumeration: half cells a second by size, threads, gates, and the tree of linear programs.
+"""Exact enumeration: half cells a second by size and degeneracy, threads, gates, linear programs.
 
 Rates are printed below the table as they are and as they would be where one-thread dgemm runs at
 104 GF/s.
@@ -15,9 +15,12 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 import pyconvexnn as cx
 from bench.machine import dgemm_rate
+from pyconvexnn._cells import bound, reduced
+from pyconvexnn._typing import FloatArray
 from pyconvexnn._witness import CellGates
 from pyconvexnn.enumeration import PatternBlock
 from tests import lp_tree
+from tests.test_exact_cells import resonance, threshold
 
 SIZES = [
     *((n, 3) for n in (50, 200, 1000)),
@@ -30,6 +33,44 @@ SIZES = [
 ]
 
 
+def _beside(left: FloatArray, *columns: FloatArray) -> FloatArray:
+    return np.column_stack([left, *columns])
+
+
+def _integers(n: int, d: int, below: int) -> FloatArray:
+    return np.random.default_rng(0).integers(0, below, (n, d)).astype(float)
+
+
+def _gauss(n: int, d: int) -> FloatArray:
+    return np.random.default_rng(1).standard_normal((n, d))
+
+
+# Data, half cells (by tests.cell_counts, but for the families of known numbers), and millions of
+# half cells a second of the prototype.
+DEGENERATE: dict[str, tuple[FloatArray, int, float]] = {
+    "2 integers, gauss, 1": (
+        _beside(_integers(200, 2, 15), _gauss(200, 1), np.ones(200)),
+        1_290_170,
+        15.0,
+    ),
+    "3 decimals, 1": (_beside(_gauss(300, 3).round(2), np.ones(300)), 4_454_599, 26.0),
+    "3 integers to 5, 1": (_beside(_integers(150, 3, 6), np.ones(150)), 102_540, 0.79),
+    "one-hot of 3, 2 gauss": (
+        _beside(np.eye(3)[np.arange(100) % 3], _gauss(100, 2)),
+        1_905_160,
+        0.4,
+    ),
+    "3 binary, 2 gauss, 1": (
+        _beside(_integers(80, 3, 2), _gauss(80, 2), np.ones(80)),
+        15_876_370,
+        0.51,
+    ),
+    "4 ternary, 1": (_beside(_integers(61, 4, 3), np.ones(61)), 58_571, 0.34),
+    "threshold 6": (threshold(6), 7_514_067, 0.31),
+    "resonance 6": (resonance(6), 533_022, 0.14),
+}
+
+
 @pytest.fixture(scope="module")
 def g() -> float:
     return dgemm_rate()
@@ -39,6 +80,24 @@ def g() -> float:
 def test_stream(benchmark: BenchmarkFixture, n: int, r: int, g: float) -> None:
     """Through `iter_patterns`, one thread."""
     X = np.random.default_rng(0).standard_normal((n, r))
+    half_cells = cx.count_patterns(n, r) // 2
+    _time_stream(benchmark, X, half_cells, g, rounds=3 if half_cells < 5e7 else 1)
+
+
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_stream_of_degenerate_data(benchmark: BenchmarkFixture, name: str, g: float) -> None:
+    """The same of integers, one-hot columns, decimals, beside what a prototype did."""
+    X, half_cells, prototype = DEGENERATE[name]
+    rate = _time_stream(benchmark, X, half_cells, g, rounds=3 if half_cells < 5e6 else 1)
+    rows = reduced(np.asfortranarray(X), True)
+    benchmark.extra_info["candidates for each"] = bound(rows.count, rows.rank) / half_cells
+    benchmark.extra_info["times the rate of the prototype"] = rate / prototype
+
+
+def _time_stream(
+    benchmark: BenchmarkFixture, X: FloatArray, half_cells: int, g: float, rounds: int
+) -> float:
+    """Millions of half cells a second, where one-thread dgemm runs at 104 GF/s."""
     seconds = []
 
     def stream() -> int:
@@ -47,19 +106,17 @@ def test_stream(benchmark: BenchmarkFixture, n: int, r: int, g: float) -> None:
         seconds.append(time.process_time() - start)
         return count
 
-    expected = cx.count_patterns(n, r)
-    rounds = 3 if expected < 1e8 else 1
     count = benchmark.pedantic(stream, rounds=rounds, warmup_rounds=rounds - 1)
-    assert count == expected
-    _check_cells(X)
-    rate = count / 2 / min(seconds) / 1e6
+    assert count == 2 * half_cells
+    _check_cells(X, half_cells // 2)
+    rate = half_cells / min(seconds) / 1e6
     benchmark.extra_info["M half cells/s"] = rate
     benchmark.extra_info["M half cells/s where dgemm runs at 104 GF/s"] = rate * 104 / g
+    return rate * 104 / g
 
 
-def _check_cells(X: np.ndarray) -> None:
+def _check_cells(X: FloatArray, middle: int) -> None:
     """Cells from the middle of the stream are distinct, and gates of some of them give them."""
-    middle = cx.count_patterns(*X.shape) // 4
     block = next(iter(cx.iter_patterns(X, start=middle)))
     assert len(np.unique(block.packed, axis=0)) == len(block)
     some = block[::997]
