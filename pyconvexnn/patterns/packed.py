@@ -49,7 +49,7 @@ class PackedPatterns:
     _gates: FloatArray | None
     _zero_rows: BitArray
     _interior: bool
-    _lazy_gates: LazyGates | None  # computes _gates when they are asked for
+    _lazy_gates: LazyGates | None  # computes _gates when they are asked for, and knows the data
     _proof: str | None
     _hyperplanes: IndexArray | None  # of each row, as the data tell; -1 for zero rows
     _neighbours: NeighbourIndex | None  # made when first asked for
@@ -181,18 +181,11 @@ class PackedPatterns:
         lazy = self._lazy_gates
         if self._gates is None and lazy is not None:
             self._gates = read_only(lazy.compute())
-            self._lazy_gates = None  # after _gates, so that another thread sees one of the two
         return self._gates
-
-    def _held(self) -> tuple[FloatArray | None, LazyGates | None]:
-        """Gates, or else what computes them; whatever other threads do meanwhile."""
-        lazy = self._lazy_gates
-        gates = self._gates
-        return gates, None if gates is not None else lazy
 
     def _n_features(self) -> int | None:
         """Entries of a gate, if there are gates."""
-        gates, lazy = self._held()
+        gates, lazy = self._gates, self._lazy_gates
         if lazy is not None:
             return int(lazy.finder.X.shape[1])
         return None if gates is None else int(gates.shape[1])
@@ -216,10 +209,10 @@ class PackedPatterns:
         (237648, 396080)
         """
         held = self._packed.nbytes
-        gates, lazy = self._held()
+        gates, lazy = self._gates, self._lazy_gates
         if gates is not None:
             held += gates.nbytes
-        elif lazy is not None and lazy.packed is not self._packed:
+        if lazy is not None and lazy.packed is not self._packed:
             held += lazy.packed.nbytes  # the patterns on all rows, kept by `restrict`
         return held
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from typing import NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,6 +15,8 @@ from pyconvexnn._validation import as_bool_matrix, as_matrix
 from pyconvexnn._witness import LazyGates
 from pyconvexnn.patterns.gates import find_gates, have_patterns, margins_of
 from pyconvexnn.patterns.packed import Index, PackedPatterns, owned, select, within
+
+_THIN = 1e-12
 
 
 class PatternSet(PackedPatterns):
@@ -253,7 +254,7 @@ class PatternSet(PackedPatterns):
         (array([[ True,  True]]), array([[False,  True]]))
         """
         packed = opposite(self._packed, self._n_samples, self._zero_rows)
-        gates, lazy = self._held()
+        gates, lazy = self._gates, self._lazy_gates
         if not self._interior:
             lazy = None
         elif lazy is not None:
@@ -298,7 +299,7 @@ class PatternSet(PackedPatterns):
             raise IndexError("`rows` must select rows along one axis")
         if kept.size == 0:
             raise ValueError("`rows` must select at least one row, got none")
-        gates, lazy = self._held()
+        gates, lazy = self._gates, self._lazy_gates
         return PatternSet.of_arrays(
             restrict(self._packed, self._n_samples, kept),
             kept.size,
@@ -332,22 +333,43 @@ class PatternSet(PackedPatterns):
         write(self, path)
 
     @property
-    def thin(self) -> NoReturn:
-        """Cells whose margin is below 1e-12; not available yet.
+    def thin(self) -> IndexArray:
+        """Cells so thin that no gate is sure of its side: their best margin is below 1e-12.
+
+        The margin is ``max_u min_k |x_k . u| / (|x_k| |u|)`` over the cell, for the data that were
+        enumerated. Some microseconds a cell; :attr:`gates` raises if one of these has no gate.
+
+        Returns
+        -------
+        (k,) int64
+            Their numbers, ascending.
 
         Raises
         ------
-        NotImplementedError
-            Always; compare :meth:`margins` with the margin wanted.
+        ValueError
+            If the set does not know its data: only enumerated sets do, and what is made of them.
+
+        Examples
+        --------
+        >>> import pyconvexnn as cx
+        >>> rows = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 1.0, 1e-14]]
+        >>> ps = cx.enumerate_patterns(rows, snap=False)
+        >>> len(ps), ps.to_dense()[ps.thin].astype(int).tolist()
+        (8, [[1, 1, 0], [0, 0, 1]])
         """
-        raise NotImplementedError(
-            "`PatternSet.thin` is not available yet; use ps.margins(X) < 1e-12"
-        )
+        lazy = self._lazy_gates
+        if lazy is None:
+            raise ValueError(
+                "`thin` must be asked of an enumerated set, which knows its data; use "
+                "ps.margins(X) < 1e-12"
+            )
+        _, margins = lazy.finder.with_margins(lazy.packed)
+        return np.flatnonzero(margins < _THIN)
 
     def __getitem__(self, index: Index) -> PatternSet:
         """Subset, or the set of one pattern, by NumPy's rules for one axis."""
         packed = select(self._packed, index)
-        gates, lazy = self._held()
+        gates, lazy = self._gates, self._lazy_gates
         if lazy is not None:
             lazy = self._follow(lazy, packed, lambda old: select(old, index))
         return PatternSet.of_arrays(
@@ -382,7 +404,7 @@ class PatternSet(PackedPatterns):
             )
         new = unseen(other._packed, self._packed)
         packed, interior = self._packed, self._interior
-        gates, lazy = self._held()
+        gates, lazy = self._gates, self._lazy_gates
         if new.any():
             theirs = other if new.all() else other[new]
             packed = np.concatenate([packed, theirs._packed])
@@ -435,12 +457,14 @@ class PatternSet(PackedPatterns):
         self, other: PatternSet, packed: BitArray
     ) -> tuple[FloatArray | None, LazyGates | None]:
         """Gates of these patterns and then the other ones, together `packed`."""
-        _, mine = self._held()
-        _, theirs = other._held()
+        mine, theirs = self._lazy_gates, other._lazy_gates
+        both = None
+        if self._gates is not None and other._gates is not None:
+            both = np.concatenate([self._gates, other._gates])
         if mine is not None and theirs is not None and mine.finder is theirs.finder:
             if mine.packed is not self._packed or theirs.packed is not other._packed:
                 packed = np.concatenate([mine.packed, theirs.packed])
-            return None, LazyGates(mine.finder, packed)
+            return both, LazyGates(mine.finder, packed)
         if self._n_features() is None or other._n_features() is None:
             return None, None
-        return np.concatenate([self.gates, other.gates]), None
+        return both if both is not None else np.concatenate([self.gates, other.gates]), None

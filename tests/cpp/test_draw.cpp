@@ -52,7 +52,7 @@ TEST(cells_by_their_vertices_are_those_of_the_listing) {
                 const CellsDrawn drawn = cells_at(chart, sets, {found.data(), n, count}, monitor);
                 CHECK(drawn.finished);
                 CHECK(drawn.count == count);
-                CHECK(drawn.dependent == n);
+                CHECK(drawn.undecided == n);
                 CHECK(std::equal(found.begin(), found.end(),
                                  expected.begin() + static_cast<long>(first * words_for(n))));
                 first += count;
@@ -62,19 +62,37 @@ TEST(cells_by_their_vertices_are_those_of_the_listing) {
     }
 }
 
-TEST(cells_by_their_vertices_stop_at_dependent_rows) {
-    // Rows 1, 2, 3 lie in a plane.
+TEST(sets_that_are_no_vertices_are_told_apart) {
+    // Rows 1, 2, 3 lie in a plane: of their pairs only those that hold row 3 are vertices.
     const std::vector<double> X{1,   0.3, 0.9,    1.2, 0.1, /**/ 0.2, 1, 0.7,
                                 1.7, 0.4, /**/ 3, 0,   0,   0,        1};
     const ReducedRows rows = reduce_rows({X.data(), 5, 3}, true);
     const Chart chart(rows.basis, rows.count, rows.rank);
-    const std::vector<std::size_t> sets{1, 4, 2, 4, 1, 2, 3, 4};
-    std::vector<std::uint64_t> found(4);
+    const HalfCells cells(rows);
     Monitor monitor;
-    const CellsDrawn drawn = cells_at(chart, sets, {found.data(), 5, 4}, monitor);
-    CHECK(drawn.count == 2);
-    CHECK(drawn.dependent == 3);
+    std::vector<std::uint64_t> found(6);
+    const CellsDrawn drawn = cells_at(chart, all_sets(5, 2), {found.data(), 5, 6}, monitor);
+    CHECK((drawn.is_cell == std::vector<std::uint8_t>{0, 1, 1, 1, 1, 1}));
+    CHECK(drawn.count == 5);
+    CHECK(drawn.undecided == 5);
     CHECK(drawn.finished);
+    std::vector<std::uint64_t> expected(2 * cells.total());
+    const Listing listing = cells.list(0, cells.total(), cells.total(),
+                                       {expected.data(), 5, 2 * cells.total()}, 1, monitor);
+    CHECK(listing.kept[0] == cells.total() - 1);
+    CHECK(std::equal(found.begin(), found.begin() + 5, expected.begin()));
+}
+
+TEST(vertices_that_32_digits_leave_open_end_the_drawing) {
+    const std::vector<double> X{1, 0.3, 1, 0, 1, /**/ 0.2, 1, 0, 1, 1, /**/ 3, 0.1, 0, 0, 0x1p-115};
+    const ReducedRows rows = reduce_rows({X.data(), 5, 3}, false);
+    const Chart chart(rows.basis, rows.count, rows.rank);
+    const std::vector<std::size_t> sets{1, 4, 2, 3, 1, 2};
+    std::vector<std::uint64_t> found(3);
+    Monitor monitor;
+    const CellsDrawn drawn = cells_at(chart, sets, {found.data(), 5, 3}, monitor);
+    CHECK((drawn.is_cell == std::vector<std::uint8_t>{1}));
+    CHECK(drawn.undecided == 4);
 }
 
 TEST(cells_by_their_vertices_stop_when_told) {
@@ -102,7 +120,7 @@ TEST(preparations_stop_when_told) {
         ++stopped;
     }
     try {
-        const Chart chart(rows.basis, rows.count, rows.rank, monitor);
+        const Chart chart(rows.basis, rows.count, rows.rank, 0, monitor);
     } catch (const Stopped&) {
         ++stopped;
     }

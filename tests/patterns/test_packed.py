@@ -323,22 +323,32 @@ def test_nbytes_are_those_of_the_arrays_held(n: int, words_of_one: int) -> None:
     assert ps.nbytes == words  # gates that nobody asked for are not held
     assert ps.complement().nbytes == words
     assert ps[::-1].nbytes == words
-    assert ps.restrict(range(60)).nbytes == len(ps) * 8 + words  # the gates need all words
+    assert ps.restrict(range(60)).nbytes == len(ps) * 8 + words  # gates and `thin` need all words
     assert pickle.loads(pickle.dumps(ps)).nbytes == words
     gates = ps.gates
     assert gates is not None
     assert ps.nbytes == words + gates.nbytes == words + len(ps) * 3 * 8
-    assert ps.restrict(range(60)).nbytes == len(ps) * 8 + gates.nbytes
+    assert ps.restrict(range(60)).nbytes == len(ps) * 8 + gates.nbytes + words
     assert cx.PatternSet.from_dense(ps.to_dense()).nbytes == words
     assert ps[[]].nbytes == 0
 
 
-def test_gates_that_are_held_need_no_data() -> None:
-    ps = cx.enumerate_patterns(gaussian(3000, 2))[:50]
-    assert len(pickle.dumps(ps)) > 3000 * 2 * 8
+def test_a_set_knows_its_data_with_and_without_gates() -> None:
+    X = np.vstack([gaussian(30, 2), [[1.0, 1.0], [1.0, 1.0 + 1e-13]]])
+    ps = cx.enumerate_patterns(X, snap=False)
+    assert len(ps) == 64
+    thin = ps.thin
+    assert thin.dtype == np.int64
+    assert len(thin) == 2
+    assert (ps.margins(X)[thin] < 1e-13).all()
+    assert (np.delete(ps.margins(X), thin) > 1e-12).all()
     assert ps.gates is not None
-    hyperplanes = 3000 * 8  # one number for each row
-    assert len(pickle.dumps(ps)) < ps.nbytes + hyperplanes + 2000
+    for same in (ps, pickle.loads(pickle.dumps(ps)), ps[:40] | ps[30:]):
+        np.testing.assert_array_equal(same.thin, thin)
+    np.testing.assert_array_equal(ps[thin].thin, [0, 1])
+    assert np.array_equal(np.sort(ps.complement().packed[thin]), np.sort(ps.packed[thin]))
+    with pytest.raises(ValueError, match="`thin` must be asked of an enumerated set"):
+        _ = cx.PatternSet.from_dense(ps.to_dense()).thin
 
 
 @pytest.fixture(scope="module")
@@ -427,9 +437,3 @@ def test_distinct_patterns_are_sorted_as_numbers(words: int) -> None:
 
 
 # --- what is not there yet ----------------------------------------------------------------------
-
-
-def test_what_follows_is_refused_by_name() -> None:
-    ps = cx.enumerate_patterns(gaussian(5, 2))
-    with pytest.raises(NotImplementedError, match=r"`PatternSet\.thin` is not available yet"):
-        _ = ps.thin

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <utility>
 
 #include "convexnn/arrangement/orthogonal.hpp"
@@ -131,6 +132,55 @@ double factorise(std::span<DoubleDouble> a, std::span<std::size_t> order, std::s
     return least;
 }
 
+// The sign of the determinant of an r x r matrix with entries of size about 1 or less, each known
+// to `rounding`; 0 where that leaves it open. Destroys `a`.
+//
+// Elimination with complete pivoting, A = L D U with unit triangles of entries of size 1 at most:
+// no singular value of A is less than the least pivot over 4^(r-1), and errors of elimination are
+// below r^2 roundings. A matrix that is nearer to A than its least singular value has its sign.
+int sign_of_determinant(std::span<DoubleDouble> a, std::size_t r, double rounding) {
+    const auto size = static_cast<double>(r);
+    const double least = std::ldexp(size * size * rounding, 2 * static_cast<int>(r));
+    int sign = 1;
+    for (std::size_t k = 0; k < r; ++k) {
+        std::size_t row = k;
+        std::size_t column = k;
+        for (std::size_t i = k; i < r; ++i) {
+            for (std::size_t j = k; j < r; ++j) {
+                if (std::abs(a[i * r + j].hi) > std::abs(a[row * r + column].hi)) {
+                    row = i;
+                    column = j;
+                }
+            }
+        }
+        if (!(std::abs(a[row * r + column].hi) > least)) {
+            return 0;
+        }
+        if (row != k) {
+            std::swap_ranges(&a[k * r], &a[k * r] + r, &a[row * r]);
+            sign = -sign;
+        }
+        if (column != k) {
+            for (std::size_t i = 0; i < r; ++i) {
+                std::swap(a[i * r + k], a[i * r + column]);
+            }
+            sign = -sign;
+        }
+        const DoubleDouble pivot = a[k * r + k];
+        sign = pivot.hi < 0.0 ? -sign : sign;
+        for (std::size_t i = k + 1; i < r; ++i) {
+            if (a[i * r + k].hi == 0.0) {
+                continue;
+            }
+            const DoubleDouble factor = a[i * r + k] / pivot;
+            for (std::size_t j = k + 1; j < r; ++j) {
+                a[i * r + j] = a[i * r + j] - factor * a[k * r + j];
+            }
+        }
+    }
+    return sign;
+}
+
 }  // namespace
 
 Chart::Chart(std::span<const double> basis, std::size_t n, std::size_t r, std::uint64_t seed,
@@ -178,52 +228,84 @@ Decision Chart::decide(std::span<const std::size_t> S, const Flats& flats,
     if (m > 0 && !flats.may_be_last(last)) {
         return {Verdict::none, n_};
     }
-    std::vector<DoubleDouble> matrix(r_ * r_);  // rare: a few allocations do not matter
+    std::vector<DoubleDouble> system(r_ * r_);  // rare: a few allocations do not matter
     std::vector<std::size_t> order(r_);
     std::vector<DoubleDouble> u(r_);
-    std::vector<DoubleDouble> lambda(r_);
-    const auto row = [&](std::size_t i) { return &points_[i * r_]; };
+    const auto row = [&](std::size_t i) { return std::span(&points_[i * r_], r_); };
 
     // Rows of the system: f_0, ..., f_c, then S.
-    std::copy_n(row(0), r_, matrix.begin());
+    std::ranges::copy(row(0), system.begin());
     for (std::size_t k = 1; k <= c; ++k) {
-        matrix[k * r_ + k] = 1.0;
+        system[k * r_ + k] = 1.0;
     }
     for (std::size_t q = 0; q < m; ++q) {
-        std::copy_n(row(S[q]), r_, &matrix[(c + 1 + q) * r_]);
+        std::ranges::copy(row(S[q]), system.begin() + static_cast<long>((c + 1 + q) * r_));
     }
-    for (std::size_t k = 0; k < r_; ++k) {
-        order[k] = k;
+    std::vector<DoubleDouble> replaced = system;
+    const int orientation = sign_of_determinant(replaced, r_, rounding_);
+    if (orientation == 0) {
+        return {Verdict::undecided, last};
     }
+    // Cramer's rule: the sign of the coefficient of row `place` in `right`, 0 where it is not told.
+    const auto coefficient = [&](std::size_t place, std::span<const DoubleDouble> right) {
+        replaced = system;
+        std::ranges::copy(right, replaced.begin() + static_cast<long>(place * r_));
+        return orientation * sign_of_determinant(replaced, r_, rounding_);
+    };
+
+    // u: forward and backward substitution of +-e_c.
+    std::vector<DoubleDouble> matrix = system;
+    std::iota(order.begin(), order.end(), std::size_t{0});
     const double least = factorise({matrix.data(), r_ * r_}, {order.data(), r_}, r_);
     // Rounding errors, magnified by the smallest pivot: above them the sign of a value is known.
     const double zero = rounding_ / std::max(least, std::numeric_limits<double>::min());
-    if (!(zero < 1e-2)) {
-        return {Verdict::undecided, last};
-    }
-
-    // u: forward and backward substitution of +-e_c.
-    for (std::size_t k = 0; k < r_; ++k) {
-        u[k] = order[k] == c ? (c == 0 ? 1.0 : -1.0) : 0.0;
-        for (std::size_t j = 0; j < k; ++j) {
-            u[k] = u[k] - matrix[k * r_ + j] * u[j];
-        }
-    }
     double size = 0.0;
-    for (std::size_t k = r_; k-- > 0;) {
-        for (std::size_t j = k + 1; j < r_; ++j) {
-            u[k] = u[k] - matrix[k * r_ + j] * u[j];
+    if (zero < 1e-2) {
+        for (std::size_t k = 0; k < r_; ++k) {
+            u[k] = order[k] == c ? (c == 0 ? 1.0 : -1.0) : 0.0;
+            for (std::size_t j = 0; j < k; ++j) {
+                u[k] = u[k] - matrix[k * r_ + j] * u[j];
+            }
         }
-        u[k] = u[k] / matrix[k * r_ + k];
-        size = std::max(size, std::abs(u[k].hi));
+        for (std::size_t k = r_; k-- > 0;) {
+            for (std::size_t j = k + 1; j < r_; ++j) {
+                u[k] = u[k] - matrix[k * r_ + j] * u[j];
+            }
+            u[k] = u[k] / matrix[k * r_ + k];
+            size = std::max(size, std::abs(u[k].hi));
+        }
     }
+    // The sign of p_i.u; 0 where it is not told.
+    const auto side = [&](std::size_t i) {
+        double value = 0.0;
+        double terms = 0.0;
+        for (std::size_t k = 0; k < r_; ++k) {
+            const double term = row(i)[k].hi * u[k].hi;
+            value += term;
+            terms += std::abs(term);
+        }
+        if (!(std::abs(value) > 1e-12 * terms)) {
+            DoubleDouble sum;
+            for (std::size_t k = 0; k < r_; ++k) {
+                sum = sum + row(i)[k] * u[k];
+            }
+            value = sum.hi;
+        }
+        if (std::abs(value) > zero * size) {
+            return value > 0.0 ? 1 : -1;
+        }
+        return coefficient(c, row(i)) * (c == 0 ? 1 : -1);
+    };
+    const auto set = [&](std::size_t i, bool bit) {
+        words[i / kWordBits] |= static_cast<std::uint64_t>(bit) << (i % kWordBits);
+    };
 
     // The bits of rows off the vertex's flat; those on it follow from a coefficient.
     std::ranges::fill(words, std::uint64_t{0});
-    words[0] = 1;
+    set(0, true);
     struct Dependent {
         std::size_t row;
-        std::size_t coefficient;  // its place in the system; 0: row 0's
+        std::size_t place;  // of its leader in the system; 0: row 0
     };
     std::vector<Dependent> dependent;
     std::size_t next = 0;
@@ -232,83 +314,45 @@ Decision Chart::decide(std::span<const std::size_t> S, const Flats& flats,
             ++next;
             continue;
         }
-        if (m > 0) {
-            if (flats.leader(i) >= 0) {
-                dependent.push_back({i, c + 1 + static_cast<std::size_t>(flats.leader(i))});
-                continue;
-            }
+        bool vanishes = false;
+        if (m > 0 && flats.leader(i) >= 0) {
+            vanishes = true;
+            dependent.push_back({i, c + 1 + static_cast<std::size_t>(flats.leader(i))});
+        } else if (m > 0) {
             const Flats::Relation relation = flats.relation(i, last);
             if (relation == Flats::Relation::flat && i > last) {
                 return {Verdict::none, n_};
             }
-            if (relation != Flats::Relation::none) {
+            vanishes = relation != Flats::Relation::none;
+            if (vanishes) {
                 dependent.push_back({i, relation == Flats::Relation::flat ? c + m : 0});
-                continue;
             }
         }
-        const DoubleDouble* p = row(i);
-        double value = 0.0;
-        double terms = 0.0;
-        for (std::size_t k = 0; k < r_; ++k) {
-            const double term = p[k].hi * u[k].hi;
-            value += term;
-            terms += std::abs(term);
+        const int sign = side(i);
+        if ((sign == 0) != vanishes) {
+            return {Verdict::undecided, i};  // or integers and digits contradict each other
         }
-        if (!(std::abs(value) > 1e-12 * terms)) {
-            DoubleDouble sum;
-            for (std::size_t k = 0; k < r_; ++k) {
-                sum = sum + p[k] * u[k];
-            }
-            value = sum.hi;
-        }
-        if (!(std::abs(value) > zero * size)) {
-            return {Verdict::undecided, i};
-        }
-        words[i / kWordBits] |= static_cast<std::uint64_t>(value > 0.0) << (i % kWordBits);
+        set(i, sign > 0);
     }
-    if (m == 0) {
-        return {Verdict::cell, n_};
-    }
-
-    // lambda: the transposed system. What it is relative to the largest.
-    const auto coefficients = [&](const auto& right) {
-        for (std::size_t k = 0; k < r_; ++k) {
-            DoubleDouble sum = right(k);
-            for (std::size_t j = 0; j < k; ++j) {
-                sum = sum - matrix[j * r_ + k] * u[j];
-            }
-            u[k] = sum / matrix[k * r_ + k];
-        }
-        size = 1.0;
-        for (std::size_t k = r_; k-- > 0;) {
-            for (std::size_t j = k + 1; j < r_; ++j) {
-                u[k] = u[k] - matrix[j * r_ + k] * u[j];
-            }
-            lambda[order[k]] = u[k];
-            size = std::max(size, std::abs(u[k].hi));
-        }
-    };
-    const auto bit = [&](std::size_t i) {
-        return ((words[i / kWordBits] >> (i % kWordBits)) & 1U) != 0;
-    };
-    coefficients([&](std::size_t k) { return DoubleDouble(k == c + 1 ? 1.0 : 0.0); });
+    // The multipliers lambda.
+    std::vector<DoubleDouble> objective(r_);
     for (std::size_t q = 0; q < m; ++q) {
-        const double value = lambda[c + 1 + q].hi;
-        if (!(std::abs(value) > zero * size)) {
+        objective[c + 1] = 1.0;
+        const int sign = coefficient(c + 1 + q, objective);
+        if (sign == 0) {
             return {Verdict::undecided, S[q]};
         }
-        words[S[q] / kWordBits] |= static_cast<std::uint64_t>(value > 0.0) << (S[q] % kWordBits);
+        set(S[q], sign > 0);
     }
     // Rows on the flat are on the side of their leaders, as the sign of its coefficient says.
     for (const auto [i, place] : dependent) {
-        coefficients([&](std::size_t k) { return row(i)[k]; });
-        const double value = lambda[place].hi;
-        if (!(std::abs(value) > zero * size)) {
+        const int sign = coefficient(place, row(i));
+        if (sign == 0) {
             return {Verdict::undecided, i};
         }
-        const bool leading = place == 0 || bit(S[place - c - 1]);
-        words[i / kWordBits] |= static_cast<std::uint64_t>((value > 0.0) == leading)
-                                << (i % kWordBits);
+        const std::size_t s = place == 0 ? 0 : S[place - c - 1];
+        const bool leading = ((words[s / kWordBits] >> (s % kWordBits)) & 1U) != 0;
+        set(i, (sign > 0) == leading);
     }
     return {Verdict::cell, n_};
 }

@@ -80,7 +80,9 @@ bool HalfCells::lay_flats(Workspace& work) const {
         // p_i = f p_s + ... when the leader s was chosen, and no later row changes f.
         const Node& chosen = work.nodes[k + 1];
         const double f = chosen.own[m - k - 1][i];
-        if (!(std::abs(f) > kTrustedSign * std::max(1.0, chosen.size_basic))) {
+        const bool vanishes = std::abs(node.own[0][i]) <= kTrustedSign * node.size_d &&
+                              std::abs(node.own[m][i]) <= kTrustedSign * node.size_c;
+        if (!vanishes || !(std::abs(f) > kTrustedSign * std::max(1.0, chosen.size_basic))) {
             return false;
         }
         node.own[0][i] = 0.0;
