@@ -173,7 +173,7 @@ def test_exit_code_3_when_not_proved(run: Any, numbers: Path, tmp_path: Path) ->
         (["--beta", "x"], "Invalid value for '--beta': 'x' is not a valid float"),
         (["--beta", "1", "--target", "nope"], "has no column 'nope'"),
         (["--beta", "1", "--patterns", "0"], "`patterns` must be >= 1, got 0"),
-        (["--beta", "1", "--patterns", "many"], "`patterns` must be one of auto; got"),
+        (["--beta", "1", "--patterns", "many"], "`patterns` must be one of auto, exact; got"),
         (
             ["--beta", "1", "--activation", "threshold"],
             "`activation` = 'threshold' is not available yet",
