@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from pyconvexnn._bits import n_words, zero_rows_of
 from pyconvexnn._cells import available_bytes
 from pyconvexnn._listing import TooManyPatternsError
