@@ -78,14 +78,14 @@ class CompiledCells:
 
 
 class UndecidedRowsError(ValueError):
-    """Rows that depend on each other to 32 digits, though not exactly."""
+    """Rows of which it cannot be told exactly whether they depend on each other."""
 
     def __init__(self, rows: list[int]) -> None:
         shown = ", ".join(map(str, rows))
         super().__init__(
-            f"`X` must not have rows that depend on each other to 32 digits but not exactly when "
-            f"it has this many cells, but rows {shown} do; round the entries, or read decimals as "
-            "such with `snap=True`"
+            f"`X` must not have rows that depend on each other to 32 digits but not exactly, with "
+            f"entries too far apart in size or more than 12 independent columns, when it has this "
+            f"many cells, but rows {shown} may; round them, or drop some"
         )
 
 

@@ -171,9 +171,9 @@ def enumerate_patterns(
         If an argument has the wrong type.
     ValueError
         If an argument is not as described, if there are, or can be, more than `max_patterns`
-        patterns, if X has many cells and rows that depend on each other to 32 digits but not
-        exactly (few cells are listed in whole numbers then), or, with `faces`, if X has too many
-        flats, that is, intersections of hyperplanes.
+        patterns, if X has rows that depend on each other to 32 digits but not exactly, with
+        entries too far apart in size or a rank above 12 (few cells are listed in whole numbers
+        then), or, with `faces`, if X has too many flats, that is, intersections of hyperplanes.
     MemoryError
         If the patterns do not fit in memory; raised before it is taken.
     RuntimeError
@@ -191,8 +191,8 @@ def enumerate_patterns(
     depend on others to ten digits count as dependent.
 
     A sign is taken in double precision where it is 1e-9 away from zero. Where it is not, linear
-    algebra modulo a prime of 58 bits tells whether it is zero, and arithmetic of 32 digits which
-    sign it has if not.
+    algebra modulo a prime of 58 bits tells whether it is zero, and arithmetic of 32 digits, or
+    else exact arithmetic, which sign it has if not.
 
     Examples
     --------
@@ -287,7 +287,7 @@ def iter_patterns(
     ------
     TypeError, ValueError
         If an argument is not as described, or X cannot be enumerated (:func:`enumerate_patterns`).
-        Rows that 32 digits leave open are noticed when their cells come by.
+        Rows that depend on each other in a way that cannot be told are noticed on the way.
 
     See Also
     --------

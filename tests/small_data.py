@@ -118,3 +118,9 @@ def assert_same(a: cx.PatternSet, b: cx.PatternSet) -> None:
 def nearly_dependent(n: int) -> FloatArray:
     """Gaussian rows and three that depend on each other to 32 digits, but not exactly."""
     return np.vstack([gaussian(n, 3), [1, 0, 0], [0, 1, 0], [1, 1, 2.0**-115]])
+
+
+def left_open(n: int) -> FloatArray:
+    """Gaussian rows and seven with a determinant that no double holds: 1e-291."""
+    tiny = np.vstack([np.zeros((1, 4)), 1e-97 * np.eye(4)[1:]]) + np.eye(4)[0]
+    return np.vstack([gaussian(n, 4), np.eye(4)[1:], tiny])

@@ -13,7 +13,7 @@ from pyconvexnn import _cells
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.sampling import everything
 from pyconvexnn.sampling.everything import cell_bound, every_cell
-from tests.small_data import designs, gaussian, nearly_dependent
+from tests.small_data import designs, gaussian, left_open
 from tests.vertex_method import every_pattern
 
 
@@ -68,4 +68,4 @@ def test_every_cell_is_the_enumeration_without_the_zero_pattern(name: str) -> No
 
 
 def test_what_cannot_be_listed_is_none() -> None:
-    assert every_cell(fortran(nearly_dependent(300)), None) is None
+    assert every_cell(fortran(left_open(60)), None) is None

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <utility>
 
+#include "convexnn/arrangement/expansion.hpp"
 #include "convexnn/arrangement/orthogonal.hpp"
 #include "convexnn/base/bits.hpp"
 #include "convexnn/base/splitmix.hpp"
@@ -185,8 +186,13 @@ int sign_of_determinant(std::span<DoubleDouble> a, std::size_t r, double roundin
 
 Chart::Chart(std::span<const double> basis, std::size_t n, std::size_t r, std::uint64_t seed,
              Monitor& monitor)
-    : n_(n), r_(r), residues_(basis, n, r, seed, monitor), points_(basis.begin(), basis.end()) {
-    double loss = transform(points_, whitening(points_, n, r, monitor), r, monitor);
+    : n_(n),
+      r_(r),
+      residues_(basis, n, r, seed, monitor),
+      basis_(basis.begin(), basis.end()),
+      points_(basis.begin(), basis.end()) {
+    whitening_ = whitening(points_, n, r, monitor);
+    double loss = transform(points_, whitening_, r, monitor);
     // A second time, as the first quotients are as inexact as the columns are dependent.
     std::vector<double> T = whitening(points_, n, r, monitor);
     std::vector<double> first(r, 0.0);
@@ -196,16 +202,50 @@ Chart::Chart(std::span<const double> basis, std::size_t n, std::size_t r, std::u
         }
     }
     const std::vector<double> turn = random_chart(first, seed);
-    std::vector<double> turned(r * r, 0.0);
+    turn_.assign(r * r, 0.0);
     for (std::size_t k = 0; k < r; ++k) {
         for (std::size_t j = 0; j < r; ++j) {
             for (std::size_t l = 0; l < r; ++l) {
-                turned[j + k * r] += T[j + l * r] * turn[k * r + l];
+                turn_[j + k * r] += T[j + l * r] * turn[k * r + l];
             }
         }
     }
-    loss *= transform(points_, turned, r, monitor);
+    loss *= transform(points_, turn_, r, monitor);
     rounding_ = kRounding * loss;
+}
+
+int Chart::exact_determinant(std::span<const std::size_t> S, std::size_t place,
+                             std::size_t i) const {
+    if (r_ > kLargestExactRank) {
+        return 0;
+    }
+    const std::size_t c = r_ - 1 - S.size();
+    std::vector<Expansion> matrix(r_ * r_);
+    for (std::size_t k = 0; k < r_; ++k) {
+        // The number of the row, as above.
+        const std::size_t number = k == place ? i : k == 0 ? 0 : k <= c ? n_ + k : S[k - c - 1];
+        if (number >= n_) {
+            matrix[k * r_ + (number - n_)] = Expansion(1.0);
+            continue;
+        }
+        // y T, up to a power of two.
+        std::vector<Expansion> values(r_);
+        for (std::size_t j = 0; j < r_; ++j) {
+            values[j] = Expansion(basis_[number * r_ + j]);
+        }
+        for (const std::vector<double>* T : {&whitening_, &turn_}) {
+            std::vector<Expansion> image(r_);
+            for (std::size_t l = 0; l < r_; ++l) {
+                for (std::size_t j = 0; j < r_; ++j) {
+                    image[l].add_product(values[j], Expansion((*T)[j + l * r_]));
+                }
+                image[l].compress();
+            }
+            values = std::move(image);
+        }
+        std::ranges::move(values, matrix.begin() + static_cast<long>(k * r_));
+    }
+    return exact_sign_of_determinant(matrix, r_);
 }
 
 Decision Chart::cell_at(std::span<const std::size_t> S, Flats& flats,
@@ -241,16 +281,25 @@ Decision Chart::decide(std::span<const std::size_t> S, const Flats& flats,
     for (std::size_t q = 0; q < m; ++q) {
         std::ranges::copy(row(S[q]), system.begin() + static_cast<long>((c + 1 + q) * r_));
     }
-    std::vector<DoubleDouble> replaced = system;
-    const int orientation = sign_of_determinant(replaced, r_, rounding_);
+    // The sign of the determinant of the system where row `place` is that of p_i, or of f_i' for
+    // i = n + i'; the sign of the coefficient of that row by Cramer's rule, up to `orientation`.
+    const auto determinant = [&](std::size_t place, std::size_t i) {
+        std::vector<DoubleDouble> replaced = system;
+        if (i < n_) {
+            std::ranges::copy(row(i), replaced.begin() + static_cast<long>(place * r_));
+        } else {
+            std::fill_n(replaced.begin() + static_cast<long>(place * r_), r_, DoubleDouble());
+            replaced[place * r_ + (i - n_)] = 1.0;
+        }
+        const int sign = sign_of_determinant(replaced, r_, rounding_);
+        return sign != 0 ? sign : exact_determinant(S, place, i);
+    };
+    const int orientation = determinant(0, 0);
     if (orientation == 0) {
         return {Verdict::undecided, last};
     }
-    // Cramer's rule: the sign of the coefficient of row `place` in `right`, 0 where it is not told.
-    const auto coefficient = [&](std::size_t place, std::span<const DoubleDouble> right) {
-        replaced = system;
-        std::ranges::copy(right, replaced.begin() + static_cast<long>(place * r_));
-        return orientation * sign_of_determinant(replaced, r_, rounding_);
+    const auto coefficient = [&](std::size_t place, std::size_t i) {
+        return orientation * determinant(place, i);
     };
 
     // u: forward and backward substitution of +-e_c.
@@ -275,7 +324,7 @@ Decision Chart::decide(std::span<const std::size_t> S, const Flats& flats,
             size = std::max(size, std::abs(u[k].hi));
         }
     }
-    // The sign of p_i.u; 0 where it is not told.
+    // The sign of p_i.u; 0 where it is near 0.
     const auto side = [&](std::size_t i) {
         double value = 0.0;
         double terms = 0.0;
@@ -291,10 +340,7 @@ Decision Chart::decide(std::span<const std::size_t> S, const Flats& flats,
             }
             value = sum.hi;
         }
-        if (std::abs(value) > zero * size) {
-            return value > 0.0 ? 1 : -1;
-        }
-        return coefficient(c, row(i)) * (c == 0 ? 1 : -1);
+        return std::abs(value) > zero * size ? (value > 0.0 ? 1 : -1) : 0;
     };
     const auto set = [&](std::size_t i, bool bit) {
         words[i / kWordBits] |= static_cast<std::uint64_t>(bit) << (i % kWordBits);
@@ -328,17 +374,18 @@ Decision Chart::decide(std::span<const std::size_t> S, const Flats& flats,
                 dependent.push_back({i, relation == Flats::Relation::flat ? c + m : 0});
             }
         }
-        const int sign = side(i);
+        int sign = side(i);
+        if (!vanishes && sign == 0) {
+            sign = coefficient(c, i) * (c == 0 ? 1 : -1);
+        }
         if ((sign == 0) != vanishes) {
             return {Verdict::undecided, i};  // or integers and digits contradict each other
         }
         set(i, sign > 0);
     }
     // The multipliers lambda.
-    std::vector<DoubleDouble> objective(r_);
     for (std::size_t q = 0; q < m; ++q) {
-        objective[c + 1] = 1.0;
-        const int sign = coefficient(c + 1 + q, objective);
+        const int sign = coefficient(c + 1 + q, n_ + c + 1);
         if (sign == 0) {
             return {Verdict::undecided, S[q]};
         }
@@ -346,7 +393,7 @@ Decision Chart::decide(std::span<const std::size_t> S, const Flats& flats,
     }
     // Rows on the flat are on the side of their leaders, as the sign of its coefficient says.
     for (const auto [i, place] : dependent) {
-        const int sign = coefficient(place, row(i));
+        const int sign = coefficient(place, i);
         if (sign == 0) {
             return {Verdict::undecided, i};
         }

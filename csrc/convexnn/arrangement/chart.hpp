@@ -16,7 +16,7 @@ namespace convexnn {
 enum class Verdict { cell, none, undecided };
 struct Decision {
     Verdict verdict;
-    std::size_t row;  // undecided: one whose side 32 digits do not tell, though it has one
+    std::size_t row;  // undecided: one whose side is not told, though it has one
 };
 
 // Rows p_i = (power of two) y_i T of an arrangement of n distinct hyperplanes of rank r, for one
@@ -56,9 +56,16 @@ public:
                      std::span<std::uint64_t> words) const;
 
 private:
+    // Of the rows f_0, ..., f_c, S, that at `place` being p_i (f_{i-n} for i >= n): the sign of the
+    // determinant, from the doubles given without rounding. 0 if the rank is too large for that.
+    int exact_determinant(std::span<const std::size_t> S, std::size_t place, std::size_t i) const;
+
     std::size_t n_;
     std::size_t r_;
     ResidueChart residues_;
+    std::vector<double> basis_;         // y, n x r, row-major
+    std::vector<double> whitening_;     // T is the product of two r x r matrices, column-major,
+    std::vector<double> turn_;          // exactly
     double rounding_ = 0.0;             // relative error of a value, but for small pivots
     std::vector<DoubleDouble> points_;  // n x r, row-major
 };

@@ -48,7 +48,8 @@ struct Listing {
 //
 // Signs are decided in doubles where they are 1e-9 away from zero (relative to the sizes met on the
 // way to the vertex). Where they are not, integers tell zeros (flats.hpp), and twice the precision
-// the sign of what is not zero. A sign that this does not tell stops the listing.
+// or exact arithmetic the sign of what is not zero. A sign that is not told (in more than twelve
+// dimensions, or of numbers too far apart in size) stops the listing.
 class HalfCells {
 public:
     // 1 <= r <= n and sum_{m<r} C(n - 1, m) < 2^62 required (std::invalid_argument otherwise).
