@@ -46,7 +46,7 @@ def every_cell(X: FloatArray, first: FloatArray | None) -> PatternSet | None:
     try:
         packed = enumerate_patterns(X).packed
     except ValueError:
-        return None  # 32 digits do not tell which rows depend on each other
+        return None  # it cannot be told which rows depend on each other
     gates, margins = CellGates(X).with_margins(packed)
     kept = margins > 0
     if X.any():

@@ -72,7 +72,8 @@ def sample_patterns(
     ------
     TypeError, ValueError
         If an argument is not as described. ``"uniform"`` also refuses data of rank above 63, and
-        rows that depend on each other to 32 digits but not exactly: use ``"vertex"``.
+        rows of which :func:`enumerate_patterns` cannot tell whether they depend on each other: use
+        ``"vertex"``.
     MemoryError
         If so many patterns cannot be held; raised before any is drawn.
 
