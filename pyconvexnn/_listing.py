@@ -16,6 +16,19 @@ from pyconvexnn._typing import BitArray, FloatArray
 _STEP = 1 << 18  # candidates between two looks at the progress bar
 
 
+class TooManyPatternsError(ValueError):
+    """More patterns than `max_patterns`; `n_patterns` are there at least."""
+
+    def __init__(self, n_patterns: int, X: FloatArray, max_patterns: int) -> None:
+        self.n_patterns = n_patterns
+        size = 8 * n_patterns * n_words(len(X))
+        super().__init__(
+            f"`max_patterns` must be at least the number of patterns, {n_patterns} ({size} bytes), "
+            f"got {max_patterns}; use iter_patterns to stream them, sample_patterns for some of "
+            "them, or train, which needs no list"
+        )
+
+
 def every_cell(
     X: FloatArray, cells: HalfCellList, max_patterns: int | None, threads: int, bar: bool
 ) -> BitArray:
@@ -42,7 +55,7 @@ def every_cell(
         kept = cells.write(first, count, count, packed[found : found + 2 * count], threads)
         found += 2 * int(kept[0])
         if max_patterns is not None and found > max_patterns:
-            raise _too_many(found, X, max_patterns)
+            raise TooManyPatternsError(found, X, max_patterns)
     packed.resize((found, width), refcheck=False)
     return packed
 
@@ -100,19 +113,10 @@ def check_size(n_patterns: int, X: FloatArray, max_patterns: int | None) -> None
     """Refuse sets beyond what was asked for or what memory holds."""
     size = 8 * n_patterns * n_words(len(X))
     if max_patterns is not None and n_patterns > max_patterns:
-        raise _too_many(n_patterns, X, max_patterns)
+        raise TooManyPatternsError(n_patterns, X, max_patterns)
     room = available_bytes()
     if room is not None and size > room:
         raise too_large(n_patterns, X)
-
-
-def _too_many(n_patterns: int, X: FloatArray, max_patterns: int) -> ValueError:
-    size = 8 * n_patterns * n_words(len(X))
-    return ValueError(
-        f"`max_patterns` must be at least the number of patterns, {n_patterns} ({size} bytes), "
-        f"got {max_patterns}; use iter_patterns to stream them, sample_patterns for some of "
-        "them, or train, which needs no list"
-    )
 
 
 def too_large(n_patterns: int, X: FloatArray) -> MemoryError:

@@ -53,7 +53,7 @@ def recover(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> GatedNetwork
     ------
     ValueError
         When the pattern set of a gated problem has no gates; ``prob.patterns.realise(prob.X)``
-        finds them.
+        finds them. When the cell of a block that is not zero is too thin for a float64 gate.
 
     Examples
     --------
@@ -73,13 +73,13 @@ def recover(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> GatedNetwork
     _check_solution(prob, sol)
     if isinstance(prob, ReLUProblem):
         return _ungated(prob, sol)
-    gates = prob.patterns.gates
+    active = prob.patterns[sol.coef.indices]
+    gates = active.gates  # of all patterns they may take long to find
     if gates is None:
         raise ValueError(
             "`prob.patterns` must have gates to recover a network, got a set without; "
             "build the problem with `patterns.realise(X)`"
         )
-    active = prob.patterns[sol.coef.indices]
     if not active.gates_fit(prob.X):
         raise ValueError(
             "`prob.patterns` must have gates that yield its patterns on `prob.X`, got gates of "
@@ -87,7 +87,7 @@ def recover(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> GatedNetwork
         )
     size = np.sqrt(np.linalg.norm(sol.coef.values, axis=1, keepdims=True))
     return GatedNetwork.from_arrays(
-        sol.coef.values / size, size, gates[sol.coef.indices], b2=_output_offset(prob, sol)
+        sol.coef.values / size, size, gates, b2=_output_offset(prob, sol)
     )
 
 

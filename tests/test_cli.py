@@ -114,6 +114,23 @@ def test_fit_and_predict_without_gates(run: Any, numbers: Path, tmp_path: Path) 
     assert facts["objective"] == pytest.approx(est.loss_, rel=1e-12)
 
 
+def test_fit_on_every_pattern(run: Any, tmp_path: Path) -> None:
+    path, model = tmp_path / "grid.csv", tmp_path / "m.npz"
+    path.write_text("a,b,y\n" + "".join(f"{a},{b},{a * b}\n" for a in range(4) for b in range(4)))
+    options = ["--target", "y", "--beta", "0.3", "--save", model, "--task", "regression"]
+    options += ["--patterns", "exact", "--activation", "gated_relu", "--json"]
+    code, out, _ = run("fit", path, *options)
+    assert code == 0
+    facts = json.loads(out)
+    X = np.array([[a, b, 1.0] for a in range(4) for b in range(4)])
+    assert facts["patterns"] == cx.count_patterns(X) - 1
+    assert facts["proved"]
+    path.write_text(path.read_text().replace("\n3,3,", "\n1e-120,3,"))
+    code, _, err = run("fit", path, *options)
+    assert code == 2
+    assert "`patterns` must be 'auto', an integer or a PatternSet for these data" in err
+
+
 def test_two_classes_of_numbers(run: Any, tmp_path: Path) -> None:
     path, model = tmp_path / "d.csv", tmp_path / "m.npz"
     path.write_text("x,y\n" + "".join(f"{k},{int(k > 4)}\n" for k in range(10)))
@@ -173,7 +190,7 @@ def test_exit_code_3_when_not_proved(run: Any, numbers: Path, tmp_path: Path) ->
         (["--beta", "x"], "Invalid value for '--beta': 'x' is not a valid float"),
         (["--beta", "1", "--target", "nope"], "has no column 'nope'"),
         (["--beta", "1", "--patterns", "0"], "`patterns` must be >= 1, got 0"),
-        (["--beta", "1", "--patterns", "many"], "`patterns` must be one of auto; got"),
+        (["--beta", "1", "--patterns", "many"], "`patterns` must be one of auto, exact; got"),
         (
             ["--beta", "1", "--activation", "threshold"],
             "`activation` = 'threshold' is not available yet",

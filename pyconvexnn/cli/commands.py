@@ -167,7 +167,7 @@ def demo(plot: Path | None, time_limit: float, as_json: bool) -> int:
     "--patterns",
     default="auto",
     show_default=True,
-    help="auto: all, of a network with gates 20000 or fewer; N: so many drawn.",
+    help="auto: all, of a network with gates 20000 or fewer; N: so many drawn; exact: all, listed.",
 )
 @click.option(
     "--task",
@@ -197,7 +197,8 @@ def fit(data: Path, as_json: bool, save: Path, **options: Any) -> int:
     activation patterns, and the lower bound printed holds for all such networks. A proof to --tol
     is usual up to about six features; with many it is out of reach, and what could be proved is
     told (exit code 3). With --patterns N, and for networks with gates, the bound holds for networks
-    on the patterns drawn.
+    on the patterns drawn. --patterns exact lists every pattern first, which takes few features or
+    few rows; of networks with gates it is the one way to the best of all.
 
     What is minimised is the sum of the losses and beta/2 times the squared weights. The best
     network has no neurons from "beta max" on, which is told for all patterns and one output: begin

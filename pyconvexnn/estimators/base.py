@@ -16,6 +16,7 @@ from pyconvexnn._gates import Whitened
 from pyconvexnn._typing import FloatArray
 from pyconvexnn._validation import as_matrix, choice, describe, positive, positive_int
 from pyconvexnn.certificates import Certificate, verify
+from pyconvexnn.estimators.exact import exact_patterns
 from pyconvexnn.losses import Loss
 from pyconvexnn.networks import ACTIVATIONS, GatedNetwork, Network, slope_of
 from pyconvexnn.patterns import PatternSet
@@ -185,14 +186,18 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
 
     def _check_patterns(self) -> None:
         if isinstance(self.patterns, str):
-            choice(self.patterns, "patterns", ("auto",), later=("exact",))
+            choice(self.patterns, "patterns", ("auto", "exact"))
         elif not isinstance(self.patterns, PatternSet):
             if isinstance(self.patterns, (bool, float)) or not hasattr(self.patterns, "__index__"):
                 raise TypeError(
-                    "`patterns` must be 'auto', an integer or a PatternSet, "
+                    "`patterns` must be 'auto', 'exact', an integer or a PatternSet, "
                     f"got {describe(self.patterns)}"
                 )
             positive_int(self.patterns, "patterns")
+
+    @property
+    def _exact(self) -> bool:
+        return isinstance(self.patterns, str) and self.patterns == "exact"
 
     @property
     def _gated(self) -> bool:
@@ -207,6 +212,8 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         """Patterns of the setting ``patterns`` on the data with its intercept column."""
         if isinstance(self.patterns, PatternSet):
             return self._given_patterns(self.patterns, data)
+        if self._exact:
+            return exact_patterns(data, threads=self.threads)
         seed = _seed(self.random_state)
         if self.patterns != "auto":
             return sample_patterns(data, int(self.patterns), seed=seed)
@@ -248,10 +255,13 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
     ) -> None:
         """Solve one scalar problem for each column of Y, all on the same patterns."""
         data = self._with_intercept(X)
+        begun = time.perf_counter()
         patterns = self._draw_patterns(data, sample_weight)
         problems = [self._problem(data, column, patterns, sample_weight) for column in Y.T]
-        solutions = self._solve(problems, callback)
-        networks = [recover(problem, sol) for problem, sol in zip(problems, solutions, strict=True)]
+        if not self._exact:  # whose list is the beginning of the work
+            begun = time.perf_counter()
+        solutions = self._solve(problems, callback, begun)
+        networks = self._networks(problems, solutions)
 
         scalar = len(problems) == 1
         self.patterns_ = problems[0].patterns
@@ -282,9 +292,11 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         options |= {"activation": self.activation, "slope": self.slope}
         return ReLUProblem(data, y, patterns, self.beta, **options)
 
-    def _solve(self, problems: Sequence[Problem], callback: Callback | None) -> list[Solution]:
+    def _solve(
+        self, problems: Sequence[Problem], callback: Callback | None, begun: float
+    ) -> list[Solution]:
         """Solve the problems one after the other, each within its share of ``time_limit``."""
-        deadline = None if self.time_limit is None else time.perf_counter() + self.time_limit
+        deadline = None if self.time_limit is None else begun + self.time_limit
         solutions = []
         for done, problem in enumerate(problems):
             # What is left is shared alike, so that the last class gets no less than the first.
@@ -301,6 +313,20 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
                 )
             )
         return solutions
+
+    def _networks(
+        self, problems: Sequence[Problem], solutions: Sequence[Solution]
+    ) -> list[Network]:
+        """Turn the solutions into networks."""
+        try:
+            return [recover(prob, sol) for prob, sol in zip(problems, solutions, strict=True)]
+        except ValueError as error:
+            if not self._exact:
+                raise
+            raise ValueError(
+                "`patterns` must be 'auto', an integer or a PatternSet for these data, got "
+                f"'exact', of which the solution uses a pattern without a gate: {error}"
+            ) from None
 
     def _certificate(
         self, problems: Sequence[Problem], solutions: Sequence[Solution]

@@ -37,7 +37,7 @@ class ConvexMLPRegressor(RegressorMixin, BaseConvexMLP):  # type: ignore[misc]
         layer are penalised here, and the output has none unless `output_offset` is True.
     slope : float, default=0.01
         Of ``activation="leaky_relu"``, in [0, 1); not used by the others.
-    patterns : "auto", int or PatternSet, default="auto"
+    patterns : "auto", "exact", int or PatternSet, default="auto"
         Patterns to choose from. An integer draws that many distinct ones from Gaussian gates.
         ``"auto"`` draws 20 000 of them for a gated network and 1000 for another, fewer where the
         data are large or have fewer; the rule, and what more of them would bring, are those of
@@ -45,6 +45,13 @@ class ConvexMLPRegressor(RegressorMixin, BaseConvexMLP):  # type: ignore[misc]
         of the rows of X is used as it is; gates are found by
         :meth:`~pyconvexnn.PatternSet.realise` unless it has gates for the features followed by
         the intercept column.
+        ``"exact"`` takes every pattern that X with the intercept column has, listed by
+        :func:`~pyconvexnn.enumerate_patterns`: the optimum is then that of all networks, of any
+        width, and with any gates g that have ``x.g != 0`` on all rows but zero ones. n distinct
+        rows of rank r have up to ``2 sum_{k<r} C(n - 1, k)`` patterns, fewer if they are
+        degenerate: 324 000 for n = 100, r = 4. To list these takes hundredths of a second, to
+        solve two seconds with gates and ten without; the time grows with the number. A
+        MemoryError says when they are too many.
     fit_intercept : bool, default=True
         Whether a column of ``intercept_scaling`` is appended to X. It is the bias of the hidden
         units, penalised like a feature.
@@ -67,7 +74,7 @@ class ConvexMLPRegressor(RegressorMixin, BaseConvexMLP):  # type: ignore[misc]
         another, which is not available yet.
     time_limit : float, default=None
         Most seconds for solving, shared alike by the outputs; the best network so far is kept,
-        with its gap.
+        with its gap. With ``patterns="exact"`` the time for listing them counts, but is not cut.
     warm_start : bool, default=False
         True is not available yet.
     threads : int, default=None
@@ -91,7 +98,8 @@ class ConvexMLPRegressor(RegressorMixin, BaseConvexMLP):  # type: ignore[misc]
     certificate_ : Certificate or None
         Objective of ``network_`` and a lower bound on that of every network with these gates, or
         with neurons of these patterns (``method="patterns"``), each summed over the outputs; None
-        for ``certify=False``.
+        for ``certify=False``. With ``patterns="exact"`` these are all networks, of data read as
+        ``enumerate_patterns`` reads them.
     solution_ : Solution or list of Solution
         What the solver returned; a list, one for each output, for K > 1.
     patterns_ : PatternSet
@@ -148,6 +156,8 @@ class ConvexMLPRegressor(RegressorMixin, BaseConvexMLP):  # type: ignore[misc]
         ------
         ValueError, TypeError
             If a setting or the data are not as described; the message names which.
+        MemoryError
+            If ``patterns="exact"`` means more patterns than a program can hold in memory.
         NotImplementedError
             If a setting asks for what is not available yet.
 

@@ -103,8 +103,8 @@ def price_cells(
     Raises
     ------
     ValueError
-        If the rows are not in general position and the cells are too many for exact arithmetic:
-        see :func:`pyconvexnn.enumerate_patterns`. Data are taken as given (``snap=False``).
+        If the cells cannot be listed: see :func:`pyconvexnn.enumerate_patterns`. Data are taken as
+        given (``snap=False``), so that columns must not depend on each other up to rounding only.
     WrongProductError
         If the compiled products are wrong by more than rounding.
 

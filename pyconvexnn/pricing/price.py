@@ -26,13 +26,15 @@ from pyconvexnn.pricing.cells import price_cells
 from pyconvexnn.pricing.relaxation import RATE, relaxation
 from pyconvexnn.pricing.rows import SignedRows
 from pyconvexnn.pricing.search import LocalMaxima, distinct, search
+from pyconvexnn.sampling.everything import cell_bound
 from pyconvexnn.solvers import Status
 
 METHODS = ("auto", "enumeration", "branch_and_bound", "bound", "search")
 
 # The rule of "auto". Enumeration costs some microseconds a cell, and its bound is tight; branch and
-# bound costs less from a few thousand cells on, unless the accuracy is close to rounding. Beyond
-# some forty dimensions no box is ever closed.
+# bound costs less from a few thousand cells on, unless the accuracy is close to rounding. It is
+# distinct rows that make cells: forty copies of a grid have no more than one. Beyond some forty
+# dimensions no box is ever closed.
 _FEW_CELLS = 2_000
 _FINE, _MORE_CELLS = 1e-7, 100_000
 _MANY_DIMENSIONS = 40
@@ -115,10 +117,10 @@ def price(
     rtol : float
         Wanted: ``bound <= max(floor, value) (1 + rtol)``.
     method : str
-        "auto" enumerates up to 2,000 cells (100,000 for an `rtol` below 1e-7) where it can, takes
+        "auto" enumerates where there can be no more than 2,000 cells (100,000 for an `rtol` below
+        1e-7), counted as ``2 sum_{k<r} C(m - 1, k)`` for m distinct rows of rank r; it takes
         branch and bound in up to 40 dimensions, and the relaxation beyond, which is tried before
-        branch and bound in any case. "enumeration" raises for cells that are not in general
-        position and too many.
+        branch and bound in any case. "enumeration" raises where the cells cannot be listed.
     starts : (k, d) float64, optional
         Further neurons that the local search, which every method begins with, climbs from.
     n_starts : int
@@ -178,8 +180,10 @@ def price(
     if method == "enumeration":
         return run.enumeration(rows, found)
     if method == "auto":
-        if _cells_at_most(rows) <= (_FEW_CELLS if rtol >= _FINE else _MORE_CELLS):
-            with contextlib.suppress(ValueError):  # too degenerate to be listed
+        if _has_few_cells(X, v, rows, _FEW_CELLS if rtol >= _FINE else _MORE_CELLS):
+            with contextlib.suppress(
+                ValueError
+            ):  # it cannot be told which rows or columns are dependent
                 return run.enumeration(rows, found)
         method = "branch_and_bound" if rows.rank <= _MANY_DIMENSIONS else "bound"
     return run.boxes(rows, found, most=max_nodes if method == "branch_and_bound" else 0)
@@ -197,8 +201,16 @@ def _turns(X: FloatArray, method: str, time_limit: float | None) -> bool:
     return time_limit is None or cost / RATE <= _TURNING_SHARE * time_limit
 
 
-def _cells_at_most(rows: SignedRows) -> int:
-    return count_patterns(len(rows.plus) + len(rows.minus), rows.rank) if rows.rank else 1
+def _has_few_cells(X: FloatArray, v: FloatArray, rows: SignedRows, most: int) -> bool:
+    """Whether the rows that are priced have at most so many cells, repeated ones or not."""
+    if rows.rank == 0 or count_patterns(len(rows.plus) + len(rows.minus), rows.rank) <= most:
+        return True
+    # As many distinct rows as the rank are the fewest there can be.
+    if count_patterns(rows.rank, rows.rank) > most:
+        return False
+    live = X[(v != 0) & np.any(X != 0, axis=1)]
+    # Doubles taken as given have no fewer cells, and take longer to look at.
+    return all(cell_bound(live, most, snap=snap) is not None for snap in (True, False))
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,19 +16,19 @@ from pyconvexnn.patterns import PatternSet
 _FIRST_ROWS = 64  # looked at first: mostly they have more cells than anybody asks for
 
 
-def cell_bound(X: FloatArray, most: int) -> int | None:
+def cell_bound(X: FloatArray, most: int, *, snap: bool = True) -> int | None:
     """``2 sum_{k<r} C(n - 1, k)`` for n distinct rows of rank r; None if more than `most`.
 
-    Looks at no more rows than it takes to exceed `most`.
+    Looks at no more rows than it takes to exceed `most`. `snap` is that of enumerate_patterns.
     """
     distinct = X[:0]
     start, size = 0, _FIRST_ROWS
     while start < len(X):
         known = np.asfortranarray(np.vstack([distinct, X[start : start + size]]))
         try:
-            rows = reduced(known, True)
+            rows = reduced(known, snap)
         except ValueError:
-            return None  # entries too far apart in size to tell
+            return None  # entries too far apart in size to tell, or columns up to rounding
         cells = 2 * bound(rows.count, rows.rank) if rows.count else 1
         if cells > most:
             return None
@@ -46,7 +46,7 @@ def every_cell(X: FloatArray, first: FloatArray | None) -> PatternSet | None:
     try:
         packed = enumerate_patterns(X).packed
     except ValueError:
-        return None  # many cells of degenerate data
+        return None  # it cannot be told which rows depend on each other
     gates, margins = CellGates(X).with_margins(packed)
     kept = margins > 0
     if X.any():

@@ -72,8 +72,8 @@ def sample_patterns(
     ------
     TypeError, ValueError
         If an argument is not as described. ``"uniform"`` also refuses data of rank above 63, and
-        data with many cells of which some rows (not merely repeated, opposite or zero) are not
-        in general position, like one-hot columns or grids: use ``"vertex"``.
+        rows of which :func:`enumerate_patterns` cannot tell whether they depend on each other: use
+        ``"vertex"``.
     MemoryError
         If so many patterns cannot be held; raised before any is drawn.
 
@@ -88,7 +88,8 @@ def sample_patterns(
     for few patterns of the ReLU program, which gains most from large cells. For the gated program
     ``"uniform"`` is a little better, and better still with some hundreds of patterns is to take
     half of them ``"local"``, around the gates that a first solution uses. To see many different
-    cells take ``"uniform"``, or ``"vertex"`` for degenerate data: they do not miss small cells.
+    cells take ``"uniform"``, or ``"vertex"`` where few of its draws are cells (rows of which many
+    depend on each other, like one-hot columns): they do not miss small cells.
     ``"sweep"`` meets more small cells than Gaussian gates do, at up to twice the price;
     ``"vertex"`` and ``"uniform"`` have to find a gate for each cell: ten microseconds for 100
     rows in 5 dimensions, half a millisecond for 500 rows in 20.

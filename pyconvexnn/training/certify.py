@@ -76,8 +76,8 @@ def certify(
         s_k >= 0, 1 by default.
     method : {"auto", "enumeration", "branch_and_bound", "bound"}
         How M is found. "auto": the cheapest of the others that is tight enough. "enumeration":
-        by pricing every cell of the data. "branch_and_bound": by cutting the ball of neurons into
-        boxes. "bound": by a relaxation, fast and loose.
+        by pricing every cell of the data, degenerate or not. "branch_and_bound": by cutting the
+        ball of neurons into boxes. "bound": by a relaxation, fast and loose.
     rtol : float
         Relative gap up to which the network counts as optimal, > 0.
     improve : bool
@@ -107,8 +107,9 @@ def certify(
     NotImplementedError
         For gated networks, networks of several outputs, and `proof`.
     ValueError, TypeError
-        Naming the argument, the rule and the value. ValueError too for "enumeration" of data whose
-        rows are not in general position and have too many cells for exact arithmetic.
+        Naming the argument, the rule and the value. ValueError too for "enumeration" of data that
+        :func:`enumerate_patterns` cannot list with ``snap=False``: columns that depend on each
+        other up to rounding only, or far too many cells.
     KeyboardInterrupt
         On Ctrl-C.
 

@@ -143,10 +143,9 @@ def test_layouts_and_dtypes_agree(estimator: type) -> None:
         ({"random_state": "a"}, TypeError, "`random_state` must be an integer, got 'a'"),
         ({"fit_intercept": "no"}, TypeError, "`fit_intercept` must be True or False, got 'no'"),
         ({"patterns": 0}, ValueError, "`patterns` must be >= 1, got 0"),
-        ({"patterns": 2.0}, TypeError, "`patterns` must be 'auto', an integer or a PatternSet"),
-        ({"patterns": True}, TypeError, "`patterns` must be 'auto', an integer or a PatternSet"),
-        ({"patterns": "all"}, ValueError, "`patterns` must be one of auto; got 'all'"),
-        ({"patterns": "exact"}, NotImplementedError, "`patterns` = 'exact' is not available yet"),
+        ({"patterns": 2.0}, TypeError, "`patterns` must be 'auto', 'exact', an integer or a Patt"),
+        ({"patterns": True}, TypeError, "`patterns` must be 'auto', 'exact', an integer or a Patt"),
+        ({"patterns": "all"}, ValueError, "`patterns` must be one of auto, exact; got 'all'"),
         (
             {"activation": "threshold"},
             NotImplementedError,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 
 import numpy as np
@@ -83,10 +84,27 @@ def test_auto_counts_cells_and_dimensions() -> None:
     assert price(*gaussian(60, 4), rtol=1e-2).method == "branch_and_bound"
     assert price(*gaussian(30, 4), rtol=1e-9).method == "enumeration"
     assert price(*gaussian(60, 45), rtol=1e-2).method == "bound"
-    X, v = gaussian(8, 2)
-    repeated = np.asfortranarray(np.tile(np.round(2 * X), (30, 1)))  # too degenerate to be listed?
-    found = price(repeated, np.tile(v, 30), rtol=1e-3)
-    assert found.status is cx.Status.SOLVED
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.2, -1.0])
+def test_auto_counts_cells_of_distinct_rows(slope: float) -> None:
+    """Copies of few rows have few cells, degenerate or not."""
+    corners = np.array(list(itertools.product((0.0, 1.0, 2.0), (0.0, 1.0), (1.0,))))
+    for X in (corners, gaussian(8, 3)[0]):
+        copies = np.asfortranarray(np.tile(X, (40, 1)))
+        v = gaussian(len(copies), 1)[1]
+        found = price(copies, v, slope=slope, rtol=1e-4)
+        assert found.method == "enumeration"
+        assert found.n_nodes == cx.count_patterns(X)
+        assert found.status is cx.Status.SOLVED
+        boxes = price(copies, v, slope=slope, rtol=1e-6, method="branch_and_bound")
+        assert found.bound == pytest.approx(boxes.bound, rel=2e-6)
+    # One row more than once among many, and columns dependent up to rounding: boxes.
+    many = np.asfortranarray(np.vstack([gaussian(60, 4)[0]] * 2))
+    assert price(many, gaussian(120, 1)[1], slope=slope, rtol=1e-2).method == "branch_and_bound"
+    tenths = 0.1 * np.arange(12).reshape(6, 2)
+    twin = np.asfortranarray(np.tile(np.c_[tenths, 3 * tenths[:, 0] / 7 * 7], (40, 1)))
+    assert price(twin, gaussian(240, 1)[1], slope=slope, rtol=1e-4).status is cx.Status.SOLVED
 
 
 def test_threads_and_seeds() -> None:
