@@ -220,6 +220,36 @@ TEST(expansions_are_exact) {
     CHECK(exact_sign_of_determinant(matrix, 3) == 1);
 }
 
+TEST(cells_of_repeated_rows_are_those_of_the_rows) {
+    // Rows that are repeated, opposite and zero: few (by a table), and many (bit by bit).
+    for (const std::size_t copies : {3U, 120U}) {
+        const std::size_t distinct = 40;
+        const std::size_t n = distinct * copies + 1;
+        const std::vector<double> rows = check::gaussian(distinct * 2, 4);
+        std::vector<double> X(2 * n, 0.0);
+        for (std::size_t i = 0; i + 1 < n; ++i) {
+            for (std::size_t j = 0; j < 2; ++j) {
+                const double sign = (i / distinct) % 2 == 1 ? -1.0 : 1.0;
+                X[i + j * n] = sign * rows[i % distinct + j * distinct];
+            }
+        }
+        const HalfCells cells = cells_of(X, n, 2);
+        CHECK(cells.total() == distinct);
+        const std::size_t width = words_for(n);
+        const Words out = listed(cells, 0, distinct, distinct);
+        const HalfCells few = cells_of(rows, distinct, 2);
+        const Words expected = listed(few, 0, distinct, distinct);
+        for (std::size_t c = 0; c < 2 * distinct; ++c) {
+            for (std::size_t i = 0; i + 1 < n; ++i) {
+                const bool bit = ((out[c * width + i / 64] >> (i % 64)) & 1U) != 0;
+                const bool of_row = ((expected[c] >> (i % distinct)) & 1U) != 0;
+                CHECK(bit == (of_row != ((i / distinct) % 2 == 1)));
+            }
+            CHECK(((out[c * width + (n - 1) / 64] >> ((n - 1) % 64)) & 1U) == 1);
+        }
+    }
+}
+
 TEST(cells_can_be_stopped) {
     const HalfCells cells = cells_of(check::gaussian(40 * 3, 2), 40, 3);
     StopAtOnce monitor;

@@ -16,7 +16,8 @@ namespace {
 
 constexpr std::uint64_t kMany = std::uint64_t{1} << 62;  // no more half cells than this
 constexpr std::size_t kMaxRank = 63;
-constexpr std::uint64_t kPiece = 1 << 12;  // candidates between two looks at the monitor
+constexpr std::size_t kLargestTable = 1 << 15;  // words: it stays in the nearer caches
+constexpr std::uint64_t kPiece = 1 << 12;       // candidates between two looks at the monitor
 
 // The distinct rows in the opposite order.
 ReducedRows backwards(ReducedRows rows) {
@@ -89,11 +90,25 @@ HalfCells::HalfCells(ReducedRows rows, std::uint64_t seed, Monitor& monitor)
             base(k, true)[i] = -chart_.coordinate(i, k);
         }
     }
+    const std::size_t width = full_.size();
+    sides_.assign(width, 0);
+    const std::size_t states = (n_ + 3) / 4 * 16;
+    spread_.assign(plain_ || states * width > kLargestTable ? 0 : states * width, 0);
     for (std::size_t i = 0; i < rows_.samples; ++i) {
+        const std::size_t word = i / kWordBits;
         const std::uint64_t bit = std::uint64_t{1} << (i % kWordBits);
-        full_[i / kWordBits] |= bit;
+        full_[word] |= bit;
         if (rows_.representative[i] < 0) {
-            zero_rows_[i / kWordBits] |= bit;
+            zero_rows_[word] |= bit;
+            sides_[word] |= bit;
+            continue;
+        }
+        sides_[word] |= rows_.flipped[i] != 0 ? bit : 0;
+        const auto row = static_cast<std::size_t>(rows_.representative[i]);
+        for (std::size_t state = 0; state < 16 && !spread_.empty(); ++state) {
+            if (((state >> (row % 4)) & 1U) != 0) {
+                spread_[(row / 4 * 16 + state) * width + word] |= bit;
+            }
         }
     }
 }

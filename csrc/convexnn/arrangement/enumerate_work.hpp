@@ -113,21 +113,32 @@ struct HalfCells::Sink {
                 half[w] = words[w];
                 complement[w] = ~words[w] & cells.full_[w];
             }
-        } else {
+        } else if (cells.spread_.empty()) {
             const std::vector<std::int64_t>& of = cells.rows_.representative;
             for (std::size_t w = 0; w < width; ++w) {
                 const std::size_t first = w * kWordBits;
                 const std::size_t count = std::min(kWordBits, of.size() - first);
-                std::uint64_t word = 0;
+                std::uint64_t turned = 0;
                 for (std::size_t k = 0; k < count; ++k) {
-                    // A zero row reads row 0, whose bit is 1.
+                    // A zero row reads row 0; what it reads is overwritten.
                     const auto row =
                         static_cast<std::size_t>(std::max<std::int64_t>(of[first + k], 0));
-                    const std::uint64_t bit = (words[row / kWordBits] >> (row % kWordBits)) & 1U;
-                    word |= (bit ^ cells.rows_.flipped[first + k]) << k;
+                    turned |= ((words[row / kWordBits] >> (row % kWordBits)) & 1U) << k;
                 }
-                half[w] = word;
-                complement[w] = (~word & cells.full_[w]) | cells.zero_rows_[w];
+                half[w] = (turned ^ cells.sides_[w]) | cells.zero_rows_[w];
+                complement[w] = (~half[w] & cells.full_[w]) | cells.zero_rows_[w];
+            }
+        } else {
+            std::copy_n(cells.sides_.data(), width, half);
+            const std::uint64_t* spread = cells.spread_.data();
+            for (std::size_t row = 0; row < cells.n_; row += 4, spread += 16 * width) {
+                const std::uint64_t nibble = (words[row / kWordBits] >> (row % kWordBits)) & 15U;
+                for (std::size_t w = 0; w < width; ++w) {
+                    half[w] ^= spread[nibble * width + w];
+                }
+            }
+            for (std::size_t w = 0; w < width; ++w) {
+                complement[w] = (~half[w] & cells.full_[w]) | cells.zero_rows_[w];
             }
         }
         half += width;
