@@ -222,7 +222,7 @@ TEST(expansions_are_exact) {
 
 TEST(cells_of_repeated_rows_are_those_of_the_rows) {
     // Rows that are repeated, opposite and zero: few (by a table), and many (bit by bit).
-    for (const std::size_t copies : {3U, 120U}) {
+    for (const std::size_t copies : {3U, 400U}) {
         const std::size_t distinct = 40;
         const std::size_t n = distinct * copies + 1;
         const std::vector<double> rows = check::gaussian(distinct * 2, 4);
@@ -266,7 +266,7 @@ TEST(cells_of_thin_arrangements_are_decided) {
 }
 
 TEST(leaf_kernels_agree_bit_by_bit) {
-    const std::vector<LeafKernel> kernels = leaf_kernels();
+    const std::vector<LeafKernels> kernels = leaf_kernels();
     for (const std::size_t vectors : {1U, 2U, 13U}) {
         const std::size_t n = vectors * kLeafLanes;
         const std::vector<double> random = check::gaussian(4 * n, 11);
@@ -285,13 +285,13 @@ TEST(leaf_kernels_agree_bit_by_bit) {
             for (std::size_t last = first + 1; last <= n; last += 5) {
                 std::vector<std::uint8_t> expected((last - first) * vectors);
                 std::vector<std::uint64_t> doubts(n, 0);
-                kernels.back()(c, d, vectors, first, last, beta, tolerance, expected.data(),
-                               vectors, doubts.data());
-                for (const LeafKernel kernel : kernels) {
+                kernels.back().signs(c, d, vectors, first, last, beta, tolerance, expected.data(),
+                                     vectors, doubts.data());
+                for (const LeafKernels& kernel : kernels) {
                     std::vector<std::uint8_t> found(expected.size());
                     std::vector<std::uint64_t> suspicious(n, 0);
-                    kernel(c, d, vectors, first, last, beta, tolerance, found.data(), vectors,
-                           suspicious.data());
+                    kernel.signs(c, d, vectors, first, last, beta, tolerance, found.data(), vectors,
+                                 suspicious.data());
                     CHECK(found == expected);
                     for (std::size_t j = 0; j < n; ++j) {
                         CHECK((suspicious[j] != 0) == (doubts[j] != 0));
@@ -303,6 +303,42 @@ TEST(leaf_kernels_agree_bit_by_bit) {
                         CHECK(i == j || bit == (c[i] - d[i] * beta[j] > 0.0));
                     }
                 }
+            }
+        }
+    }
+}
+
+TEST(near_rows_are_found_by_every_kernel) {
+    const std::size_t vectors = 5;
+    const std::size_t n = vectors * kLeafLanes;
+    const std::vector<double> random = check::gaussian(2 * n, 12);
+    AlignedDoubles columns(2 * n);
+    double* c = columns.data();
+    double* d = c + n;
+    for (std::size_t i = 0; i < n; ++i) {
+        c[i] = i % 7 == 0 ? kForced : i % 3 == 0 ? 0.0 : random[i];
+        d[i] = i % 7 == 0 || i % 6 == 0 ? 0.0 : random[n + i];
+    }
+    for (const double beta : {0.0, 0.3, -2.0}) {
+        for (const double tolerance : {0.0, 0.05, 0.7}) {
+            std::vector<std::size_t> near;
+            std::vector<std::size_t> vanishing;
+            for (std::size_t i = 0; i < n; ++i) {
+                if (std::abs(c[i] - d[i] * beta) <= tolerance && i != 12) {
+                    near.push_back(i);
+                }
+                if (std::abs(c[i]) <= tolerance && std::abs(d[i]) <= std::abs(beta)) {
+                    vanishing.push_back(i);
+                }
+            }
+            for (const LeafKernels& kernels : leaf_kernels()) {
+                std::vector<std::size_t> found(n);
+                found.resize(kernels.near_rows(c, d, vectors, beta, tolerance, 12, found.data()));
+                CHECK(found == near);
+                found.resize(n);
+                found.resize(
+                    kernels.vanishing_rows(c, d, vectors, tolerance, std::abs(beta), found.data()));
+                CHECK(found == vanishing);
             }
         }
     }

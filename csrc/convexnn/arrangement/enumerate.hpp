@@ -102,11 +102,10 @@ private:
     std::uint64_t total_ = 0;
     std::vector<std::uint64_t> choose_;  // C(a, b) for a < n, b < r, at most 2^63
     std::vector<std::uint64_t> zero_rows_;
-    std::vector<std::uint64_t> full_;   // every sample
-    bool plain_ = false;                // the samples are the distinct rows, in order; else
-    std::vector<std::uint64_t> sides_;  // samples that are on where all distinct rows are off,
-    std::vector<std::uint64_t>
-        spread_;  // and, if few, by four rows and their 16 states: samples that turn
+    std::vector<std::uint64_t> full_;    // every sample
+    bool plain_ = false;                 // the samples are the distinct rows, in order; else:
+    std::vector<std::uint64_t> sides_;   // samples that are on where all distinct rows are off
+    std::vector<std::uint64_t> spread_;  // by four rows and their states: samples that turn, if few
     LeafKernels kernels_;
     mutable std::atomic<bool> degenerate_{false};  // rows that depend on each other were met
     mutable std::mutex idle_mutex_;
