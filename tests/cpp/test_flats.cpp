@@ -60,13 +60,25 @@ TEST(flats_hold_the_rows_that_depend_on_those_chosen) {
         CHECK(flats.relation(5, 2) == Flats::Relation::flat);
         CHECK(flats.relation(3, 2) == Flats::Relation::none);
         CHECK(flats.relation(6, 3) == Flats::Relation::none);
-        // All chosen: the line through 1 and 2 is that of 4 and 5, which come after them.
-        CHECK(!flats.choose(1, 2));
-        CHECK(flats.choose(1, 5));
-        CHECK(flats.leader(2) == 1);
-        CHECK(flats.leader(4) == 1);
-        CHECK(flats.leader(3) == -1);
     }
+}
+
+TEST(flats_forget_the_rows_chosen_later) {
+    const std::vector<double> rows{0, 0, 1, 0, 1, 1, 2, 0, 1, 2, 2, 0, 3, 1,
+                                   1, 0, 1, 4, 1, 0, 5, 2, 1, 0, 0, 0, 0, 1};
+    const ResidueChart chart(rows, 7, 4, 1);
+    Flats flats(chart);
+    flats.start(3);
+    CHECK(flats.choose(0, 1));
+    CHECK(flats.choose(1, 2));  // no row but these on their line
+    CHECK(flats.leader(1) == 0);
+    CHECK(flats.leader(2) == 1);
+    CHECK(flats.leader(3) == -1);
+    CHECK(flats.relation(3, 6) == Flats::Relation::none);
+    CHECK(flats.choose(0, 3));  // the others are forgotten
+    CHECK(flats.leader(1) == -1);
+    CHECK(flats.leader(2) == -1);
+    CHECK(flats.leader(3) == 0);
 }
 
 TEST(rows_that_depend_with_row_0_are_told_from_those_without) {
