@@ -82,7 +82,9 @@ private:
     void list_range(std::uint64_t first, std::uint64_t count, Sink& sink, Workspace& work) const;
     void list_level(std::size_t m, std::uint64_t first, std::uint64_t count, Sink& sink,
                     Workspace& work) const;
-    std::size_t list_leaf(std::size_t first, std::size_t last, Sink& sink, Workspace& work) const;
+    std::size_t list_leaf(std::size_t first, std::size_t last, Sink& sink, Workspace& work,
+                          bool looked = false) const;
+    std::size_t look(Workspace& work) const;
     bool lay_flats(Workspace& work) const;
     Verdict resolve(Workspace& work, std::size_t last, std::span<std::uint64_t> words) const;
     Verdict decide(Workspace& work, std::size_t last, std::span<std::uint64_t> words) const;

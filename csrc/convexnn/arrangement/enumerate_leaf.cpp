@@ -47,7 +47,6 @@ std::size_t HalfCells::follow(Workspace& work) const {
             alive = work.flats->choose(work.followed, s, suspects(work));
         }
         if (!alive) {
-            degenerate_.store(true, std::memory_order_relaxed);
             return work.followed + 1;
         }
     }
@@ -89,7 +88,6 @@ bool HalfCells::lay_flats(Workspace& work) const {
     Node& node = work.nodes[m - 1];
     Flats& flats = *work.flats;
     std::fill_n(work.masks.data(), m * width, std::uint64_t{0});
-    work.laid = 0;
     for (const std::size_t i : flats.members()) {
         const auto k = static_cast<std::size_t>(flats.leader(i));
         work.masks[k * width + i / kWordBits] |= std::uint64_t{1} << (i % kWordBits);
@@ -123,6 +121,19 @@ bool HalfCells::lay_flats(Workspace& work) const {
         }
     }
     return true;
+}
+
+// Makes the flats, and lays their rows aside; as `follow`.
+std::size_t HalfCells::look(Workspace& work) const {
+    const std::size_t dead = follow(work);
+    work.laid = 0;
+    work.unsure = dead == 0 && !work.nodes[work.m - 1].doubtful && !lay_flats(work);
+    if (dead > 0 || work.laid > 0) {
+        degenerate_.store(true, std::memory_order_relaxed);
+        work.eager = true;
+        work.calm = 0;
+    }
+    return dead;
 }
 
 // The candidate whose signs were taken to `words`, all but those of rows near the vertex; the
@@ -161,6 +172,7 @@ Verdict HalfCells::resolve(Workspace& work, std::size_t last,
             }
             set_bit(words.data(), i, (ratio > 0.0) == leading);
         } else {
+            degenerate_.store(true, std::memory_order_relaxed);
             const double* chart = node.columns[m + 1];
             const double side = work.carries_chart ? chart[i] - ratio * chart[last] : 0.0;
             if (!(std::abs(side) > kTrustedSign * (1.0 + std::abs(ratio)) * node.size_chart)) {
@@ -173,33 +185,22 @@ Verdict HalfCells::resolve(Workspace& work, std::size_t last,
 }
 
 // The candidates S[0 .. m - 2], j for j in [first, last). Returns how many rows of S are the
-// beginning of no cell's vertex, as far as it was noticed; 0 if all was listed.
-std::size_t HalfCells::list_leaf(std::size_t first, std::size_t last, Sink& sink,
-                                 Workspace& work) const {
+// beginning of no cell's vertex, as far as it was noticed; 0 if all was listed. `looked`: the flats
+// are made and laid aside.
+std::size_t HalfCells::list_leaf(std::size_t first, std::size_t last, Sink& sink, Workspace& work,
+                                 bool looked) const {
     const std::size_t m = work.m;
     const Node& node = work.nodes[m - 1];
     const std::size_t width = words_for(n_);
-    bool looked = false;
-    bool doubtful = node.doubtful;
-    // Makes the flats, and lays their rows aside.
-    const auto look = [&] {
-        looked = true;
-        const std::size_t dead = follow(work);
-        doubtful = doubtful || (dead == 0 && !lay_flats(work));
-        if (dead > 0 || work.laid > 0) {
-            work.eager = true;
-            work.calm = 0;
-        }
-        return dead;
-    };
     // Beforehand where that was of use lately, and where nothing can be done without.
-    if (doubtful || work.eager) {
+    if (!looked && (node.doubtful || work.eager)) {
         work.eager = ++work.calm < kCalm;
-        if (const std::size_t dead = look()) {
+        if (const std::size_t dead = look(work)) {
             return dead;
         }
+        looked = true;
     }
-    if (doubtful) {
+    if (node.doubtful || (looked && work.unsure)) {
         for (std::size_t j = first; j < last; ++j) {
             if (decide(work, j, {work.candidates.data(), width}) == Verdict::cell) {
                 sink.put(work.candidates.data());
@@ -244,12 +245,13 @@ std::size_t HalfCells::list_leaf(std::size_t first, std::size_t last, Sink& sink
         std::uint64_t* words = work.candidates.data();
         for (std::size_t j = begin; j < end; ++j, words += width) {
             if (suspicious[j] != 0 && !looked) {
-                if (const std::size_t dead = look()) {
+                if (const std::size_t dead = look(work)) {
                     return dead;
                 }
-                if (work.laid > 0 || doubtful) {
-                    return list_leaf(j, last, sink, work);
+                if (work.laid > 0 || work.unsure) {
+                    return list_leaf(j, last, sink, work, true);
                 }
+                looked = true;
             }
             if ((suspicious[j] & kNotValues) != 0) {
                 if (decide(work, j, {words, width}) == Verdict::cell) {

@@ -92,6 +92,7 @@ struct HalfCells::Workspace {
     std::size_t followed = 0;          // rows of S that the flats know
     bool eager = false;                // flats are asked for before the signs are taken
     std::size_t laid = 0;              // rows whose sides the rows chosen decide
+    bool unsure = false;               // doubles do not tell one of these sides
     std::size_t calm = 0;              // leaves since they last were of use
 };
 
