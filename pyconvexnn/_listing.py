@@ -42,7 +42,7 @@ def every_cell(
         kept = cells.write(first, count, count, packed[found : found + 2 * count], threads)
         found += 2 * int(kept[0])
         if max_patterns is not None and found > max_patterns:
-            raise _too_many(found, X, max_patterns)
+            raise _too_many(found, X, max_patterns, all_found=first + count == cells.total)
     packed.resize((found, width), refcheck=False)
     return packed
 
@@ -96,20 +96,26 @@ def bar_of(cells: HalfCellList, first: int, wanted: bool) -> Any:
     return tqdm(desc="patterns", unit="", unit_scale=True, total=total, initial=2 * first)
 
 
-def check_size(n_patterns: int, X: FloatArray, max_patterns: int | None) -> None:
-    """Refuse sets beyond what was asked for or what memory holds."""
+def check_size(
+    n_patterns: int, X: FloatArray, max_patterns: int | None, *, all_found: bool = True
+) -> None:
+    """Refuse sets beyond what was asked for or what memory holds; more may come, or not."""
     size = 8 * n_patterns * n_words(len(X))
     if max_patterns is not None and n_patterns > max_patterns:
-        raise _too_many(n_patterns, X, max_patterns)
+        raise _too_many(n_patterns, X, max_patterns, all_found=all_found)
     room = available_bytes()
     if room is not None and size > room:
         raise too_large(n_patterns, X)
 
 
-def _too_many(n_patterns: int, X: FloatArray, max_patterns: int) -> ValueError:
+def _too_many(
+    n_patterns: int, X: FloatArray, max_patterns: int, *, all_found: bool
+) -> ValueError:
     size = 8 * n_patterns * n_words(len(X))
+    more = "" if all_found else " or more"
     return ValueError(
-        f"`max_patterns` must be at least the number of patterns, {n_patterns} ({size} bytes), "
+        f"`max_patterns` must be at least the number of patterns, {n_patterns}{more} ({size} "
+        "bytes), "
         f"got {max_patterns}; use iter_patterns to stream them, sample_patterns for some of "
         "them, or train, which needs no list"
     )

@@ -102,9 +102,10 @@ std::vector<double> whitening(const std::vector<DoubleDouble>& points, std::size
 }
 
 // LU with row exchanges of an r x r matrix, row-major in `a`; `order[k]` is the row in place k.
-// Returns the smallest pivot relative to the largest entry of its row in the original matrix.
+// Returns the product of the pivots that are below 1 (entries of the matrix are of size about 1):
+// each magnifies the errors that the ones before it have left.
 double factorise(std::span<DoubleDouble> a, std::span<std::size_t> order, std::size_t r) {
-    double least = 1.0;
+    double product = 1.0;
     for (std::size_t k = 0; k < r; ++k) {
         std::size_t best = k;
         for (std::size_t i = k + 1; i < r; ++i) {
@@ -115,7 +116,7 @@ double factorise(std::span<DoubleDouble> a, std::span<std::size_t> order, std::s
             std::swap(order[k], order[best]);
         }
         const DoubleDouble pivot = a[k * r + k];
-        least = std::min(least, std::abs(pivot.hi));  // rows have entries of size about 1
+        product *= std::min(1.0, std::abs(pivot.hi));
         if (pivot.hi == 0.0) {
             return 0.0;
         }
@@ -130,7 +131,7 @@ double factorise(std::span<DoubleDouble> a, std::span<std::size_t> order, std::s
             }
         }
     }
-    return least;
+    return product;
 }
 
 // The sign of the determinant of an r x r matrix with entries of size about 1 or less, each known
@@ -305,9 +306,9 @@ Decision Chart::decide(std::span<const std::size_t> S, Flats& flats,
     // u: forward and backward substitution of +-e_c.
     std::vector<DoubleDouble> matrix = system;
     std::iota(order.begin(), order.end(), std::size_t{0});
-    const double least = factorise({matrix.data(), r_ * r_}, {order.data(), r_}, r_);
-    // Rounding errors, magnified by the smallest pivot: above them the sign of a value is known.
-    const double zero = rounding_ / std::max(least, std::numeric_limits<double>::min());
+    const double pivots = factorise({matrix.data(), r_ * r_}, {order.data(), r_}, r_);
+    // Rounding errors, magnified by the pivots: above them the sign of a value is known.
+    const double zero = rounding_ / std::max(pivots, std::numeric_limits<double>::min());
     double size = 0.0;
     if (zero < 1e-2) {
         for (std::size_t k = 0; k < r_; ++k) {

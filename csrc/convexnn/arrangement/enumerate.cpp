@@ -135,6 +135,7 @@ void HalfCells::start(Workspace& work, std::size_t m) const {
     Node& node = work.nodes[0];
     work.m = m;
     node.doubtful = false;
+    node.growth = 1.0;
     node.size_c = node.size_d = 1.0;  // entries are at most 1
     node.size_basic = 0.0;
     node.size_objective = 1.0;
@@ -170,7 +171,8 @@ void HalfCells::descend(Workspace& work, std::size_t depth) const {
         pivot = other > size ? q : pivot;
         size = other > size ? other : size;
     }
-    if (!(size > kLeastPivot * node.size_d)) {
+    next.growth = node.growth * std::max(1.0, node.size_d / size);
+    if (!(size > kLeastPivot * node.size_d) || !(next.growth <= kMostGrowth)) {
         next.doubtful = true;
         return;
     }
