@@ -95,7 +95,7 @@ def test_threads_change_nothing() -> None:
         assert list(cx.iter_patterns(X, block_size=5000, threads=threads)) == blocks
     X = np.c_[np.eye(3)[np.arange(60) % 3], gaussian(60, 2)]
     assert all(cx.enumerate_patterns(X, threads=t) == cx.enumerate_patterns(X) for t in (2, 3))
-    X = left_open(60)
+    X = left_open(12)
     messages = set()
     for threads in (1, 2, 3):
         with pytest.raises(ValueError, match="32 digits") as caught:

@@ -222,11 +222,13 @@ int Chart::exact_determinant(std::span<const std::size_t> S, std::size_t place,
     }
     const std::size_t c = r_ - 1 - S.size();
     std::vector<Expansion> matrix(r_ * r_);
+    // Rows are made so large that the smallest parts of the determinant do not vanish.
+    const int size = 900 / static_cast<int>(r_);
     for (std::size_t k = 0; k < r_; ++k) {
         // The number of the row, as above.
         const std::size_t number = k == place ? i : k == 0 ? 0 : k <= c ? n_ + k : S[k - c - 1];
         if (number >= n_) {
-            matrix[k * r_ + (number - n_)] = Expansion(1.0);
+            matrix[k * r_ + (number - n_)] = Expansion(std::ldexp(1.0, size));
             continue;
         }
         // y T, up to a power of two.
@@ -243,6 +245,13 @@ int Chart::exact_determinant(std::span<const std::size_t> S, std::size_t place,
                 image[l].compress();
             }
             values = std::move(image);
+        }
+        int largest = std::numeric_limits<int>::min();
+        for (const Expansion& value : values) {
+            largest = value.sign() == 0 ? largest : std::max(largest, value.exponent());
+        }
+        for (Expansion& value : values) {
+            value.scale(size - largest);
         }
         std::ranges::move(values, matrix.begin() + static_cast<long>(k * r_));
     }

@@ -292,6 +292,7 @@ Listing HalfCells::list(std::uint64_t first, std::uint64_t count, std::uint64_t 
     std::vector<std::size_t> undecided;
     std::mutex undecided_mutex;
     std::vector<std::uint64_t> kept(blocks * pieces_of_block);
+    SharedStop shared(monitor);
 
     const auto fill = [&](std::size_t begin, std::size_t end) {
         for (std::uint64_t piece = begin; piece < end; ++piece) {
@@ -308,6 +309,7 @@ Listing HalfCells::list(std::uint64_t first, std::uint64_t count, std::uint64_t 
             }
             Sink sink{*this, half, half == nullptr ? nullptr : half + size * width};
             std::unique_ptr<Workspace> work = take();
+            work->monitor = &shared;
             try {
                 list_range(first + start_of_block + offset, std::min(kPiece, size - offset), sink,
                            *work);
@@ -317,13 +319,15 @@ Listing HalfCells::list(std::uint64_t first, std::uint64_t count, std::uint64_t 
                     failed = piece;
                     undecided = std::move(rows.samples);
                 }
+            } catch (const Stopped&) {  // the loop hears of it as well
             }
             kept[piece] = sink.kept;
+            work->monitor = nullptr;
             give_back(std::move(work));
         }
     };
     Listing listing;
-    listing.finished = parallel_for(blocks * pieces_of_block, 1, threads, monitor, fill);
+    listing.finished = parallel_for(blocks * pieces_of_block, 1, threads, shared, fill);
     listing.undecided = std::move(undecided);
     for (std::uint64_t b = 0; b < blocks; ++b) {
         const std::uint64_t size = std::min(block, count - b * block);

@@ -64,6 +64,7 @@ Verdict HalfCells::decide(Workspace& work, std::size_t last, std::span<std::uint
         work.flats = std::make_unique<Flats>(chart_.residues());
         work.flats->start(work.m);
     }
+    check(*work.monitor);
     const Decision decision = chart_.decide(S, *work.flats, words);
     if (decision.verdict == Verdict::undecided) {
         UndecidedRows rows{{rows_.rows[decision.row]}};

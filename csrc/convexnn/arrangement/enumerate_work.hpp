@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "convexnn/arrangement/enumerate.hpp"
+#include "convexnn/base/monitor.hpp"
 
 namespace convexnn {
 
@@ -76,6 +77,7 @@ struct HalfCells::Workspace {
     }
 
     std::size_t m = 0;
+    Monitor* monitor = nullptr;  // asked where a candidate takes long
     std::vector<Node> nodes;
     AlignedDoubles memory;
     AlignedDoubles leaf;
