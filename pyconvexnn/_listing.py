@@ -108,9 +108,7 @@ def check_size(
         raise too_large(n_patterns, X)
 
 
-def _too_many(
-    n_patterns: int, X: FloatArray, max_patterns: int, *, all_found: bool
-) -> ValueError:
+def _too_many(n_patterns: int, X: FloatArray, max_patterns: int, *, all_found: bool) -> ValueError:
     size = 8 * n_patterns * n_words(len(X))
     more = "" if all_found else " or more"
     return ValueError(
