@@ -16,6 +16,9 @@ from pyconvexnn._typing import BitArray, BoolArray, FloatArray, IndexArray
 from pyconvexnn._witness import CellGates
 
 _BITS = (2, 5, 10, 18, 26)  # that the points of a flat are rounded to, until one has the pattern
+# Of coordinates in the linear program. Rows that add up to zero but for rounding are on the right
+# sides of points far away; faces that are thin need such points.
+_LARGEST = (1e6, None)
 _FACTORS = (1.0, 3.0, 5.0, 7.0, 11.0, 13.0)  # of a gate: products with decimals are rounded
 
 
@@ -72,24 +75,34 @@ class _FaceFinder:
 
     def __call__(self, words: BitArray) -> FloatArray | None:
         """Gate (d,) whose pattern on X is this one, or None."""
-        bits = unpack(words[np.newaxis], len(self._X))[0]
-        vanishing = self._vanishing(bits)
-        if vanishing is None or self._factors is None:
+        if self._factors is None:
             return None
+        bits = unpack(words[np.newaxis], len(self._X))[0]
+        for largest in _LARGEST:
+            vanishing = self._vanishing(bits, largest)
+            gate = None if vanishing is None else self._gate(words, bits, vanishing, self._factors)
+            if gate is not None:
+                return gate
+        return None
+
+    def _gate(
+        self, words: BitArray, bits: BoolArray, vanishing: BoolArray, factors: FloatArray
+    ) -> FloatArray | None:
+        """Gate where these rows vanish."""
         zero = np.unique(self._rows.representative[vanishing])
         traces, normals = traces_on(self._hyperplanes, zero[zero >= 0].tolist())
         sides = bits[self._rows.rows]
         for point in _points(traces, sides):
             place = np.array(_small(lifted(point, normals)), float)
             gate = np.zeros(self._X.shape[1])
-            gate[self._rows.columns] = place * self._factors
+            gate[self._rows.columns] = place * factors
             for factor in _FACTORS:
                 tried = (factor * gate)[np.newaxis]
                 if np.array_equal(_core.sign_patterns(self._X, tried)[0], words):
                     return np.asarray(tried[0])
         return None
 
-    def _vanishing(self, bits: BoolArray) -> BoolArray | None:
+    def _vanishing(self, bits: BoolArray, largest: float | None) -> BoolArray | None:
         """Rows of the data that are zero wherever the pattern is had, up to rounding."""
         from scipy.optimize import linprog
         from scipy.sparse import block_array, eye_array
@@ -102,7 +115,8 @@ class _FaceFinder:
             np.r_[np.zeros(on.shape[1]), -np.ones(len(on))],
             A_ub=block_array([[sides, slack]], format="csc"),
             b_ub=np.r_[np.zeros(len(on)), -np.ones(len(off))],
-            bounds=[(None, None)] * on.shape[1] + [(0, 1)] * len(on),
+            bounds=[(None if largest is None else -largest, largest)] * on.shape[1]
+            + [(0, 1)] * len(on),
             method="highs",
         )
         if result.status != 0:

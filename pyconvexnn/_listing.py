@@ -19,13 +19,16 @@ _STEP = 1 << 18  # candidates between two looks at the progress bar
 class TooManyPatternsError(ValueError):
     """More patterns than `max_patterns`; `n_patterns` are there at least."""
 
-    def __init__(self, n_patterns: int, X: FloatArray, max_patterns: int) -> None:
+    def __init__(
+        self, n_patterns: int, X: FloatArray, max_patterns: int, *, all_found: bool
+    ) -> None:
         self.n_patterns = n_patterns
         size = 8 * n_patterns * n_words(len(X))
+        more = "" if all_found else " or more"
         super().__init__(
-            f"`max_patterns` must be at least the number of patterns, {n_patterns} ({size} bytes), "
-            f"got {max_patterns}; use iter_patterns to stream them, sample_patterns for some of "
-            "them, or train, which needs no list"
+            f"`max_patterns` must be at least the number of patterns, {n_patterns}{more} ({size} "
+            f"bytes), got {max_patterns}; use iter_patterns to stream them, sample_patterns for some "
+            "of them, or train, which needs no list"
         )
 
 
@@ -55,7 +58,8 @@ def every_cell(
         kept = cells.write(first, count, count, packed[found : found + 2 * count], threads)
         found += 2 * int(kept[0])
         if max_patterns is not None and found > max_patterns:
-            raise TooManyPatternsError(found, X, max_patterns)
+            all_found = first + count == cells.total
+            raise TooManyPatternsError(found, X, max_patterns, all_found=all_found)
     packed.resize((found, width), refcheck=False)
     return packed
 
@@ -109,11 +113,13 @@ def bar_of(cells: HalfCellList, first: int, wanted: bool) -> Any:
     return tqdm(desc="patterns", unit="", unit_scale=True, total=total, initial=2 * first)
 
 
-def check_size(n_patterns: int, X: FloatArray, max_patterns: int | None) -> None:
-    """Refuse sets beyond what was asked for or what memory holds."""
+def check_size(
+    n_patterns: int, X: FloatArray, max_patterns: int | None, *, all_found: bool = True
+) -> None:
+    """Refuse sets beyond what was asked for or what memory holds; more may come, or not."""
     size = 8 * n_patterns * n_words(len(X))
     if max_patterns is not None and n_patterns > max_patterns:
-        raise TooManyPatternsError(n_patterns, X, max_patterns)
+        raise TooManyPatternsError(n_patterns, X, max_patterns, all_found=all_found)
     room = available_bytes()
     if room is not None and size > room:
         raise too_large(n_patterns, X)

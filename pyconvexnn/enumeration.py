@@ -226,7 +226,7 @@ def enumerate_patterns(
     if least > 0:
         if cells.look_generic():
             check_size(2 * cells.total, X, max_patterns)
-        ps = _wide_cells(X, rows, cells, least, n_threads, bar)
+        ps = _wide_cells(X, rows, cells, least, max_patterns, n_threads, bar)
         if verify:
             check_twice(X, rows, cells, None, n_threads)
         return ps
@@ -407,12 +407,14 @@ def _wide_cells(
     rows: _core.ReducedRows,
     cells: HalfCellList,
     least: float,
+    max_patterns: int | None,
     threads: int,
     bar: bool,
 ) -> PatternSet:
     """Cells with a margin of at least `least`, with their gates."""
     find = CellGates(X)
     packed, gates = [], []
+    total = 0
     for first, count in steps(cells, bar):
         words = np.empty((2 * count, n_words(len(X))), np.uint64)
         half = int(cells.write(first, count, count, words, threads)[0])
@@ -420,6 +422,8 @@ def _wide_cells(
         kept = margins >= least
         packed += [words[:half][kept], words[half : 2 * half][kept]]
         gates += [found[kept], -found[kept]]
+        total += 2 * int(kept.sum())
+        check_size(total, X, max_patterns, all_found=first + count == cells.total)
     return PatternSet.of_arrays(
         np.concatenate(packed),
         len(X),

@@ -121,6 +121,6 @@ def nearly_dependent(n: int) -> FloatArray:
 
 
 def left_open(n: int) -> FloatArray:
-    """Gaussian rows and seven with a determinant that no double holds: 1e-291."""
-    tiny = np.vstack([np.zeros((1, 4)), 1e-97 * np.eye(4)[1:]]) + np.eye(4)[0]
-    return np.vstack([gaussian(n, 4), np.eye(4)[1:], tiny])
+    """Gaussian rows and 13, among them seven with a determinant too small to be told: 1e-582."""
+    tiny = np.vstack([np.zeros((1, 7)), 1e-97 * np.eye(7)[1:]]) + np.eye(7)[0]
+    return np.vstack([gaussian(n, 7), np.eye(7)[1:], tiny])

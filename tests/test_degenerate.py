@@ -7,6 +7,9 @@ import pytest
 from scipy.optimize import nnls
 
 import pyconvexnn as cx
+from pyconvexnn import _core
+from pyconvexnn._bits import zero_rows_of
+from pyconvexnn._cells import CompiledCells, ExactCells
 from pyconvexnn._typing import BoolArray, FloatArray, IndexArray
 from tests import exact_tree, lp_tree
 from tests.cell_counts import count_cells
@@ -106,6 +109,22 @@ def test_two_charts_have_the_same_cells(number: int) -> None:
     assert checked == cx.enumerate_patterns(X)
     assert checked.is_complete
     assert checked.proof
+
+
+@pytest.mark.parametrize("number", [29, 49, 51])
+def test_several_small_pivots_on_the_way_to_a_vertex_change_no_cell(number: int) -> None:
+    # Rows that nearly depend on each other, in more than one way: each costs doubles some digits.
+    rng = np.random.default_rng(number)
+    X = np.asfortranarray(rng.integers(-1, 2, (20, 4)) * 2.0 ** -rng.integers(0, 31, (20, 4)))
+    rows = _core.ReducedRows(X, snap=False)
+    exact = ExactCells(rows, zero_rows_of(X), len(X))
+    every = np.empty((2 * exact.total, 1), np.uint64)
+    exact.write(0, exact.total, exact.total, every, 1)
+    for seed in range(6):
+        cells = CompiledCells(rows, len(X), seed)
+        found = np.empty((2 * cells.total, 1), np.uint64)
+        kept = cells.write(0, cells.total, cells.total, found, 1)
+        assert np.array_equal(np.sort(found[: 2 * kept[0], 0]), np.sort(every[:, 0])), seed
 
 
 # --------------------------------------------------------------------------------- witnesses

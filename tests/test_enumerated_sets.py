@@ -95,7 +95,7 @@ def test_threads_change_nothing() -> None:
         assert list(cx.iter_patterns(X, block_size=5000, threads=threads)) == blocks
     X = np.c_[np.eye(3)[np.arange(60) % 3], gaussian(60, 2)]
     assert all(cx.enumerate_patterns(X, threads=t) == cx.enumerate_patterns(X) for t in (2, 3))
-    X = left_open(60)
+    X = left_open(12)
     messages = set()
     for threads in (1, 2, 3):
         with pytest.raises(ValueError, match="32 digits") as caught:
@@ -349,6 +349,23 @@ def test_max_patterns_counts_what_there_is() -> None:
     assert len(cx.enumerate_patterns(threshold(3), max_patterns=104)) == 104
     with pytest.raises(ValueError, match="the number of patterns, 104 "):
         cx.enumerate_patterns(threshold(3), max_patterns=103)
+
+
+def test_max_patterns_holds_for_wide_cells_of_degenerate_data() -> None:
+    X = threshold(3)
+    wide = len(cx.enumerate_patterns(X, min_margin=0.1))
+    assert wide < 104
+    assert len(cx.enumerate_patterns(X, min_margin=0.1, max_patterns=wide)) == wide
+    with pytest.raises(ValueError, match=f"number of patterns, {wide} "):
+        cx.enumerate_patterns(X, min_margin=0.1, max_patterns=wide - 1)
+
+
+def test_a_listing_that_was_stopped_does_not_say_how_many_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_listing, "_STEP", 1000)
+    with pytest.raises(ValueError, match=r"number of patterns, \d+ or more \(\d+ bytes\), got 5"):
+        cx.enumerate_patterns(threshold(4), max_patterns=5)
 
 
 def test_memory_that_cannot_be_told_is_taken_on_trust(monkeypatch: pytest.MonkeyPatch) -> None:

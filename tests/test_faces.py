@@ -315,3 +315,10 @@ def test_ctrl_c_ends_the_search_for_flats() -> None:
         list(_faces._cyclic_flats(rows, [False] * 150, [True] * 150, 4))
 
     assert min(seconds_to_stop(walk, after) for after in (0.1, 0.2)) < 0.2
+
+
+def test_gates_of_faces_are_found_where_rows_add_up_to_zero_but_for_rounding() -> None:
+    X = np.array([[1, 0, -1], [-1, 0, 1], [0, 0, -1], [0, 1, -1], [1, -1, -1], [1, 0, 0]], float)
+    ps = cx.enumerate_patterns(X, faces=True)
+    assert ps.gates is not None
+    assert np.array_equal((X @ ps.gates.T >= 0).T, ps.to_dense())

@@ -68,4 +68,4 @@ def test_every_cell_is_the_enumeration_without_the_zero_pattern(name: str) -> No
 
 
 def test_what_cannot_be_listed_is_none() -> None:
-    assert every_cell(fortran(left_open(60)), None) is None
+    assert every_cell(fortran(left_open(12)), None) is None

@@ -143,7 +143,7 @@ def test_candidates_without_a_cell_are_rejected() -> None:
 
 
 def test_the_list_of_a_degenerate_arrangement_ends() -> None:
-    X = np.asfortranarray(left_open(4))  # small, so that it is listed in whole numbers
+    X = np.asfortranarray(left_open(2))  # small, so that it is listed in whole numbers
     sampler = uniform(X, np.random.default_rng(0))
     assert isinstance(sampler, UniformOfList)
     drawn: list[BitArray] = []

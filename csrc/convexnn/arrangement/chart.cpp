@@ -102,9 +102,10 @@ std::vector<double> whitening(const std::vector<DoubleDouble>& points, std::size
 }
 
 // LU with row exchanges of an r x r matrix, row-major in `a`; `order[k]` is the row in place k.
-// Returns the smallest pivot relative to the largest entry of its row in the original matrix.
+// Returns the product of the pivots that are below 1 (entries of the matrix are of size about 1):
+// each magnifies the errors that the ones before it have left.
 double factorise(std::span<DoubleDouble> a, std::span<std::size_t> order, std::size_t r) {
-    double least = 1.0;
+    double product = 1.0;
     for (std::size_t k = 0; k < r; ++k) {
         std::size_t best = k;
         for (std::size_t i = k + 1; i < r; ++i) {
@@ -115,7 +116,7 @@ double factorise(std::span<DoubleDouble> a, std::span<std::size_t> order, std::s
             std::swap(order[k], order[best]);
         }
         const DoubleDouble pivot = a[k * r + k];
-        least = std::min(least, std::abs(pivot.hi));  // rows have entries of size about 1
+        product *= std::min(1.0, std::abs(pivot.hi));
         if (pivot.hi == 0.0) {
             return 0.0;
         }
@@ -130,7 +131,7 @@ double factorise(std::span<DoubleDouble> a, std::span<std::size_t> order, std::s
             }
         }
     }
-    return least;
+    return product;
 }
 
 // The sign of the determinant of an r x r matrix with entries of size about 1 or less, each known
@@ -221,11 +222,13 @@ int Chart::exact_determinant(std::span<const std::size_t> S, std::size_t place,
     }
     const std::size_t c = r_ - 1 - S.size();
     std::vector<Expansion> matrix(r_ * r_);
+    // Rows are made so large that the smallest parts of the determinant do not vanish.
+    const int size = 900 / static_cast<int>(r_);
     for (std::size_t k = 0; k < r_; ++k) {
         // The number of the row, as above.
         const std::size_t number = k == place ? i : k == 0 ? 0 : k <= c ? n_ + k : S[k - c - 1];
         if (number >= n_) {
-            matrix[k * r_ + (number - n_)] = Expansion(1.0);
+            matrix[k * r_ + (number - n_)] = Expansion(std::ldexp(1.0, size));
             continue;
         }
         // y T, up to a power of two.
@@ -242,6 +245,13 @@ int Chart::exact_determinant(std::span<const std::size_t> S, std::size_t place,
                 image[l].compress();
             }
             values = std::move(image);
+        }
+        int largest = std::numeric_limits<int>::min();
+        for (const Expansion& value : values) {
+            largest = value.sign() == 0 ? largest : std::max(largest, value.exponent());
+        }
+        for (Expansion& value : values) {
+            value.scale(size - largest);
         }
         std::ranges::move(values, matrix.begin() + static_cast<long>(k * r_));
     }
@@ -305,9 +315,9 @@ Decision Chart::decide(std::span<const std::size_t> S, Flats& flats,
     // u: forward and backward substitution of +-e_c.
     std::vector<DoubleDouble> matrix = system;
     std::iota(order.begin(), order.end(), std::size_t{0});
-    const double least = factorise({matrix.data(), r_ * r_}, {order.data(), r_}, r_);
-    // Rounding errors, magnified by the smallest pivot: above them the sign of a value is known.
-    const double zero = rounding_ / std::max(least, std::numeric_limits<double>::min());
+    const double pivots = factorise({matrix.data(), r_ * r_}, {order.data(), r_}, r_);
+    // Rounding errors, magnified by the pivots: above them the sign of a value is known.
+    const double zero = rounding_ / std::max(pivots, std::numeric_limits<double>::min());
     double size = 0.0;
     if (zero < 1e-2) {
         for (std::size_t k = 0; k < r_; ++k) {

@@ -150,6 +150,7 @@ void HalfCells::start(Workspace& work, std::size_t m) const {
     Node& node = work.nodes[0];
     work.m = m;
     node.doubtful = false;
+    node.growth = 1.0;
     node.size_c = node.size_d = 1.0;  // entries are at most 1
     node.size_basic = 0.0;
     node.size_objective = 1.0;
@@ -185,7 +186,8 @@ void HalfCells::descend(Workspace& work, std::size_t depth) const {
         pivot = other > size ? q : pivot;
         size = other > size ? other : size;
     }
-    if (!(size > kLeastPivot * node.size_d)) {
+    next.growth = node.growth * std::max(1.0, node.size_d / size);
+    if (!(size > kLeastPivot * node.size_d) || !(next.growth <= kMostGrowth)) {
         next.doubtful = true;
         return;
     }
@@ -305,6 +307,7 @@ Listing HalfCells::list(std::uint64_t first, std::uint64_t count, std::uint64_t 
     std::vector<std::size_t> undecided;
     std::mutex undecided_mutex;
     std::vector<std::uint64_t> kept(blocks * pieces_of_block);
+    SharedStop shared(monitor);
 
     const auto fill = [&](std::size_t begin, std::size_t end) {
         for (std::uint64_t piece = begin; piece < end; ++piece) {
@@ -321,6 +324,7 @@ Listing HalfCells::list(std::uint64_t first, std::uint64_t count, std::uint64_t 
             }
             Sink sink{*this, half, half == nullptr ? nullptr : half + size * width};
             std::unique_ptr<Workspace> work = take();
+            work->monitor = &shared;
             try {
                 list_range(first + start_of_block + offset, std::min(kPiece, size - offset), sink,
                            *work);
@@ -330,13 +334,15 @@ Listing HalfCells::list(std::uint64_t first, std::uint64_t count, std::uint64_t 
                     failed = piece;
                     undecided = std::move(rows.samples);
                 }
+            } catch (const Stopped&) {  // the loop hears of it as well
             }
             kept[piece] = sink.kept;
+            work->monitor = nullptr;
             give_back(std::move(work));
         }
     };
     Listing listing;
-    listing.finished = parallel_for(blocks * pieces_of_block, 1, threads, monitor, fill);
+    listing.finished = parallel_for(blocks * pieces_of_block, 1, threads, shared, fill);
     listing.undecided = std::move(undecided);
     for (std::uint64_t b = 0; b < blocks; ++b) {
         const std::uint64_t size = std::min(block, count - b * block);

@@ -9,11 +9,13 @@
 #include <vector>
 
 #include "convexnn/arrangement/enumerate.hpp"
+#include "convexnn/base/monitor.hpp"
 
 namespace convexnn {
 
 inline constexpr double kLeastPivot = 1e-6;   // relative; below it everything goes to 32 digits
 inline constexpr double kTrustedSign = 1e-9;  // relative size of a value whose sign is trusted
+inline constexpr double kMostGrowth = 1e6;    // of errors by pivots; beyond it all is in 32 digits
 inline constexpr std::size_t kBatch = 64;     // candidates whose signs are taken at once
 
 // Thrown where 32 digits do not tell a sign: samples that may depend on each other.
@@ -33,7 +35,11 @@ struct HalfCells::Node {
     double size_basic = 0.0;        // of columns of rows chosen,
     double size_objective = 0.0;    // of the objective,
     double size_chart = 0.0;        // and of row 0's coefficients
-    bool doubtful = false;          // a pivot on the way was too small
+    double growth = 1.0;            // of rounding errors: the product of size_d over the pivots
+    bool doubtful = false;          // a pivot on the way was too small, or all of them together
+
+    // Relative size of a value whose sign is trusted: each small pivot costs digits.
+    double trusted() const { return kTrustedSign * growth; }
 };
 
 struct HalfCells::Workspace {
@@ -71,6 +77,7 @@ struct HalfCells::Workspace {
     }
 
     std::size_t m = 0;
+    Monitor* monitor = nullptr;  // asked where a candidate takes long
     std::vector<Node> nodes;
     AlignedDoubles memory;
     AlignedDoubles leaf;

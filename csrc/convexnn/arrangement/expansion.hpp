@@ -13,7 +13,8 @@
 namespace convexnn {
 
 // A number as the exact sum of doubles of rising size that do not overlap (Shewchuk 1997). Exact as
-// long as no product is so small that its rounding error vanishes: then `exact` turns false.
+// long as no product is so small that its rounding error vanishes, or too large for a double: then
+// `exact` turns false.
 class Expansion {
 public:
     Expansion() = default;
@@ -43,11 +44,24 @@ public:
         for (const double x : a.terms_) {
             for (const double y : b.terms_) {
                 const DoubleDouble product = two_product(factor * x, y);  // factor is 1 or -1
-                exact_ = exact_ && std::abs(product.hi) > 1e-290;
+                exact_ = exact_ && is_safe(product.hi);
                 add(product.lo);
                 add(product.hi);
             }
         }
+    }
+    // *this *= 2^power.
+    void scale(int power) {
+        for (double& term : terms_) {
+            term = std::ldexp(term, power);
+            exact_ = exact_ && is_safe(term);
+        }
+    }
+    // 2^exponent is larger than the number, but not by much; 0 for zero.
+    int exponent() const {
+        int exponent = 0;
+        std::frexp(terms_.empty() ? 0.0 : terms_.back(), &exponent);
+        return exponent;
     }
     // The same number in as few terms as possible.
     void compress() {
@@ -66,6 +80,8 @@ public:
     }
 
 private:
+    static bool is_safe(double a) { return std::abs(a) > 1e-290 && std::abs(a) < 1e290; }
+
     std::vector<double> terms_;
     bool exact_ = true;
 };

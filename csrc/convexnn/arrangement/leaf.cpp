@@ -17,8 +17,6 @@
 namespace convexnn {
 namespace {
 
-constexpr double kTrusted = 1e-9;  // relative size of a value whose sign is trusted
-
 typedef double Vector __attribute__((vector_size(64)));
 typedef std::int64_t Bits __attribute__((vector_size(64)));
 constexpr std::int64_t kSign = std::numeric_limits<std::int64_t>::min();
@@ -354,7 +352,7 @@ void eliminate(const double* const* source, double* const* target, std::size_t f
 CONVEXNN_MULTIVERSION
 void prepare_leaf(const LeafInput& leaf, std::size_t first, std::size_t last, double* beta,
                   double* tolerance, std::uint64_t* negative, std::uint64_t* suspicious) {
-    const double objective_tolerance = kTrusted * leaf.size_objective;
+    const double objective_tolerance = leaf.trusted * leaf.size_objective;
     const std::int64_t flat = !(std::abs(leaf.objective_d) > objective_tolerance) ? -1 : 0;
     for (std::size_t v = first; v < last; ++v) {
         const Vector d = vectors_of(leaf.d)[v];
@@ -366,10 +364,10 @@ void prepare_leaf(const LeafInput& leaf, std::size_t first, std::size_t last, do
         const Vector slope = vectors_of(leaf.c)[v] * inverse;
         const Vector slope_size = reinterpret_cast<Vector>(reinterpret_cast<Bits>(slope) & ~kSign);
         vectors_of(beta)[v] = slope;
-        vectors_of(tolerance)[v] = kTrusted * (leaf.size_c + slope_size * leaf.size_d);
+        vectors_of(tolerance)[v] = leaf.trusted * (leaf.size_c + slope_size * leaf.size_d);
         const Vector own = leaf.objective_d * inverse;
         const Vector own_size = reinterpret_cast<Vector>(reinterpret_cast<Bits>(own) & ~kSign);
-        const Vector bound = objective_tolerance + own_size * (kTrusted * leaf.size_basic);
+        const Vector bound = objective_tolerance + own_size * (leaf.trusted * leaf.size_basic);
         Bits signs = {};
         for (std::size_t q = 0; q < leaf.chosen; ++q) {
             const Vector value = leaf.objective[q] - own * vectors_of(leaf.basic[q])[v];

@@ -37,6 +37,7 @@ struct LeafInput {
     double size_d = 0.0;
     double size_basic = 0.0;
     double size_objective = 0.0;
+    double trusted = 1e-9;     // relative size of a value whose sign is trusted
     double least_pivot = 0.0;  // |d_j| up to it is suspicious
 };
 
