@@ -27,8 +27,8 @@ class TooManyPatternsError(ValueError):
         more = "" if all_found else " or more"
         super().__init__(
             f"`max_patterns` must be at least the number of patterns, {n_patterns}{more} ({size} "
-            f"bytes), got {max_patterns}; use iter_patterns to stream them, sample_patterns for some "
-            "of them, or train, which needs no list"
+            f"bytes), got {max_patterns}; use iter_patterns to stream them, sample_patterns for "
+            "some of them, or train, which needs no list"
         )
 
 

@@ -31,8 +31,12 @@ public:
 
     std::size_t rows() const { return n_; }
     std::size_t rank() const { return r_; }
-    // The r coordinates of row i, rounded to doubles; the largest is in [1/2, 1).
-    double coordinate(std::size_t i, std::size_t k) const { return points_[i * r_ + k].hi; }
+    // The coordinates of row i, p_i = sum_k (coordinate k) f_k with f_0 = p_0 and f_k = e_k,
+    // rounded to doubles; none is much larger than 1, and those of row 0 are (1, 0, ..., 0).
+    double coordinate(std::size_t i, std::size_t k) const {
+        const DoubleDouble along = points_[i * r_] / points_[0];
+        return (k == 0 ? along : points_[i * r_ + k] - along * points_[k]).hi;
+    }
     // The same rows in integers.
     const ResidueChart& residues() const { return residues_; }
 

@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::uint64_t kMany = std::uint64_t{1} << 62;  // no more half cells than this
 constexpr std::size_t kMaxRank = 63;
+constexpr double kRounding = std::numeric_limits<double>::epsilon();
 constexpr std::size_t kLargestTable = 1 << 15;  // words: it stays in the nearer caches
 constexpr std::uint64_t kPiece = 1 << 12;       // candidates between two looks at the monitor
 
@@ -150,7 +151,8 @@ void HalfCells::start(Workspace& work, std::size_t m) const {
     Node& node = work.nodes[0];
     work.m = m;
     node.doubtful = false;
-    node.growth = 1.0;
+    node.error = {kRounding, kRounding, 0.0, 0.0};
+    node.error_chart = kRounding;
     node.size_c = node.size_d = 1.0;  // entries are at most 1
     node.size_basic = 0.0;
     node.size_objective = 1.0;
@@ -186,8 +188,7 @@ void HalfCells::descend(Workspace& work, std::size_t depth) const {
         pivot = other > size ? q : pivot;
         size = other > size ? other : size;
     }
-    next.growth = node.growth * std::max(1.0, node.size_d / size);
-    if (!(size > kLeastPivot * node.size_d) || !(next.growth <= kMostGrowth)) {
+    if (!(size > kLeastPivot * node.size_d) || !(size > kSurePivot * node.error.d)) {
         next.doubtful = true;
         return;
     }
@@ -198,16 +199,32 @@ void HalfCells::descend(Workspace& work, std::size_t depth) const {
     std::swap(source[pivot], source[free - 1]);
     std::swap(next.objective[pivot], next.objective[free - 1]);
     // What a chosen row's column says is asked for by later rows only.
-    double sizes[3];
+    double sizes[4];
     eliminate(source, next.own.data(), free, m, row, (row + 1) / kLeafLanes, vectors_, sizes);
     next.size_c = std::max(node.size_c, sizes[0]);
     next.size_d = std::max(node.size_d, sizes[1]);
     next.size_basic = std::max(node.size_basic, sizes[2]);
+    // Of a - f b, where b (the entry of `row`) is at most `factor` in size: errors of a and f, and
+    // of the operations. The pivot is the largest of the row's coordinates left.
+    const double most = sizes[3];
+    const double error_f = (node.error.d * (1.0 + most)) / size + kRounding * most;
+    const auto error = [&](double before, double factor, double now) {
+        return before + factor * error_f + most * before + kRounding * (most * factor + now);
+    };
+    next.error_f = error_f;
+    next.error.d = error(node.error.d, size, next.size_d);
+    next.error.c = error(node.error.c, std::abs(source[m][row]), next.size_c);
+    double basic = 0.0;
+    for (std::size_t q = free; q < m; ++q) {
+        basic = std::max(basic, std::abs(source[q][row]));
+    }
+    next.error.basic = std::max(error_f, error(node.error.basic, basic, next.size_basic));
     if (work.carries_chart) {
         next.columns[m + 1] = next.own[m + 1];
         const double largest =
             subtract_multiple(source[m + 1], next.own[free - 1], row, vectors_, next.own[m + 1]);
         next.size_chart = std::max(node.size_chart, largest);
+        next.error_chart = error(node.error_chart, std::abs(source[m + 1][row]), next.size_chart);
     }
     const double f = next.objective[free - 1] / source[free - 1][row];
     double largest = node.size_objective;
@@ -216,6 +233,13 @@ void HalfCells::descend(Workspace& work, std::size_t depth) const {
         largest = std::max(largest, std::abs(next.objective[q]));
     }
     next.size_objective = largest;
+    const double error_of_f =
+        (node.error.objective + std::abs(f) * node.error.d) / size + kRounding * std::abs(f);
+    const double factor = std::max(size, basic);
+    next.error.objective =
+        std::max(error_of_f, node.error.objective + factor * error_of_f +
+                                 std::abs(f) * std::max(node.error.d, node.error.basic) +
+                                 kRounding * (std::abs(f) * factor + largest));
 }
 
 // Candidates first, ..., first + count - 1 of level m.

@@ -46,8 +46,8 @@ struct Listing {
 // m = r - 1, and of the m-th section at infinity for smaller m), and else if it holds no broken
 // circuit (chart.hpp). Rank: levels m = r - 1, ..., 0; within one, S in lexicographic order.
 //
-// Signs are decided in doubles where they are 1e-9 away from zero (relative to the sizes met on the
-// way to the vertex). Where they are not, integers tell zeros (flats.hpp), and twice the precision
+// Signs are decided in doubles where they are beyond the rounding errors, which are bounded on the
+// way to the vertex. Where they are not, integers tell zeros (flats.hpp), and twice the precision
 // or exact arithmetic the sign of what is not zero. A sign that is not told (in more than twelve
 // dimensions, or of numbers too far apart in size) stops the listing.
 class HalfCells {

@@ -7,7 +7,8 @@
 namespace convexnn {
 namespace {
 
-constexpr std::size_t kCalm = 64;  // leaves without dependent rows before they are not expected
+constexpr double kRoundings = 1e-15;  // relative, of a few operations
+constexpr std::size_t kCalm = 64;     // leaves without dependent rows before they are not expected
 constexpr std::uint64_t kNotValues = std::uint64_t{1} << 63;  // of suspicions: all but the leaf's
 
 void set_bit(std::uint64_t* words, std::size_t i, bool bit) {
@@ -20,9 +21,9 @@ void set_bit(std::uint64_t* words, std::size_t i, bool bit) {
 // Rows that may depend on those chosen but the last (m > 1), and row 0, as far as doubles tell.
 std::span<const std::size_t> HalfCells::suspects(Workspace& work) const {
     const Node& node = work.nodes[work.m - 1];
-    std::size_t count = kernels_.vanishing_rows(node.own[work.m], node.own[0], vectors_,
-                                                node.trusted() * node.size_c,
-                                                node.trusted() * node.size_d, work.suspects.data());
+    std::size_t count =
+        kernels_.vanishing_rows(node.own[work.m], node.own[0], vectors_, kErrors * node.error.c,
+                                kErrors * node.error.d, work.suspects.data());
     while (count > 0 && work.suspects[count - 1] >= n_) {
         --count;  // the padding
     }
@@ -99,9 +100,9 @@ bool HalfCells::lay_flats(Workspace& work) const {
         // p_i = f p_s + ... when the leader s was chosen, and no later row changes f.
         const Node& chosen = work.nodes[k + 1];
         const double f = chosen.own[m - k - 1][i];
-        const bool vanishes = std::abs(node.own[0][i]) <= node.trusted() * node.size_d &&
-                              std::abs(node.own[m][i]) <= node.trusted() * node.size_c;
-        if (!vanishes || !(std::abs(f) > chosen.trusted() * std::max(1.0, chosen.size_basic))) {
+        const bool vanishes = std::abs(node.own[0][i]) <= kErrors * node.error.d &&
+                              std::abs(node.own[m][i]) <= kErrors * node.error.c;
+        if (!vanishes || !(std::abs(f) > kErrors * chosen.error_f)) {
             return false;
         }
         node.own[0][i] = 0.0;
@@ -114,7 +115,7 @@ bool HalfCells::lay_flats(Workspace& work) const {
         if (i > 0 && flats.leader(i) < 0 && flats.only_row_0(i)) {
             ++work.laid;
             const double coefficient = work.carries_chart ? node.columns[m + 1][i] : 0.0;
-            if (!(std::abs(coefficient) > node.trusted() * node.size_chart)) {
+            if (!(std::abs(coefficient) > kErrors * node.error_chart)) {
                 return false;
             }
             node.own[0][i] = 0.0;
@@ -168,7 +169,7 @@ Verdict HalfCells::resolve(Workspace& work, std::size_t last,
         const std::size_t i = work.near[k];
         const double ratio = d[i] / d[last];
         if (relations[k] == Flats::Relation::flat) {
-            if (!(std::abs(d[i]) > node.trusted() * node.size_d)) {
+            if (!(std::abs(d[i]) > kErrors * node.error.d)) {
                 return decide(work, last, words);
             }
             set_bit(words.data(), i, (ratio > 0.0) == leading);
@@ -176,7 +177,11 @@ Verdict HalfCells::resolve(Workspace& work, std::size_t last,
             degenerate_.store(true, std::memory_order_relaxed);
             const double* chart = node.columns[m + 1];
             const double side = work.carries_chart ? chart[i] - ratio * chart[last] : 0.0;
-            if (!(std::abs(side) > node.trusted() * (1.0 + std::abs(ratio)) * node.size_chart)) {
+            // Errors of both coefficients, of the ratio, and of taking the value.
+            const double size = 1.0 + std::abs(ratio);
+            const double error =
+                size * (node.error_chart + node.size_chart * (node.error.d / std::abs(d[last])));
+            if (!(std::abs(side) > kErrors * (error + kRoundings * size * node.size_chart))) {
                 return decide(work, last, words);
             }
             set_bit(words.data(), i, side > 0.0);
@@ -234,8 +239,9 @@ std::size_t HalfCells::list_leaf(std::size_t first, std::size_t last, Sink& sink
     input.size_d = node.size_d;
     input.size_basic = node.size_basic;
     input.size_objective = node.size_objective;
-    input.trusted = node.trusted();
-    input.least_pivot = kLeastPivot * node.size_d;
+    input.error = node.error;
+    input.errors = kErrors;
+    input.least_pivot = std::max(kLeastPivot * node.size_d, kSurePivot * node.error.d);
     prepare_leaf(input, first / kLeafLanes, (last + kLeafLanes - 1) / kLeafLanes, work.beta,
                  work.tolerance, negative, suspicious);
 

@@ -13,10 +13,10 @@
 
 namespace convexnn {
 
-inline constexpr double kLeastPivot = 1e-6;   // relative; below it everything goes to 32 digits
-inline constexpr double kTrustedSign = 1e-9;  // relative size of a value whose sign is trusted
-inline constexpr double kMostGrowth = 1e6;    // of errors by pivots; beyond it all is in 32 digits
-inline constexpr std::size_t kBatch = 64;     // candidates whose signs are taken at once
+inline constexpr double kLeastPivot = 1e-6;  // relative; below it everything goes to 32 digits,
+inline constexpr double kSurePivot = 1e4;    // and so it does below this many errors of its own
+inline constexpr double kErrors = 4.0;       // a value of more errors than this has its sign
+inline constexpr std::size_t kBatch = 64;    // candidates whose signs are taken at once
 
 // Thrown where 32 digits do not tell a sign: samples that may depend on each other.
 struct UndecidedRows {
@@ -35,11 +35,10 @@ struct HalfCells::Node {
     double size_basic = 0.0;        // of columns of rows chosen,
     double size_objective = 0.0;    // of the objective,
     double size_chart = 0.0;        // and of row 0's coefficients
-    double growth = 1.0;            // of rounding errors: the product of size_d over the pivots
-    bool doubtful = false;          // a pivot on the way was too small, or all of them together
-
-    // Relative size of a value whose sign is trusted: each small pivot costs digits.
-    double trusted() const { return kTrustedSign * growth; }
+    LeafErrors error;               // bounds of what rounding has done to them,
+    double error_chart = 0.0;       // to row 0's coefficients,
+    double error_f = 0.0;           // and to the column of the row chosen last when it was new
+    bool doubtful = false;          // a pivot on the way was too small
 };
 
 struct HalfCells::Workspace {

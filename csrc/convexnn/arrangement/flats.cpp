@@ -110,6 +110,7 @@ bool Flats::choose(std::size_t depth, std::size_t s, std::span<const std::size_t
     }
     const std::uint64_t* pivots = from[pivot];
     const std::uint64_t scale = pivots[s];
+    join(s, s, depth);
     if (depth + 2 == m_) {
         const std::size_t columns[kColumns] = {1 - pivot, 2, 3};
         for (std::size_t k = 0; k < (below_ ? kColumns : kColumns - 1); ++k) {

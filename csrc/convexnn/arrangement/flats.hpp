@@ -49,8 +49,8 @@ public:
     void start(std::size_t m);
     // Chooses row s > s_{depth-1} as s_depth, depth < m - 1; rows chosen there or later are
     // forgotten. Only rows among `suspects` (ascending) are looked at when the last is chosen that
-    // may be, s_{m-2}: all that lie in its flat and no earlier one must be among them. False if no
-    // cell's vertex begins with these rows; then only rows up to `depth` - 1 count.
+    // may be, s_{m-2}: all others that lie in its flat and no earlier one must be among them. False
+    // if no cell's vertex begins with these rows; then only rows up to `depth` - 1 count.
     bool choose(std::size_t depth, std::size_t s, std::span<const std::size_t> suspects);
     // The same, with every row a suspect.
     bool choose(std::size_t depth, std::size_t s) { return choose(depth, s, all_); }

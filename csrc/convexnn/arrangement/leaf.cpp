@@ -311,12 +311,13 @@ void eliminate(const double* const* source, double* const* target, std::size_t f
     const Vector* pivots = vectors_of(source[pivot]);
     Vector* f = vectors_of(target[pivot]);
     // |f| is compared as bits: whole numbers in the same order.
-    Bits top[3] = {};
+    Bits top[4] = {};
     for (std::size_t v = 0; v < vectors; ++v) {
         f[v] = pivots[v] * inverse;
         const Bits size = reinterpret_cast<Bits>(f[v]) & ~kSign;
-        top[2] = size > top[2] ? size : top[2];
+        top[3] = size > top[3] ? size : top[3];
     }
+    top[2] = top[3];
     const auto subtract = [&](std::size_t q, std::size_t first, Bits& largest)
                               __attribute__((always_inline)) {
                                   const double factor = source[q][row];
@@ -340,7 +341,7 @@ void eliminate(const double* const* source, double* const* target, std::size_t f
     }
     subtract(m, 0, top[0]);
     target[m][row] = 0.0;
-    for (int kind = 0; kind < 3; ++kind) {
+    for (int kind = 0; kind < 4; ++kind) {
         std::int64_t most = 0;
         for (std::size_t lane = 0; lane < kLeafLanes; ++lane) {
             most = top[kind][lane] > most ? top[kind][lane] : most;
@@ -352,8 +353,10 @@ void eliminate(const double* const* source, double* const* target, std::size_t f
 CONVEXNN_MULTIVERSION
 void prepare_leaf(const LeafInput& leaf, std::size_t first, std::size_t last, double* beta,
                   double* tolerance, std::uint64_t* negative, std::uint64_t* suspicious) {
-    const double objective_tolerance = leaf.trusted * leaf.size_objective;
-    const std::int64_t flat = !(std::abs(leaf.objective_d) > objective_tolerance) ? -1 : 0;
+    constexpr double kRounding = std::numeric_limits<double>::epsilon();
+    const LeafErrors& error = leaf.error;
+    const std::int64_t flat =
+        !(std::abs(leaf.objective_d) > leaf.errors * error.objective) ? -1 : 0;
     for (std::size_t v = first; v < last; ++v) {
         const Vector d = vectors_of(leaf.d)[v];
         const Vector size = reinterpret_cast<Vector>(reinterpret_cast<Bits>(d) & ~kSign);
@@ -364,10 +367,18 @@ void prepare_leaf(const LeafInput& leaf, std::size_t first, std::size_t last, do
         const Vector slope = vectors_of(leaf.c)[v] * inverse;
         const Vector slope_size = reinterpret_cast<Vector>(reinterpret_cast<Bits>(slope) & ~kSign);
         vectors_of(beta)[v] = slope;
-        vectors_of(tolerance)[v] = leaf.trusted * (leaf.size_c + slope_size * leaf.size_d);
+        // Errors of c and d, at every row and in the slope, and of taking the value.
+        const Vector inverse_size =
+            reinterpret_cast<Vector>(reinterpret_cast<Bits>(inverse) & ~kSign);
+        vectors_of(tolerance)[v] =
+            leaf.errors * ((error.c + slope_size * error.d) * (1.0 + leaf.size_d * inverse_size) +
+                           kRounding * (leaf.size_c + slope_size * leaf.size_d));
         const Vector own = leaf.objective_d * inverse;
         const Vector own_size = reinterpret_cast<Vector>(reinterpret_cast<Bits>(own) & ~kSign);
-        const Vector bound = objective_tolerance + own_size * (leaf.trusted * leaf.size_basic);
+        const Vector own_error = (error.objective + own_size * error.d) * inverse_size;
+        const Vector bound =
+            leaf.errors * (error.objective + own_size * error.basic + leaf.size_basic * own_error +
+                           kRounding * (leaf.size_objective + own_size * leaf.size_basic));
         Bits signs = {};
         for (std::size_t q = 0; q < leaf.chosen; ++q) {
             const Vector value = leaf.objective[q] - own * vectors_of(leaf.basic[q])[v];

@@ -20,9 +20,19 @@ inline constexpr double kForced = 1e300;
 //
 //   source, target  m + 1 columns of 8 `vectors` doubles, aligned to 64; they do not overlap
 //   from            first vector that is needed of rows chosen before; earlier ones are not written
-//   sizes           three numbers: max |target| over the offsets, the coordinates left, the others
+//   sizes           four numbers: max |target| over the offsets, the coordinates left, the columns
+//                   of rows chosen, and f alone
 void eliminate(const double* const* source, double* const* target, std::size_t free, std::size_t m,
                std::size_t row, std::size_t from, std::size_t vectors, double* sizes);
+
+// Bounds of rounding errors of the entries of a tableau: of offsets, coordinates left, columns of
+// rows chosen, the objective.
+struct LeafErrors {
+    double c = 0.0;
+    double d = 0.0;
+    double basic = 0.0;
+    double objective = 0.0;
+};
 
 // What is known before the last row j is chosen: columns c (offsets) and d (the one left), the
 // columns of rows chosen before, the objective.
@@ -33,11 +43,12 @@ struct LeafInput {
     const double* objective = nullptr;     // their `chosen` entries of the objective
     std::size_t chosen = 0;
     double objective_d = 0.0;
-    double size_c = 0.0;  // largest sizes met so far: what rounding errors are relative to
+    double size_c = 0.0;  // largest sizes met so far
     double size_d = 0.0;
     double size_basic = 0.0;
     double size_objective = 0.0;
-    double trusted = 1e-9;     // relative size of a value whose sign is trusted
+    LeafErrors error;
+    double errors = 0.0;       // a value of more than so many errors has its sign
     double least_pivot = 0.0;  // |d_j| up to it is suspicious
 };
 
