@@ -84,18 +84,24 @@ TEST(sets_that_are_no_vertices_are_told_apart) {
 }
 
 TEST(vertices_that_are_left_open_end_the_drawing) {
-    // e_2, e_3, e_4, and rows e_1 + t e_k whose determinant, t^3, is no double.
-    const double t = 1e-97;
-    const std::vector<double> X{0, 0, 0, 1, 1, 1, 1, /**/ 1, 0, 0, 0, t, 0, 0, /**/
-                                0, 1, 0, 0, 0, t, 0, /**/ 0, 0, 1, 0, 0, 0, t};
-    const ReducedRows rows = reduce_rows({X.data(), 7, 4}, false);
+    // e_2, ..., e_7, e_1, and rows e_1 + t e_k whose determinant, t^6, is no double.
+    const std::size_t n = 13;
+    const std::size_t r = 7;
+    std::vector<double> X(n * r, 0.0);
+    for (std::size_t k = 1; k < r; ++k) {
+        X[k - 1 + k * n] = 1.0;
+        X[6 + k] = 1.0;
+        X[6 + k + k * n] = 1e-97;
+    }
+    X[6] = 1.0;
+    const ReducedRows rows = reduce_rows({X.data(), n, r}, false);
     const Chart chart(rows.basis, rows.count, rows.rank);
-    const std::vector<std::size_t> sets{4, 5, 6};
+    const std::vector<std::size_t> sets{7, 8, 9, 10, 11, 12};
     std::vector<std::uint64_t> found(1);
     Monitor monitor;
-    const CellsDrawn drawn = cells_at(chart, sets, {found.data(), 7, 1}, monitor);
+    const CellsDrawn drawn = cells_at(chart, sets, {found.data(), n, 1}, monitor);
     CHECK(drawn.is_cell.empty());
-    CHECK(drawn.undecided < 7);
+    CHECK(drawn.undecided < n);
 }
 
 TEST(cells_by_their_vertices_stop_when_told) {

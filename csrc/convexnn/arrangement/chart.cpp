@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 #include "convexnn/arrangement/expansion.hpp"
@@ -304,12 +305,10 @@ Decision Chart::decide(std::span<const std::size_t> S, Flats& flats,
         const int sign = sign_of_determinant(replaced, r_, rounding_);
         return sign != 0 ? sign : exact_determinant(S, place, i);
     };
-    const int orientation = determinant(0, 0);
-    if (orientation == 0) {
-        return {Verdict::undecided, last};
-    }
+    std::optional<int> orientation;
     const auto coefficient = [&](std::size_t place, std::size_t i) {
-        return orientation * determinant(place, i);
+        orientation = orientation.has_value() ? orientation : determinant(0, 0);
+        return *orientation * determinant(place, i);
     };
 
     // u: forward and backward substitution of +-e_c.
@@ -393,9 +392,29 @@ Decision Chart::decide(std::span<const std::size_t> S, Flats& flats,
         }
         set(i, sign > 0);
     }
-    // The multipliers lambda.
+    // The multipliers lambda: the transposed system.
+    std::vector<DoubleDouble> lambda(r_);
+    size = 1.0;
+    if (zero < 1e-2) {
+        for (std::size_t k = 0; k < r_; ++k) {
+            DoubleDouble sum = k == c + 1 ? 1.0 : 0.0;
+            for (std::size_t j = 0; j < k; ++j) {
+                sum = sum - matrix[j * r_ + k] * u[j];
+            }
+            u[k] = sum / matrix[k * r_ + k];
+        }
+        for (std::size_t k = r_; k-- > 0;) {
+            for (std::size_t j = k + 1; j < r_; ++j) {
+                u[k] = u[k] - matrix[j * r_ + k] * u[j];
+            }
+            lambda[order[k]] = u[k];
+            size = std::max(size, std::abs(u[k].hi));
+        }
+    }
     for (std::size_t q = 0; q < m; ++q) {
-        const int sign = coefficient(c + 1 + q, n_ + c + 1);
+        const double value = lambda[c + 1 + q].hi;
+        int sign = std::abs(value) > zero * size ? (value > 0.0 ? 1 : -1) : 0;
+        sign = sign != 0 ? sign : coefficient(c + 1 + q, n_ + c + 1);
         if (sign == 0) {
             return {Verdict::undecided, S[q]};
         }

@@ -204,42 +204,44 @@ void HalfCells::descend(Workspace& work, std::size_t depth) const {
     next.size_c = std::max(node.size_c, sizes[0]);
     next.size_d = std::max(node.size_d, sizes[1]);
     next.size_basic = std::max(node.size_basic, sizes[2]);
-    // Of a - f b, where b (the entry of `row`) is at most `factor` in size: errors of a and f, and
-    // of the operations. The pivot is the largest of the row's coordinates left.
+    const double f = next.objective[free - 1] / source[free - 1][row];
+    double largest = node.size_objective;
+    double basic = 0.0;  // the row's largest entry in the columns of rows chosen before
+    for (std::size_t q = 0; q < m; ++q) {
+        const double entry = source[q][row];
+        basic = q < free ? basic : std::max(basic, std::abs(entry));
+        next.objective[q] = q + 1 == free ? f : next.objective[q] - f * entry;
+        largest = std::max(largest, std::abs(next.objective[q]));
+    }
+    next.size_objective = largest;
+
+    // Errors of a - f b, where b (the entry of `row`) is at most `factor` in size: those of a and
+    // f, and of the operations. The pivot is the largest of the row's coordinates left.
     const double most = sizes[3];
-    const double error_f = (node.error.d * (1.0 + most)) / size + kRounding * most;
+    const double inverse = 1.0 / size;
+    const double error_f = node.error.d * (1.0 + most) * inverse + kRounding * most;
     const auto error = [&](double before, double factor, double now) {
         return before + factor * error_f + most * before + kRounding * (most * factor + now);
     };
     next.error_f = error_f;
     next.error.d = error(node.error.d, size, next.size_d);
     next.error.c = error(node.error.c, std::abs(source[m][row]), next.size_c);
-    double basic = 0.0;
-    for (std::size_t q = free; q < m; ++q) {
-        basic = std::max(basic, std::abs(source[q][row]));
-    }
     next.error.basic = std::max(error_f, error(node.error.basic, basic, next.size_basic));
     if (work.carries_chart) {
         next.columns[m + 1] = next.own[m + 1];
-        const double largest =
+        const double top =
             subtract_multiple(source[m + 1], next.own[free - 1], row, vectors_, next.own[m + 1]);
-        next.size_chart = std::max(node.size_chart, largest);
+        next.size_chart = std::max(node.size_chart, top);
         next.error_chart = error(node.error_chart, std::abs(source[m + 1][row]), next.size_chart);
     }
-    const double f = next.objective[free - 1] / source[free - 1][row];
-    double largest = node.size_objective;
-    for (std::size_t q = 0; q < m; ++q) {
-        next.objective[q] = q + 1 == free ? f : next.objective[q] - f * source[q][row];
-        largest = std::max(largest, std::abs(next.objective[q]));
-    }
-    next.size_objective = largest;
+    const double size_f = std::abs(f);
     const double error_of_f =
-        (node.error.objective + std::abs(f) * node.error.d) / size + kRounding * std::abs(f);
+        (node.error.objective + size_f * node.error.d) * inverse + kRounding * size_f;
     const double factor = std::max(size, basic);
     next.error.objective =
         std::max(error_of_f, node.error.objective + factor * error_of_f +
-                                 std::abs(f) * std::max(node.error.d, node.error.basic) +
-                                 kRounding * (std::abs(f) * factor + largest));
+                                 size_f * std::max(node.error.d, node.error.basic) +
+                                 kRounding * (size_f * factor + largest));
 }
 
 // Candidates first, ..., first + count - 1 of level m.

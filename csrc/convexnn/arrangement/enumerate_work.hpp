@@ -14,7 +14,7 @@
 namespace convexnn {
 
 inline constexpr double kLeastPivot = 1e-6;  // relative; below it everything goes to 32 digits,
-inline constexpr double kSurePivot = 1e4;    // and so it does below this many errors of its own
+inline constexpr double kSurePivot = 64.0;   // and so it does below this many errors of its own
 inline constexpr double kErrors = 4.0;       // a value of more errors than this has its sign
 inline constexpr std::size_t kBatch = 64;    // candidates whose signs are taken at once
 

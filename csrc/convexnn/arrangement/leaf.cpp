@@ -354,41 +354,46 @@ CONVEXNN_MULTIVERSION
 void prepare_leaf(const LeafInput& leaf, std::size_t first, std::size_t last, double* beta,
                   double* tolerance, std::uint64_t* negative, std::uint64_t* suspicious) {
     constexpr double kRounding = std::numeric_limits<double>::epsilon();
-    const LeafErrors& error = leaf.error;
-    const std::int64_t flat =
-        !(std::abs(leaf.objective_d) > leaf.errors * error.objective) ? -1 : 0;
+    // Copies: what is written below might be these numbers, for all the compiler knows.
+    const LeafInput in = leaf;
+    const LeafErrors error = {in.errors * in.error.c, in.errors * in.error.d,
+                              in.errors * in.error.basic, in.errors * in.error.objective};
+    const double rounding = in.errors * kRounding;
+    const double c0 = rounding * in.size_c;
+    const double c1 = rounding * in.size_d;
+    const double objective0 = error.objective + rounding * in.size_objective;
+    const double objective1 = error.basic + rounding * in.size_basic;
+    const std::int64_t flat = !(std::abs(in.objective_d) > error.objective) ? -1 : 0;
     for (std::size_t v = first; v < last; ++v) {
-        const Vector d = vectors_of(leaf.d)[v];
+        const Vector d = vectors_of(in.d)[v];
         const Vector size = reinterpret_cast<Vector>(reinterpret_cast<Bits>(d) & ~kSign);
-        Bits doubt = (size <= leaf.least_pivot) | flat;
+        Bits doubt = (size <= in.least_pivot) | flat;
         // A pivot of zero never reaches a quotient.
         const Vector one = Vector{} + 1.0;
-        const Vector inverse = 1.0 / (size <= leaf.least_pivot ? one : d);
-        const Vector slope = vectors_of(leaf.c)[v] * inverse;
+        const Vector inverse = 1.0 / (size <= in.least_pivot ? one : d);
+        const Vector inverse_size =
+            reinterpret_cast<Vector>(reinterpret_cast<Bits>(inverse) & ~kSign);
+        const Vector slope = vectors_of(in.c)[v] * inverse;
         const Vector slope_size = reinterpret_cast<Vector>(reinterpret_cast<Bits>(slope) & ~kSign);
         vectors_of(beta)[v] = slope;
         // Errors of c and d, at every row and in the slope, and of taking the value.
-        const Vector inverse_size =
-            reinterpret_cast<Vector>(reinterpret_cast<Bits>(inverse) & ~kSign);
         vectors_of(tolerance)[v] =
-            leaf.errors * ((error.c + slope_size * error.d) * (1.0 + leaf.size_d * inverse_size) +
-                           kRounding * (leaf.size_c + slope_size * leaf.size_d));
-        const Vector own = leaf.objective_d * inverse;
+            (error.c + slope_size * error.d) * (1.0 + in.size_d * inverse_size) +
+            (c0 + slope_size * c1);
+        const Vector own = in.objective_d * inverse;
         const Vector own_size = reinterpret_cast<Vector>(reinterpret_cast<Bits>(own) & ~kSign);
-        const Vector own_error = (error.objective + own_size * error.d) * inverse_size;
         const Vector bound =
-            leaf.errors * (error.objective + own_size * error.basic + leaf.size_basic * own_error +
-                           kRounding * (leaf.size_objective + own_size * leaf.size_basic));
+            objective0 + own_size * objective1 +
+            in.size_basic * ((error.objective + own_size * error.d) * inverse_size);
         Bits signs = {};
-        for (std::size_t q = 0; q < leaf.chosen; ++q) {
-            const Vector value = leaf.objective[q] - own * vectors_of(leaf.basic[q])[v];
+        for (std::size_t q = 0; q < in.chosen; ++q) {
+            const Vector value = in.objective[q] - own * vectors_of(in.basic[q])[v];
             const Vector value_size =
                 reinterpret_cast<Vector>(reinterpret_cast<Bits>(value) & ~kSign);
             doubt |= value_size <= bound;
             signs |= ((reinterpret_cast<Bits>(value) >> 63) & 1) << static_cast<std::int64_t>(q);
         }
-        signs |= ((reinterpret_cast<Bits>(own) >> 63) & 1)
-                 << static_cast<std::int64_t>(leaf.chosen);
+        signs |= ((reinterpret_cast<Bits>(own) >> 63) & 1) << static_cast<std::int64_t>(in.chosen);
         *reinterpret_cast<Bits*>(negative + v * kLeafLanes) = signs;
         *reinterpret_cast<Bits*>(suspicious + v * kLeafLanes) = doubt;
     }
