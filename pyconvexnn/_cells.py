@@ -25,7 +25,6 @@ _NOTHING = 1 << 62  # half cells: beyond this nothing is listed, or can be
 _SMALLEST = 1e-100  # entry over the largest of its column; the 32 digits of a square are there
 _PRIME = (1 << 61) - 1
 _PRIME_OF_FLATS = (1 << 58) - 63  # the smallest that the compiled enumeration uses
-_NEAR_ZERO = 1e-8  # relative size of values that it takes for zeros at most
 _EXACT_DOUBLE = 1 << 53
 
 
@@ -169,13 +168,12 @@ def proof_of(rows: _core.ReducedRows, found: int, cells: HalfCellList, *, verifi
 
 def _how(rows: _core.ReducedRows) -> str:
     """How safely the compiled enumeration told zeros of these rows."""
-    # A determinant that is 0 modulo the prime, and within 1e-9 of its bound of 0, is 0 if there is
-    # no other multiple of the prime so near.
+    # A whole number that is 0 modulo the prime, and smaller, is 0; Hadamard bounds determinants.
     lengths = sorted(
         math.hypot(*row) if max(map(abs, row)) < _EXACT_DOUBLE else math.inf
         for row in integer_rows(rows.basis)
     )
-    if math.prod(lengths[-rows.rank :]) * _NEAR_ZERO < _PRIME_OF_FLATS:
+    if math.prod(lengths[-rows.rank :]) < _PRIME_OF_FLATS / 2:
         return "exactly, in whole numbers"
     return "modulo a prime of 58 bits (wrong in one of 2^58 decisions)"
 

@@ -190,9 +190,9 @@ def enumerate_patterns(
     in general position: 2.6 million for n = 200, r = 4. With ``snap=True`` rows and columns that
     depend on others to ten digits count as dependent.
 
-    A sign is taken in double precision where it is 1e-9 away from zero. Where it is not, linear
-    algebra modulo a prime of 58 bits tells whether it is zero, and arithmetic of 32 digits, or
-    else exact arithmetic, which sign it has if not.
+    A sign is taken in double precision where it is beyond the rounding errors, which are bounded.
+    Where it is not, linear algebra modulo a prime of 58 bits tells whether it is zero, and
+    arithmetic of 32 digits, or else exact arithmetic, which sign it has if not.
 
     Examples
     --------
