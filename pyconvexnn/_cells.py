@@ -21,6 +21,7 @@ from pyconvexnn._typing import BitArray, FloatArray, IndexArray
 
 _PROBE = 1 << 10  # half cells looked at in one place before a long listing starts
 _PROBES = 32
+_COUNTED = 1 << 30  # candidates of one call
 _NOTHING = 1 << 62  # half cells: beyond this nothing is listed, or can be
 _SMALLEST = 1e-100  # entry over the largest of its column; the 32 digits of a square are there
 _PRIME = (1 << 61) - 1
@@ -45,8 +46,8 @@ class HalfCellList(Protocol):
     def count(self, first: int, count: int, threads: int) -> int:
         """Return the number of half cells of `count` candidates."""
 
-    def look_generic(self) -> bool:
-        """Whether all of some candidates have a half cell."""
+    def share(self) -> float:
+        """Share of some candidates, here and there, that have a half cell."""
 
 
 class CompiledCells:
@@ -65,15 +66,20 @@ class CompiledCells:
 
     def count(self, first: int, count: int, threads: int) -> int:
         nothing = np.empty((0, n_words(self._n_samples)), np.uint64)
-        return int(self.write(first, count, max(1, count), nothing, threads).sum())
+        found = 0
+        for start in range(first, first + count, _COUNTED):
+            part = min(_COUNTED, first + count - start)
+            found += int(self.write(start, part, part, nothing, threads)[0])
+        return found
 
-    def look_generic(self) -> bool:
+    def share(self) -> float:
+        found = looked = 0
         for k in range(_PROBES):
             first = k * (self.total // _PROBES)
             size = min(_PROBE, self.total - first)
-            if self.count(first, size, 1) < size:
-                return False
-        return True
+            found += self.count(first, size, 1)
+            looked += size
+        return found / looked
 
 
 class UndecidedRowsError(ValueError):
@@ -116,8 +122,8 @@ class ExactCells:
     def count(self, first: int, count: int, threads: int) -> int:
         return count
 
-    def look_generic(self) -> bool:
-        return True
+    def share(self) -> float:
+        return 1.0
 
 
 def bound(n: int, r: int) -> int:
@@ -163,7 +169,7 @@ def proof_of(rows: _core.ReducedRows, found: int, cells: HalfCellList, *, verifi
             f": one cell and its opposite for each of the {found} sets of fewer than {r} rows but "
             f"the first that hold no broken circuit with it; dependence decided {_how(rows)}"
         )
-    return said + ("; found again in another chart" if verified else "")
+    return said + ("; found again in other coordinates" if verified else "")
 
 
 def _how(rows: _core.ReducedRows) -> str:

@@ -36,9 +36,13 @@ def every_cell(
     X: FloatArray, cells: HalfCellList, max_patterns: int | None, threads: int, bar: bool
 ) -> BitArray:
     """Every pattern, packed. ValueError or MemoryError where there are too many."""
-    generic = cells.look_generic()
+    share = cells.share()
+    generic = share == 1.0
     if generic:
         check_size(2 * cells.total, X, max_patterns)
+    else:
+        # No more than a guess, so that only what is far beyond the memory is refused by it.
+        check_size(int(share * cells.total / 8), X, None)
     width = n_words(len(X))
     # Data with dependent rows may have far fewer cells than candidates: the room grows.
     room = 2 * (cells.total if generic else min(cells.total, _STEP))
@@ -71,7 +75,7 @@ def check_twice(
     packed: BitArray | None,
     threads: int,
 ) -> None:
-    """Enumerate in another chart, and compare; `packed` are the patterns found, if all are held."""
+    """Enumerate in other coordinates, and compare; `packed`: the patterns found, if held."""
     again = find_cells(X, rows, threads=threads, seed=1)
     first = _digest(X, cells, threads) if packed is None else (len(packed), digest(packed))
     second = _digest(X, again, threads)

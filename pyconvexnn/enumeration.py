@@ -187,8 +187,10 @@ def enumerate_patterns(
     Notes
     -----
     n distinct rows of rank r have at most ``2 sum_{k<r} C(n - 1, k)`` patterns, exactly so many
-    in general position: 2.6 million for n = 200, r = 4. With ``snap=True`` rows and columns that
-    depend on others to ten digits count as dependent.
+    in general position: 2.6 million for n = 200, r = 4. With ``snap=True`` columns that depend on
+    others to ten digits, and rows that are multiples of one other up to rounding, count as
+    dependent. Rows that depend on several others up to rounding only (of logarithms, of principal
+    components) do not: the cells between them are real, and thin (:attr:`PatternSet.thin`).
 
     A sign is taken in double precision where it is beyond the rounding errors, which are bounded.
     Where it is not, linear algebra modulo a prime of 58 bits tells whether it is zero, and
@@ -224,7 +226,7 @@ def enumerate_patterns(
         return _only_cell(X)
     cells = find_cells(X, rows, threads=n_threads)
     if least > 0:
-        if cells.look_generic():
+        if cells.share() == 1.0:
             check_size(2 * cells.total, X, max_patterns)
         ps = _wide_cells(X, rows, cells, least, max_patterns, n_threads, bar)
         if verify:

@@ -26,6 +26,7 @@ from tests.small_data import (
     nearly_dependent,
 )
 from tests.test_exact_cells import resonance, threshold
+from tests.test_interrupt import seconds_to_stop
 from tests.vertex_method import DATA, all_cells
 
 
@@ -316,7 +317,7 @@ def test_large_degenerate_data_are_enumerated(name: str) -> None:
     rows = _core.ReducedRows(np.asfortranarray(X), snap=True)
     assert len(ps) == n_distinct(ps) == cx.count_patterns(X)
     assert len(ps) < cx.count_patterns(rows.count, rows.rank)
-    assert "in another chart" in str(ps.proof)
+    assert "in other coordinates" in str(ps.proof)
     some = ps[np.random.default_rng(0).integers(0, len(ps), 500)]
     check_gates(X, some)
     met = cx.sample_patterns(X, 2000)
@@ -351,6 +352,18 @@ def test_rows_that_are_left_open_are_refused_by_name() -> None:
     few = left_open(2)
     assert len(cx.enumerate_patterns(few)) == cx.count_patterns(few)  # in whole numbers
     assert "whole numbers" in str(cx.enumerate_patterns(few).proof)
+
+
+def test_counts_of_any_size_begin_at_once_and_end_at_ctrl_c() -> None:
+    X = gaussian(100, 12)  # 3e14 candidates
+    delays = [seconds_to_stop(lambda: cx.count_patterns(X)) for _ in range(3)]
+    assert min(delays) < 0.2, delays
+
+
+def test_degenerate_data_far_beyond_memory_are_refused_before_it_is_taken() -> None:
+    X = np.random.default_rng(0).integers(0, 9, (300, 8)).astype(float)
+    with pytest.raises(MemoryError, match=r"patterns take \d+ bytes, more than can be had"):
+        cx.enumerate_patterns(X)
 
 
 def test_the_proof_says_how_zeros_are_told() -> None:

@@ -35,18 +35,26 @@ def hard_problem(n: int, P: int) -> cx.GatedReLUProblem:
 def seconds_to_stop(work: Callable[[], object], after: float = 0.3) -> float:
     """Seconds from a Ctrl-C, sent while `work` runs, to its KeyboardInterrupt."""
     sent = 0.0
+    ended = threading.Event()
 
     def press() -> None:
         nonlocal sent
+        ended.wait(after)
         sent = time.perf_counter()
         os.kill(os.getpid(), signal.SIGINT)
+        # One that falls into a destructor is lost, as Python has it: the work must not go on.
+        while not ended.wait(5.0):
+            os.kill(os.getpid(), signal.SIGINT)
 
-    timer = threading.Timer(after, press)
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        work()
-    timer.join()
-    return time.perf_counter() - sent
+    thread = threading.Thread(target=press)
+    thread.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            work()
+        return time.perf_counter() - sent
+    finally:
+        ended.set()
+        thread.join()
 
 
 @pytest.mark.parametrize("solver", ["cd", "newton", "fista"])

@@ -337,7 +337,8 @@ class PatternSet(PackedPatterns):
         """Cells so thin that no gate is sure of its side: their best margin is below 1e-12.
 
         The margin is ``max_u min_k |x_k . u| / (|x_k| |u|)`` over the cell, for the data that were
-        enumerated. Some microseconds a cell; :attr:`gates` raises if one of these has no gate.
+        enumerated; 0 for patterns that only faces have. Some microseconds a cell; :attr:`gates`
+        raises if one of these has no gate (``ps[np.setdiff1d(range(len(ps)), ps.thin)]`` has all).
 
         Returns
         -------

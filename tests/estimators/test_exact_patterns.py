@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import scale
 
 import pyconvexnn as cx
+from pyconvexnn import _listing
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.estimators import exact
 from pyconvexnn.estimators.exact import exact_patterns
@@ -156,7 +157,8 @@ def test_the_list_counts_in_the_time_limit(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_ctrl_c_ends_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exact, "available_bytes", lambda: None)  # no end of the list for seconds
+    for module in (exact, _listing):  # no end of the list for seconds
+        monkeypatch.setattr(module, "available_bytes", lambda: None)
     X = np.random.default_rng(0).integers(0, 10, (700, 8)).astype(float)
     fit = cx.ConvexMLPRegressor(patterns="exact").fit
     assert min(seconds_to_stop(lambda: fit(X, X[:, 0])) for _ in range(2)) < 0.5

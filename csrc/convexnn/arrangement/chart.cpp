@@ -259,24 +259,32 @@ int Chart::exact_determinant(std::span<const std::size_t> S, std::size_t place,
     return exact_sign_of_determinant(matrix, r_);
 }
 
-Decision Chart::cell_at(std::span<const std::size_t> S, Flats& flats,
+Decision Chart::cell_at(std::span<const std::size_t> S, std::unique_ptr<Flats>& flats,
                         std::span<std::uint64_t> words) const {
     const std::size_t m = S.size();
-    flats.start(m);
+    // Mostly no row is near the vertex: then no flat matters.
+    const Decision first = decide(S, nullptr, words);
+    if (first.verdict == Verdict::cell) {
+        return first;
+    }
+    if (flats == nullptr) {
+        flats = std::make_unique<Flats>(residues_);
+    }
+    flats->start(m);
     for (std::size_t depth = 0; depth + 1 < m; ++depth) {
-        if (!flats.choose(depth, S[depth])) {
+        if (!flats->choose(depth, S[depth])) {
             return {Verdict::none, n_};
         }
     }
-    return decide(S, flats, words);
+    return decide(S, flats.get(), words);
 }
 
-Decision Chart::decide(std::span<const std::size_t> S, Flats& flats,
+Decision Chart::decide(std::span<const std::size_t> S, Flats* flats,
                        std::span<std::uint64_t> words) const {
     const std::size_t m = S.size();
     const std::size_t c = r_ - 1 - m;
     const std::size_t last = m == 0 ? 0 : S[m - 1];
-    if (m > 0 && !flats.may_be_last(last)) {
+    if (m > 0 && flats != nullptr && !flats->may_be_last(last)) {
         return {Verdict::none, n_};
     }
     std::vector<DoubleDouble> system(r_ * r_);  // rare: a few allocations do not matter
@@ -370,11 +378,11 @@ Decision Chart::decide(std::span<const std::size_t> S, Flats& flats,
             continue;
         }
         bool vanishes = false;
-        if (m > 0 && flats.leader(i) >= 0) {
+        if (m > 0 && flats != nullptr && flats->leader(i) >= 0) {
             vanishes = true;
-            dependent.push_back({i, c + 1 + static_cast<std::size_t>(flats.leader(i))});
-        } else if (m > 0) {
-            const Flats::Relation relation = flats.relation(i, last);
+            dependent.push_back({i, c + 1 + static_cast<std::size_t>(flats->leader(i))});
+        } else if (m > 0 && flats != nullptr) {
+            const Flats::Relation relation = flats->relation(i, last);
             if (relation == Flats::Relation::flat && i > last) {
                 return {Verdict::none, n_};
             }
@@ -384,6 +392,9 @@ Decision Chart::decide(std::span<const std::size_t> S, Flats& flats,
             }
         }
         int sign = side(i);
+        if (sign == 0 && m > 0 && flats == nullptr) {
+            return {Verdict::undecided, i};
+        }
         if (!vanishes && sign == 0) {
             sign = coefficient(c, i) * (c == 0 ? 1 : -1);
         }

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -52,11 +53,12 @@ public:
     // row 0 are dependent; all other sets give all half cells, each once.
     //
     // Writes the n bits (words_for(n) words, padding zero); they are not specified if the verdict
-    // is not `cell`. `flats` stands at level m with all rows of S but the last chosen;
-    Decision decide(std::span<const std::size_t> S, Flats& flats,
+    // is not `cell`. `flats` stands at level m with all rows of S but the last chosen; without it
+    // sets with other rows near their vertices are undecided.
+    Decision decide(std::span<const std::size_t> S, Flats* flats,
                     std::span<std::uint64_t> words) const;
-    // or is made to.
-    Decision cell_at(std::span<const std::size_t> S, Flats& flats,
+    // The same with flats made where they are needed; they are kept in `flats` for the next set.
+    Decision cell_at(std::span<const std::size_t> S, std::unique_ptr<Flats>& flats,
                      std::span<std::uint64_t> words) const;
 
 private:

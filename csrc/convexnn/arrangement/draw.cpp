@@ -7,7 +7,7 @@ CellsDrawn cells_at(const Chart& chart, std::span<const std::size_t> sets,
     CellsDrawn drawn;
     drawn.undecided = chart.rows();
     const std::size_t m = patterns.columns == 0 ? 0 : sets.size() / patterns.columns;
-    Flats flats(chart.residues());
+    std::unique_ptr<Flats> flats;
     for (std::size_t i = 0; i < patterns.columns; ++i) {
         if (monitor.stop_requested()) {
             drawn.finished = false;

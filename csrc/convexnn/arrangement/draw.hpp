@@ -24,7 +24,7 @@ struct CellsDrawn {
 // the next of the sets that are one: m = sets.size() / patterns.columns rows each (m < rank, every
 // set ascending and without row 0), one after the other. Stops at a set that is left open. Every
 // sign is decided in 32 digits: cost about 100 (r^3 / 3 + 2 r^2) + 2 n r operations a cell, and
-// about 5 n r^2 for its flats.
+// about 5 n r^2 for its flats where other rows are near its vertex.
 CellsDrawn cells_at(const Chart& chart, std::span<const std::size_t> sets,
                     MutableBitColumns patterns, Monitor& monitor);
 

@@ -65,7 +65,7 @@ Verdict HalfCells::decide(Workspace& work, std::size_t last, std::span<std::uint
         work.flats->start(work.m);
     }
     check(*work.monitor);
-    const Decision decision = chart_.decide(S, *work.flats, words);
+    const Decision decision = chart_.decide(S, work.flats.get(), words);
     if (decision.verdict == Verdict::undecided) {
         UndecidedRows rows{{rows_.rows[decision.row]}};
         for (const std::size_t s : S) {
