@@ -128,7 +128,11 @@ class ExactCells:
 
 def bound(n: int, r: int) -> int:
     """Largest number of half cells of n hyperplanes of rank r, ``sum_{k<r} C(n - 1, k)``."""
-    return sum(math.comb(n - 1, k) for k in range(min(n, r)))
+    total = term = 1
+    for k in range(1, min(n, r)):
+        term = term * (n - k) // k
+        total += term
+    return total
 
 
 def find_cells(
