@@ -19,9 +19,9 @@ import numpy as np
 
 from pyconvexnn import _core
 from pyconvexnn._bits import contains, pack, unpack
-from pyconvexnn._cells import bound, find_cells, reduced
+from pyconvexnn._cells import bound, reduced
 from pyconvexnn._exact_cells import MAX_WORK, Row, half_cells, integer_rows, primitive
-from pyconvexnn._listing import every_cell
+from pyconvexnn._listing import Listing
 from pyconvexnn._typing import BitArray, BoolArray, FloatArray
 
 _MAX_PAIRS = 2_000_000
@@ -214,8 +214,7 @@ def _all_cells(rows: list[Row], threads: int) -> BoolArray:
 
 def _listed(rows: FloatArray, threads: int) -> BoolArray:
     """Every cell of rows as they are; ValueError where the compiled enumeration has to give up."""
-    cells = find_cells(rows, reduced(rows, False), threads=threads)
-    return unpack(every_cell(rows, cells, None, threads, False), len(rows))
+    return unpack(Listing.of(rows, reduced(rows, False), threads=threads).every_cell(), len(rows))
 
 
 def _on_samples(

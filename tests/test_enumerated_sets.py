@@ -368,6 +368,16 @@ def test_a_listing_that_was_stopped_does_not_say_how_many_there_are(
         cx.enumerate_patterns(threshold(4), max_patterns=5)
 
 
+def test_a_list_that_outgrows_the_memory_says_how_long_it_would_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_listing, "_STEP", 100)
+    monkeypatch.setattr(_listing, "available_bytes", lambda: 8 * 200)  # 200 more patterns
+    # There is room for 200 at first, then for 400, and then it would be for 800: 400 more.
+    with pytest.raises(MemoryError, match="800 patterns take 6400 bytes"):
+        cx.enumerate_patterns(threshold(4))
+
+
 def test_memory_that_cannot_be_told_is_taken_on_trust(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_listing, "available_bytes", lambda: None)
     assert len(cx.enumerate_patterns(gaussian(10, 2))) == 20
