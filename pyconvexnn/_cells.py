@@ -24,8 +24,7 @@ _PROBES = 32
 _COUNTED = 1 << 30  # candidates of one call
 _NOTHING = 1 << 62  # half cells: beyond this nothing is listed, or can be
 _SMALLEST = 1e-100  # entry over the largest of its column; the 32 digits of a square are there
-_PRIME = (1 << 61) - 1
-_PRIME_OF_FLATS = (1 << 58) - 63  # the smallest that the compiled enumeration uses
+_PRIME = (1 << 58) - 63  # the smallest that the compiled enumeration uses
 _EXACT_DOUBLE = 1 << 53
 
 
@@ -183,7 +182,7 @@ def _how(rows: _core.ReducedRows) -> str:
         math.hypot(*row) if max(map(abs, row)) < _EXACT_DOUBLE else math.inf
         for row in integer_rows(rows.basis)
     )
-    if math.prod(lengths[-rows.rank :]) < _PRIME_OF_FLATS / 2:
+    if math.prod(lengths[-rows.rank :]) < _PRIME / 2:
         return "exactly, in whole numbers"
     return "modulo a prime of 58 bits (wrong in one of 2^58 decisions)"
 
