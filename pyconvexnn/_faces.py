@@ -49,8 +49,8 @@ def face_patterns(
         allowed = _without_signs(rows.basis, two_sided)
     found_everything = False
     for basis in _cyclic_flats(hyperplanes, two_sided.tolist(), allowed.tolist(), rows.rank):
-        dense = _cellstraces_on(hyperplanes, basis, threads)
-        patterns = pack(_on_samples(dense, hyperplanes, basis, rows))
+        traces, _ = traces_on(hyperplanes, basis)
+        patterns = pack(_on_samples(_cells_on_flat(traces, threads), traces, rows))
         found_everything = found_everything or contains(patterns, everything[0])
         yield patterns
     if not found_everything:
@@ -180,12 +180,11 @@ def lifted(point: Sequence[int], normals: list[Row]) -> Row:
     return primitive(lifted)
 
 
-def _cellstraces_on(hyperplanes: list[Row], basis: tuple[int, ...], threads: int) -> BoolArray:
+def _cells_on_flat(traces: list[Row], threads: int) -> BoolArray:
     """Sides of all hyperplanes in the cells of a flat, (n_cells, n); True where they are zero."""
-    traces, _ = traces_on(hyperplanes, basis)
     groups = _grouped(traces)
     cells = _all_cells(list(groups), threads)
-    dense = np.ones((len(cells), len(hyperplanes)), np.bool_)
+    dense = np.ones((len(cells), len(traces)), np.bool_)
     for column, group in zip(cells.T, groups.values(), strict=True):
         for i, flip in group:
             dense[:, i] = column ^ flip
@@ -217,11 +216,8 @@ def _listed(rows: FloatArray, threads: int) -> BoolArray:
     return unpack(Listing.of(rows, reduced(rows, False), threads=threads).every_cell(), len(rows))
 
 
-def _on_samples(
-    dense: BoolArray, hyperplanes: list[Row], basis: tuple[int, ...], rows: _core.ReducedRows
-) -> BoolArray:
+def _on_samples(dense: BoolArray, traces: list[Row], rows: _core.ReducedRows) -> BoolArray:
     """Sides of hyperplanes as patterns of the samples; ties and zero rows are on."""
-    traces, _ = traces_on(hyperplanes, basis)
     zero = np.array([not any(trace) for trace in traces])
     place = np.maximum(rows.representative, 0)
     on = zero[place] | (rows.representative < 0)
