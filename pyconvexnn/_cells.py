@@ -87,9 +87,9 @@ class UndecidedRowsError(ValueError):
     def __init__(self, rows: list[int]) -> None:
         shown = ", ".join(map(str, rows))
         super().__init__(
-            f"`X` must not have rows that depend on each other to 32 digits but not exactly, with "
-            f"entries too far apart in size or more than 12 independent columns, when it has this "
-            f"many cells, but rows {shown} may; round them, or drop some"
+            "`X` must not have rows that nearly depend on each other and are beyond exact "
+            "arithmetic (entries too far apart in size, or more than 12 independent columns) when "
+            f"it has this many cells, but rows {shown} may be such; round them, or drop some"
         )
 
 

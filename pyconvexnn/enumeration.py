@@ -170,9 +170,10 @@ def enumerate_patterns(
         If an argument has the wrong type.
     ValueError
         If an argument is not as described, if there are, or can be, more than `max_patterns`
-        patterns, if X has rows that depend on each other to 32 digits but not exactly, with
-        entries too far apart in size or a rank above 12 (few cells are listed in whole numbers
-        then), or, with `faces`, if X has too many flats, that is, intersections of hyperplanes.
+        patterns, if X has rows that nearly depend on each other and are beyond exact arithmetic,
+        with entries too far apart in size or a rank above 12 (few cells are listed in whole
+        numbers then), or, with `faces`, if X has too many flats, that is, intersections of
+        hyperplanes.
     MemoryError
         If the patterns do not fit in memory; raised before it is taken.
     RuntimeError
