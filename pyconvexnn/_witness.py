@@ -9,7 +9,7 @@ import numpy as np
 from pyconvexnn import _core
 from pyconvexnn._bits import opposite, zero_rows_of
 from pyconvexnn._gates import Whitened, unit_rows
-from pyconvexnn._typing import BitArray, FloatArray, IndexArray
+from pyconvexnn._typing import BitArray, BoolArray, FloatArray, IndexArray
 
 _BLOCK_BYTES = 1 << 25  # of the products that check a block of gates
 
@@ -42,6 +42,10 @@ class CellGates:
         if wrong.size:
             raise ValueError(f"pattern {wrong[0]}: {self.why_none}")
         return gates
+
+    def is_face(self, packed: BitArray) -> BoolArray:
+        """Which of some patterns are known to be no cell's, but only a face's."""
+        return np.zeros(len(packed), np.bool_)
 
     def with_margins(self, packed: BitArray, *, threads: int = 1) -> tuple[FloatArray, FloatArray]:
         """Gates, and ``min_k |x_k . u| / |x_k|`` of each; 0 where no float64 gate is found."""

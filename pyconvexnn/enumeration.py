@@ -395,7 +395,7 @@ def _with_faces(listing: Listing, cells: BitArray, proof: str, snap: bool) -> Pa
         len(X),
         zero_rows=zero_rows_of(X),
         interior=len(cells) == total,
-        lazy_gates=LazyGates(FaceGates(X, snap), packed),
+        lazy_gates=LazyGates(FaceGates(X, snap, packed[len(cells) :]), packed),
         proof=f"{proof}; with them the {total - len(cells)} patterns that only faces have",
         hyperplanes=rows.representative,
     )

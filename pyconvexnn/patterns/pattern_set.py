@@ -337,8 +337,9 @@ class PatternSet(PackedPatterns):
         """Cells so thin that no gate is sure of its side: their best margin is below 1e-12.
 
         The margin is ``max_u min_k |x_k . u| / (|x_k| |u|)`` over the cell, for the data that were
-        enumerated; 0 for patterns that only faces have. Some microseconds a cell; :attr:`gates`
-        raises if one of these has no gate (``ps[np.setdiff1d(range(len(ps)), ps.thin)]`` has all).
+        enumerated. Some microseconds a cell; :attr:`gates` raises if one of these has no gate
+        (``ps[np.setdiff1d(range(len(ps)), ps.thin)]`` has all). Patterns that only faces have
+        (``enumerate_patterns(X, faces=True)``) are no cells, and not listed.
 
         Returns
         -------
@@ -364,8 +365,9 @@ class PatternSet(PackedPatterns):
                 "`thin` must be asked of an enumerated set, which knows its data; use "
                 "ps.margins(X) < 1e-12"
             )
-        _, margins = lazy.finder.with_margins(lazy.packed)
-        return np.flatnonzero(margins < _THIN)
+        cells = np.flatnonzero(~lazy.finder.is_face(lazy.packed))
+        _, margins = lazy.finder.with_margins(lazy.packed[cells])
+        return cells[margins < _THIN]
 
     def __getitem__(self, index: Index) -> PatternSet:
         """Subset, or the set of one pattern, by NumPy's rules for one axis."""
