@@ -51,8 +51,9 @@ class FaceGates(CellGates):
         """Which of some patterns are no cell's, but only a face's."""
         return np.isin(as_keys(packed), as_keys(self.faces))
 
-    def _find(self, packed: BitArray, threads: int) -> tuple[FloatArray, IndexArray]:
-        gates, wrong = super()._find(packed, threads)
+    def find(self, packed: BitArray, *, threads: int = 1) -> tuple[FloatArray, IndexArray]:
+        """Gates, and the numbers of those that do not have their patterns: none was found."""
+        gates, wrong = super().find(packed, threads=threads)
         if not wrong.size:
             return gates, wrong
         find = _FaceFinder(self.X, self.snap)

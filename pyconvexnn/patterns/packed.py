@@ -183,6 +183,16 @@ class PackedPatterns:
             self._gates = read_only(lazy.compute())
         return self._gates
 
+    def gates_found(self) -> tuple[FloatArray | None, IndexArray]:
+        """Gates, and the numbers of patterns for which none is found, whose rows are not gates."""
+        lazy = self._lazy_gates
+        if self._gates is None and lazy is not None:
+            gates, missing = lazy.finder.find(lazy.packed)
+            if missing.size:
+                return gates, missing
+            self._gates = read_only(gates)
+        return self._gates, np.empty(0, np.int64)
+
     def _n_features(self) -> int | None:
         """Entries of a gate, if there are gates."""
         gates, lazy = self._gates, self._lazy_gates
