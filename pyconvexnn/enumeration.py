@@ -139,7 +139,8 @@ def enumerate_patterns(
     snap : bool
         True reads columns within 1e-9 of a lattice (decimals, standardised counts) as that
         lattice, and rows that are multiples of each other up to rounding as such; completeness
-        refers to the data so read. False takes the doubles as given.
+        refers to the data so read. False takes the doubles as given. Decimals in float32 are
+        farther off, and not read as such: round them as doubles (``X.astype(float).round(2)``).
     min_margin : float
         Leave out cells whose margin (:meth:`PatternSet.margins`) is less. Computes all gates.
     verify : bool
