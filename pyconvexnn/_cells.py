@@ -89,7 +89,7 @@ class UndecidedRowsError(ValueError):
         super().__init__(
             "`X` must not have rows that nearly depend on each other and are beyond exact "
             "arithmetic (entries too far apart in size, or more than 12 independent columns) when "
-            f"it has this many cells, but rows {shown} may be such; round them, or drop some"
+            f"it has this many cells, but rows {shown} may; round them, or drop some"
         )
 
 
