@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import os
 from abc import ABC, abstractmethod
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from pyconvexnn._typing import FloatArray
-from pyconvexnn._validation import as_matrix, as_vector, nonnegative
+from pyconvexnn._validation import as_matrix, as_path, as_vector, nonnegative
 from pyconvexnn.losses import Loss, get_loss
+
+if TYPE_CHECKING:
+    import torch
 
 _BLOCK_ENTRIES = 1 << 20  # entries of the (rows, neurons) temporary in predict
 
@@ -204,6 +207,86 @@ class TwoLayers(ABC):
 
         write_network(path, self, {})  # type: ignore[arg-type]  # the subclasses are Network
 
+    def to_torch(self) -> torch.nn.Module:
+        """Return the network as a PyTorch module of doubles, with weights of its own.
+
+        A chain of Linear, ReLU and Linear; in place of ReLU, LeakyReLU, which of slope -1 is the
+        absolute value. A gated network is a module of its own kind, whose gates are a buffer: they
+        are not trained.
+
+        Returns
+        -------
+        torch.nn.Module
+            Of a tensor (n_samples, n_features) of doubles it makes one of (n_samples, n_outputs),
+            for one output too.
+
+        Raises
+        ------
+        ImportError
+            If torch is not installed.
+
+        Notes
+        -----
+        Outputs are those of :meth:`predict` up to rounding. A gate's sign can differ where
+        ``x . g_j`` is zero but for rounding: see :meth:`to_onnx`.
+
+        Examples
+        --------
+        >>> import pyconvexnn as cx
+        >>> net = cx.TwoLayerNetwork.from_arrays([[2.0, 0.0]], [[3.0]])
+        >>> net.to_torch()  # doctest: +SKIP
+        Sequential(
+          (0): Linear(in_features=2, out_features=1, bias=False)
+          (1): ReLU()
+          (2): Linear(in_features=1, out_features=1, bias=False)
+        )
+        """
+        return torch_modules("to_torch").module_of(self)
+
+    def to_onnx(self, path: str | os.PathLike[str]) -> None:
+        """Write the network to exactly this path as an ONNX model.
+
+        Its input ``X`` is (batch, n_features), its output ``y`` (batch, n_outputs), both of
+        doubles; runtimes of operator set 13, of the year 2021, and later read it.
+
+        Raises
+        ------
+        TypeError
+            If `path` is neither a string nor a path.
+        ImportError
+            If onnx is not installed.
+        OSError
+            If the file cannot be written.
+
+        Notes
+        -----
+        Outputs are those of :meth:`predict` up to rounding. A gated network jumps where
+        ``x . g_j = 0``. On which side such a row is, :meth:`predict` decides by adding up products
+        feature by feature, as in training; others add in orders of their own, so that the
+        gate of a row can differ whose product is zero but for rounding.
+
+        The ``network_`` of an estimator acts on X with an intercept column. To have a model of X
+        itself, without gates, make a network of the estimator's weights first:
+        ``cx.TwoLayerNetwork.from_arrays(est.coefs_[0].T, est.coefs_[1], *est.intercepts_)``.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> import onnx.reference
+        >>> import numpy as np, pyconvexnn as cx
+        >>> net = cx.TwoLayerNetwork.from_arrays([[2.0, 0.0]], [[3.0]])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "net.onnx")
+        ...     net.to_onnx(path)
+        ...     model = onnx.reference.ReferenceEvaluator(str(path))
+        >>> model.run(None, {"X": np.array([[1.0, 0.0], [-1.0, 1.0]])})[0].tolist()
+        [[6.0], [0.0]]
+        """
+        from pyconvexnn import _onnx_graph  # not needed by every program
+
+        file = as_path(path)
+        file.write_bytes(_onnx_graph.model_of(self).SerializeToString())  # type: ignore[arg-type]
+
     def __repr__(self) -> str:
         """Sizes, not contents."""
         return (
@@ -261,6 +344,17 @@ class TwoLayers(ABC):
         if len(targets) != n_samples:
             raise ValueError(f"`y` must have {n_samples} rows, got shape {targets.shape}")
         return targets
+
+
+def torch_modules(caller: str) -> Any:
+    """The module that knows torch, or the error that says how to get that."""
+    try:
+        from pyconvexnn import _torch_modules
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ImportError(f"{caller} needs PyTorch: pip install torch") from None
+    return _torch_modules
 
 
 def as_weights(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyconvexnn import _core
-from pyconvexnn._two_layers import TwoLayers, as_weights
+from pyconvexnn._two_layers import TwoLayers, as_weights, torch_modules
 from pyconvexnn._typing import FloatArray
 from pyconvexnn._validation import choice, nonnegative
 
@@ -210,6 +210,47 @@ class TwoLayerNetwork(TwoLayers):
         from pyconvexnn import _sklearn_weights  # not needed by every program
 
         return cls(*_sklearn_weights.weights_of(mlp))
+
+    @classmethod
+    def from_torch(cls, module: Any) -> TwoLayerNetwork:
+        """Network of a PyTorch module with one hidden layer.
+
+        Its objective is what PyTorch minimises with ``weight_decay=w`` and a loss that is the mean
+        over n samples, but for the factor n and the output's bias, which PyTorch decays too: with
+        ``beta = n w`` for ``BCEWithLogitsLoss`` (here "logistic", labels -1 and +1), and for
+        ``MSELoss``, which has no factor 1/2, ``beta = n w / 2``.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            A chain of Linear, an activation, and Linear: ``nn.Sequential``, or a module of one's
+            own whose ``forward`` is such a chain, as torch.fx traces it. The activation is ReLU,
+            LeakyReLU of a slope in [0, 1) or, for the absolute value, -1, or ``abs``. Weights of
+            any precision and on any device are copied as doubles. Identity, Flatten and Dropout
+            are passed over, and a ``squeeze`` of one output at the end.
+
+        Raises
+        ------
+        NotImplementedError
+            If it is another kind of module, named in the message, or has hooks.
+        TypeError
+            If it is no module.
+        ValueError
+            If weights are not finite.
+        ImportError
+            If torch is not installed.
+
+        Examples
+        --------
+        >>> import torch  # doctest: +SKIP
+        >>> import pyconvexnn as cx
+        >>> module = torch.nn.Sequential(
+        ...     torch.nn.Linear(3, 5), torch.nn.ReLU(), torch.nn.Linear(5, 1)
+        ... )  # doctest: +SKIP
+        >>> cx.TwoLayerNetwork.from_torch(module)  # doctest: +SKIP
+        TwoLayerNetwork(n_neurons=5, n_features=3, n_outputs=1, activation='relu')
+        """
+        return cls(**torch_modules("from_torch").weights_of(module))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and unpickle through the constructor: its arrays are read-only again."""

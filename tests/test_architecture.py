@@ -27,7 +27,8 @@ LAYERS = [
     }
     | {"_rounding"}
     | {"_runtime", "_sklearn_weights", "_witness", "losses"},
-    {"_two_layers", "networks", "patterns", "sampling", "enumeration", "problems", "datasets"},
+    {"_two_layers", "networks", "patterns", "sampling", "enumeration", "problems", "datasets"}
+    | {"_onnx_graph", "_torch_modules"},
     {"solvers", "closed_form"},
     {"recovery", "pricing", "pruning", "certificates"},
     {"training", "architectures"},
