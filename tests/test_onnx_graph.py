@@ -25,7 +25,7 @@ def network(
     kind: str, m: int = 7, d: int = 3, K: int = 1, *, b1: bool = True, b2: bool = True
 ) -> Network:
     gated = make(m, d, K, biases=True)
-    biases = {"b1": gated.b1 if b1 else None, "b2": gated.b2 if b2 else None}
+    biases: dict[str, Any] = {"b1": gated.b1 if b1 else None, "b2": gated.b2 if b2 else None}
     if kind == "gated_relu":
         return cx.GatedNetwork.from_arrays(gated.W1, gated.W2, gated.gates, **biases)
     return cx.TwoLayerNetwork.from_arrays(gated.W1, gated.W2, activation=kind, slope=0.1, **biases)
@@ -33,9 +33,11 @@ def network(
 
 def both(path: Path, X: FloatArray) -> list[FloatArray]:
     """Outputs (n, K) of the reference and of onnxruntime."""
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    reference = onnx.reference.ReferenceEvaluator(str(path))
-    return [runtime.run(None, {"X": X})[0] for runtime in (reference, session)]
+    runtimes: list[Any] = [
+        onnx.reference.ReferenceEvaluator(str(path)),
+        onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]),
+    ]
+    return [runtime.run(None, {"X": X})[0] for runtime in runtimes]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -50,7 +52,7 @@ def test_both_runtimes_predict_the_same(
     onnx.checker.check_model(path, full_check=True)
     expected = net.predict(X).reshape(200, K)
     for outputs in both(path, X):
-        assert (outputs.dtype, outputs.shape) == (np.float64, (200, K))
+        assert (outputs.dtype, outputs.shape) == (np.dtype(np.float64), (200, K))
         np.testing.assert_allclose(outputs, expected, rtol=1e-12, atol=1e-12)
 
 

@@ -16,8 +16,8 @@ from pyconvexnn.networks import Network
 from tests.test_networks import data
 from tests.test_onnx_graph import KINDS, network
 
-torch = pytest.importorskip("torch")
-nn = torch.nn
+torch: Any = pytest.importorskip("torch")
+nn: Any = torch.nn
 
 X = data(200)
 ACTIVATIONS = {
@@ -223,6 +223,7 @@ def test_modules_without_neurons(kind: str) -> None:
 
 def test_gates_are_not_trained_and_all_else_is() -> None:
     net = network("gated_relu")
+    assert isinstance(net, cx.GatedNetwork)
     module = net.to_torch()
     assert {name for name, _ in module.named_parameters()} == {
         f"{layer}.{part}" for layer in ("hidden", "output") for part in ("weight", "bias")
