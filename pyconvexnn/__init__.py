@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import pyconvexnn.plots as plots
     from pyconvexnn.enumeration import count_patterns, enumerate_patterns, iter_patterns
     from pyconvexnn.estimators import ConvexMLPClassifier, ConvexMLPRegressor
+    from pyconvexnn.pruning import prune
     from pyconvexnn.sampling import sample_patterns
     from pyconvexnn.training.beta_max import BetaMax, beta_max
     from pyconvexnn.training.certify import certify
@@ -51,6 +52,7 @@ _LAZY = {
     "enumerate_patterns": "pyconvexnn.enumeration",
     "iter_patterns": "pyconvexnn.enumeration",
     "plots": "pyconvexnn",
+    "prune": "pyconvexnn.pruning",
     "sample_patterns": "pyconvexnn.sampling",
     "train": "pyconvexnn.training",
 }
@@ -98,6 +100,7 @@ __all__ = [
     "load_patterns",
     "losses",
     "plots",
+    "prune",
     "recover",
     "sample_patterns",
     "show_config",

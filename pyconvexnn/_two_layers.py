@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyconvexnn._typing import FloatArray
+from pyconvexnn._typing import FloatArray, IndexArray
 from pyconvexnn._validation import as_matrix, as_path, as_vector, nonnegative
 from pyconvexnn.losses import Loss, get_loss
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 _BLOCK_ENTRIES = 1 << 20  # entries of the (rows, neurons) temporary in predict
+_CANCELLED = 1e-15  # of the sizes that were added up: what is left of them is rounding
 
 
 Net = TypeVar("Net", bound="TwoLayers")
@@ -177,8 +178,7 @@ class TwoLayers(ABC):
         >>> net.W1.item(), net.W2.item()
         (2.0, 2.0)
         """
-        w = self.W1 if self.b1 is None else np.column_stack([self.W1, self.b1])
-        hidden = np.sqrt(_row_norms(w))
+        hidden = np.sqrt(_row_norms(_hidden(self)))
         outer = np.sqrt(np.sum(np.abs(self.W2), axis=1))
         alive = (hidden > 0) & (outer > 0)
         # Of two roots, as the quotient of the norms itself could overflow.
@@ -190,6 +190,45 @@ class TwoLayers(ABC):
             W2=self.W2 * down[:, np.newaxis],
             b1=None if self.b1 is None else self.b1 * up,
         )
+
+    def merge(self: Net) -> Net:
+        r"""Return the same function with one neuron for each direction, balanced.
+
+        Neurons whose ``(w_j, b_1j)`` are positive multiples of each other add up to one,
+
+        .. math::
+
+            \sum_j \phi(x^T w_j + b_{1j}) \, a_j = \phi(x^T u + b) \sum_j \|(w_j, b_{1j})\| \, a_j
+            \quad \text{for } (w_j, b_{1j}) = \|(w_j, b_{1j})\| \, (u, b),
+
+        and the penalty is no larger: a sum's norm is at most the sum of norms. So do opposite ones
+        where phi is "abs". In a gated network neurons of one gate do: for one output all of them,
+        for several outputs those on one line. Neurons that contribute nothing go. The function is
+        the same for every x, to rounding: directions within 1e-12 of each other are equal.
+
+        Returns
+        -------
+        The same kind of network
+            Balanced, the largest neurons first.
+
+        See Also
+        --------
+        pyconvexnn.prune : far fewer neurons that have the same outputs on some data.
+
+        Examples
+        --------
+        >>> import pyconvexnn as cx
+        >>> net = cx.TwoLayerNetwork.from_arrays([[1.0], [2.0], [-1.0]], [[3.0], [0.5], [1.0]])
+        >>> net.merge().W1.tolist()   # 1 * 3 + 2 * 0.5 = 2 * 2
+        [[2.0], [-1.0]]
+        """
+        U, C = units(self)
+        sizes = np.sum(np.abs(C), axis=1)
+        order = np.argsort(-sizes, kind="stable")
+        order = order[: np.count_nonzero(sizes)]
+        merged, sums, first = self._merged(U[order], C[order], order)
+        again = np.argsort(-np.sum(np.abs(sums), axis=1), kind="stable")
+        return with_units(self, merged[again], sums[again], first[again])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to exactly this path, as an uncompressed ``.npz`` without pickle.
@@ -306,6 +345,16 @@ class TwoLayers(ABC):
         In place.
         """
 
+    @abstractmethod
+    def _merged(
+        self, U: FloatArray, C: FloatArray, neurons: IndexArray
+    ) -> tuple[FloatArray, FloatArray, IndexArray]:
+        """Sums of the neurons that are one: as `units` gives them, with their numbers in here."""
+
+    @abstractmethod
+    def _of_neurons(self, neurons: IndexArray) -> dict[str, FloatArray]:
+        """Fields that belong to neurons, beside weights and biases, for some of them."""
+
     def _check_weights(self) -> None:
         """Convert the arrays, check them against each other and freeze them."""
         W1 = as_weights(self.W1, "W1")
@@ -355,6 +404,51 @@ def torch_modules(caller: str) -> Any:
             raise
         raise ImportError(f"{caller} needs PyTorch: pip install torch") from None
     return _torch_modules
+
+
+def units(net: TwoLayers) -> tuple[FloatArray, FloatArray]:
+    """Hidden weights at length 1 or zero, (m, d), and the output weights (m, K) that then belong.
+
+    The former have the hidden biases as a last column, if there are any.
+    """
+    hidden = _hidden(net)
+    lengths = _row_norms(hidden)[:, np.newaxis]
+    return hidden / np.where(lengths > 0, lengths, 1.0), net.W2 * lengths
+
+
+def with_units(net: Net, U: FloatArray, C: FloatArray, neurons: IndexArray) -> Net:
+    """Balanced network of units and their output weights; those without any are left out.
+
+    Everything else is that of `net`: gates, say, are those of its neurons of the given numbers.
+    """
+    sizes = np.sqrt(np.sum(np.abs(C), axis=1))
+    kept = np.flatnonzero(sizes > 0)
+    sizes = sizes[kept, np.newaxis]
+    hidden = U[kept] * sizes
+    return dataclasses.replace(  # type: ignore[type-var]  # every subclass is a dataclass
+        net,
+        W1=hidden[:, : net.n_features],
+        W2=C[kept] / sizes,
+        b1=None if net.b1 is None else hidden[:, -1],
+        **net._of_neurons(neurons[kept]),
+    )
+
+
+def add_up(C: FloatArray, first: IndexArray) -> tuple[FloatArray, IndexArray]:
+    """Sums of the rows with the same number `first`, (k, ...), and these numbers, ascending.
+
+    Entries that cancel to rounding are zero.
+    """
+    kept, place = np.unique(first, return_inverse=True)
+    sums, sizes = np.zeros((2, len(kept), *C.shape[1:]))
+    np.add.at(sums, place, C)
+    np.add.at(sizes, place, np.abs(C))
+    return np.where(np.abs(sums) > _CANCELLED * sizes, sums, 0.0), kept
+
+
+def _hidden(net: TwoLayers) -> FloatArray:
+    """Hidden weights with the biases as a last column, if there are any."""
+    return net.W1 if net.b1 is None else np.column_stack([net.W1, net.b1])
 
 
 def as_weights(

@@ -18,6 +18,7 @@ LAYERS = [
         "_validation",
         "_bits",
         "_cells",
+        "_directions",
         "_exact_cells",
         "_face_gates",
         "_faces",
@@ -30,7 +31,7 @@ LAYERS = [
     {"_two_layers", "networks", "patterns", "sampling", "enumeration", "problems", "datasets"}
     | {"_onnx_graph", "_torch_modules"},
     {"solvers", "closed_form"},
-    {"recovery", "pricing", "pruning", "certificates"},
+    {"recovery", "pricing", "pruning", "uniqueness", "certificates"},
     {"training", "architectures"},
     {"paths"},
     {"estimators"},

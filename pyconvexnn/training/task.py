@@ -16,7 +16,6 @@ from pyconvexnn.problems import ReLUProblem
 
 _RATE = 5e8  # operations a second of a QR factorisation, at the least
 _SHARE = 0.1  # of the time limit that one may take
-_SAME = 1e-12  # of unit vectors: nearer to each other they are one neuron
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,35 +196,6 @@ def _turns(X: FloatArray, time_limit: float | None) -> bool:
     """Whether there is time for a factorisation of the rows."""
     n, d = X.shape
     return time_limit is None or 4.0 * n * n * d / _RATE <= _SHARE * time_limit
-
-
-def merged(net: TwoLayerNetwork) -> TwoLayerNetwork:
-    """Balanced network in which neurons of one direction and sign, and an activation, are one.
-
-    Their sum has the same outputs and no larger penalty. Neurons that do nothing are dropped.
-    """
-    net = net.balance()
-    a = net.W2[:, 0]
-    length = np.abs(a)
-    alive = np.flatnonzero(length > 0)
-    alive = alive[np.argsort(-length[alive], kind="stable")]
-    directions = net.W1[alive] / length[alive, np.newaxis]
-    signs = np.sign(a[alive])
-    blocks = directions * length[alive, np.newaxis] ** 2
-    near = np.linalg.norm(directions[:, np.newaxis] - directions, axis=2) <= _SAME
-    near &= signs[:, np.newaxis] == signs
-    first = np.argmax(near, axis=1) if len(alive) else np.empty(0, np.intp)
-    kept, place = np.unique(first, return_inverse=True)
-    sums = np.zeros((len(kept), net.n_features))
-    np.add.at(sums, place, blocks)
-    size = np.sqrt(np.linalg.norm(sums, axis=1, keepdims=True))
-    return TwoLayerNetwork.from_arrays(
-        sums / size,
-        signs[kept, np.newaxis] * size,
-        b2=net.b2,
-        activation=net.activation,
-        slope=net.slope,
-    )
 
 
 def _frozen(A: FloatArray) -> FloatArray:
