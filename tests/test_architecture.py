@@ -36,6 +36,7 @@ LAYERS = [
     {"paths"},
     {"estimators"},
     {"_cell_polygons", "plots", "cli", "demo", "tables", "interop", "__main__"},
+    {"examples"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
