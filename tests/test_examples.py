@@ -36,7 +36,7 @@ def test_every_example_is_short_and_run_here() -> None:
     for name in NAMES:
         assert f"test_{name}" in globals()
         path = ROOT / "pyconvexnn" / "examples" / f"{name}.py"
-        assert len(path.read_text().splitlines()) < 60
+        assert len(path.read_text().splitlines()) <= 60
 
 
 def test_train_and_certify() -> None:
