@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pyconvexnn.sampling import sample_patterns
     from pyconvexnn.training.beta_max import BetaMax, beta_max
     from pyconvexnn.training.certify import certify
+    from pyconvexnn.training.stationarity import Stationarity, stationarity
     from pyconvexnn.training.train import Fit, train
 
 # Loaded on first use: they import scikit-learn or matplotlib, or are not needed by every program.
@@ -45,6 +46,7 @@ _LAZY = {
     "ConvexMLPClassifier": "pyconvexnn.estimators",
     "ConvexMLPRegressor": "pyconvexnn.estimators",
     "Fit": "pyconvexnn.training",
+    "Stationarity": "pyconvexnn.training",
     "beta_max": "pyconvexnn.training",
     "certify": "pyconvexnn.training",
     "count_patterns": "pyconvexnn.enumeration",
@@ -54,6 +56,7 @@ _LAZY = {
     "plots": "pyconvexnn",
     "prune": "pyconvexnn.pruning",
     "sample_patterns": "pyconvexnn.sampling",
+    "stationarity": "pyconvexnn.training",
     "train": "pyconvexnn.training",
 }
 
@@ -85,6 +88,7 @@ __all__ = [
     "ReLUProblem",
     "Solution",
     "SparseBlocks",
+    "Stationarity",
     "Status",
     "TwoLayerNetwork",
     "Verification",
@@ -106,6 +110,7 @@ __all__ = [
     "show_config",
     "solve",
     "solve_path",
+    "stationarity",
     "train",
     "verify",
 ]

@@ -77,10 +77,7 @@ def prune(net: Net, X: ArrayLike) -> Net:
     >>> small.objective(X, y, 0.1) < net.objective(X, y, 0.1)
     True
     """
-    if not isinstance(net, (GatedNetwork, TwoLayerNetwork)):
-        raise TypeError(
-            f"`net` must be a TwoLayerNetwork or a GatedNetwork, got {type(net).__name__}"
-        )
+    _check_network(net)
     X = as_matrix(X, columns=net.n_features)
     merged = net.merge()
     U, C = units(merged)
@@ -89,6 +86,13 @@ def prune(net: Net, X: ArrayLike) -> Net:
     Z = _outputs(merged, U, X)
     C = np.column_stack([_independent(Z, column) for column in C.T])
     return with_units(merged, U, C, np.arange(len(U)))
+
+
+def _check_network(net: object) -> None:
+    if not isinstance(net, (GatedNetwork, TwoLayerNetwork)):
+        raise TypeError(
+            f"`net` must be a TwoLayerNetwork or a GatedNetwork, got {type(net).__name__}"
+        )
 
 
 def _outputs(net: GatedNetwork | TwoLayerNetwork, U: FloatArray, X: FloatArray) -> FloatArray:
@@ -103,7 +107,7 @@ def _outputs(net: GatedNetwork | TwoLayerNetwork, U: FloatArray, X: FloatArray) 
         net._activate(rows, hidden)
         Z = np.vstack([Z, hidden])
         if len(Z) > m:
-            Z = np.linalg.qr(Z, mode="r")
+            Z = np.asarray(np.linalg.qr(Z, mode="r"))
     return Z
 
 
@@ -156,7 +160,7 @@ class _Basis:
         self._cost = float(costs @ parts)
         self._members = members
         self._deletions = 0
-        self._factor()
+        self._Q, self._R = np.linalg.qr(columns[:, members])
 
     def reduce(self, others: IndexArray) -> FloatArray:
         """Take in the other columns; return the parts, zero but for independent columns."""

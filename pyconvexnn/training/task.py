@@ -10,7 +10,7 @@ import numpy as np
 from pyconvexnn._typing import ArrayLike, BoolArray, FloatArray
 from pyconvexnn._validation import as_matrix
 from pyconvexnn.losses import Loss
-from pyconvexnn.networks import TwoLayerNetwork
+from pyconvexnn.networks import GatedNetwork, TwoLayerNetwork
 from pyconvexnn.patterns import PatternSet
 from pyconvexnn.problems import ReLUProblem
 
@@ -96,6 +96,38 @@ class Task:
             whole.y if every else whole.y[counted],
             whole.sample_weight if every else whole.sample_weight[counted],
         )
+
+    @classmethod
+    def of_network(
+        cls,
+        net: TwoLayerNetwork,
+        X: ArrayLike,
+        y: ArrayLike,
+        beta: float,
+        *,
+        loss: str | Loss,
+        sample_weight: ArrayLike | None,
+        time_limit: float | None = None,
+    ) -> tuple[Task, TwoLayerNetwork]:
+        """Make the task of a network, and the same network without hidden biases.
+
+        Those are weights on a column of ones, the last of the task's data. An output offset that
+        is not zero makes it a task of networks with one.
+        """
+        X = as_matrix(X, columns=net.n_features)
+        task = cls.of(
+            X if net.b1 is None else np.column_stack([X, np.ones(len(X))]),
+            y,
+            beta,
+            activation=net.activation,
+            slope=net.slope,
+            loss=loss,
+            sample_weight=sample_weight,
+            output_offset=net.b2 is not None and bool(net.b2[0] != 0.0),
+            time_limit=time_limit,
+        )
+        W1 = net.W1 if net.b1 is None else np.column_stack([net.W1, net.b1])
+        return task, task.network(W1, net.W2, net.b2)
 
     @property
     def beta(self) -> float:
@@ -190,6 +222,24 @@ class Task:
         if self.whole.activation == "leaky_relu":
             kind["slope"] = self.slope
         return TwoLayerNetwork.from_arrays(W1, W2, b2=b2 if self.output_offset else None, **kind)
+
+
+def check_network(net: object) -> None:
+    """Raise unless it is a network that a Task can be about."""
+    if isinstance(net, GatedNetwork):
+        raise NotImplementedError(
+            "`net` = a GatedNetwork is not available yet; its estimator has a certificate against "
+            "its own patterns"
+        )
+    if not isinstance(net, TwoLayerNetwork):
+        raise TypeError(
+            f"`net` must be a TwoLayerNetwork, got {type(net).__name__} (make one with "
+            "TwoLayerNetwork.from_arrays or from_sklearn, or pass fit.network)"
+        )
+    if net.n_outputs != 1:
+        raise NotImplementedError(
+            f"`net` with several outputs is not available yet, got {net.n_outputs}"
+        )
 
 
 def _turns(X: FloatArray, time_limit: float | None) -> bool:
