@@ -32,7 +32,12 @@ if TYPE_CHECKING:
     import pyconvexnn.datasets as datasets
     import pyconvexnn.plots as plots
     from pyconvexnn.enumeration import count_patterns, enumerate_patterns, iter_patterns
-    from pyconvexnn.estimators import ConvexMLPClassifier, ConvexMLPRegressor
+    from pyconvexnn.estimators import (
+        ConvexMLPClassifier,
+        ConvexMLPClassifierCV,
+        ConvexMLPRegressor,
+        ConvexMLPRegressorCV,
+    )
     from pyconvexnn.pruning import prune
     from pyconvexnn.sampling import sample_patterns
     from pyconvexnn.training.beta_max import BetaMax, beta_max
@@ -44,7 +49,9 @@ if TYPE_CHECKING:
 _LAZY = {
     "BetaMax": "pyconvexnn.training",
     "ConvexMLPClassifier": "pyconvexnn.estimators",
+    "ConvexMLPClassifierCV": "pyconvexnn.estimators",
     "ConvexMLPRegressor": "pyconvexnn.estimators",
+    "ConvexMLPRegressorCV": "pyconvexnn.estimators",
     "Fit": "pyconvexnn.training",
     "Stationarity": "pyconvexnn.training",
     "beta_max": "pyconvexnn.training",
@@ -77,7 +84,9 @@ __all__ = [
     "BetaMax",
     "Certificate",
     "ConvexMLPClassifier",
+    "ConvexMLPClassifierCV",
     "ConvexMLPRegressor",
+    "ConvexMLPRegressorCV",
     "Decomposition",
     "Fit",
     "GatedNetwork",

@@ -44,7 +44,7 @@ class Model:
 
     def data(self, X: FloatArray) -> FloatArray:
         """What the network acts on: features with the column of its hidden biases."""
-        from pyconvexnn.estimators.base import with_intercept
+        from pyconvexnn.estimators.samples import with_intercept
 
         return with_intercept(X, self.intercept_scaling)
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 import pyconvexnn as cx
-from pyconvexnn._rounding import down, up
 from pyconvexnn._typing import FloatArray
 from pyconvexnn._validation import positive
 from pyconvexnn.certificates import Certificate
@@ -95,7 +94,8 @@ def _generate(
     X: FloatArray, y: Any, classes: list[str] | None, options: dict[str, Any], bar: Bar
 ) -> tuple[Network, Certificate, int, list[str]]:
     """One run of column generation for each output, within its share of the time."""
-    from pyconvexnn.estimators.base import side_by_side, with_intercept
+    from pyconvexnn.estimators.outputs import side_by_side, summed
+    from pyconvexnn.estimators.samples import with_intercept
 
     data = with_intercept(X, 1.0 if options["intercept"] else None)
     rtol, limit = positive(options["tol"], "tol"), options["time_limit"]
@@ -127,38 +127,11 @@ def _generate(
     )
 
 
-def summed(certificates: Sequence[Certificate]) -> Certificate:
-    """Certificate of networks side by side, each of an output of its own.
-
-    The sum of the bounds is a bound of the sum; what is said of prices is the worst of them.
-    """
-    if len(certificates) == 1:
-        return certificates[0]
-    known = [c.restricted_bound for c in certificates if c.restricted_bound is not None]
-    by_strength = ("enumeration", "branch_and_bound", "bound", "search")
-    escape = max(certificates, key=lambda cert: cert.escape_gain)
-    return Certificate(
-        objective=up(math.fsum(cert.objective for cert in certificates)),
-        lower_bound=down(math.fsum(cert.lower_bound for cert in certificates)),
-        method=max((cert.method for cert in certificates), key=by_strength.index),
-        rtol=certificates[0].rtol,
-        dual=np.column_stack([cert.dual for cert in certificates]),
-        objective_at_zero=sum(cert.objective_at_zero for cert in certificates),
-        beta=certificates[0].beta,
-        price_bound=max(cert.price_bound for cert in certificates),
-        price_found=max(cert.price_found for cert in certificates),
-        restricted_bound=math.fsum(known) if len(known) == len(certificates) else None,
-        rounding_slack=sum(cert.rounding_slack for cert in certificates),
-        escape_neuron=escape.escape_neuron,
-        escape_gain=escape.escape_gain,
-    )
-
-
 def _beta_max(
     X: FloatArray, y: Any, classes: list[str] | None, options: dict[str, Any]
 ) -> float | None:
     """Largest penalty worth trying, for one output; its bound is not shown and may be loose."""
-    from pyconvexnn.estimators.base import with_intercept
+    from pyconvexnn.estimators.samples import with_intercept
 
     columns = targets_of(y, classes).T
     if len(columns) != 1:
