@@ -32,6 +32,7 @@ def main() -> None:
     print(f"score of cross-validation: {search.best_score_:.3f}")
     print(f"score on held-out rows: {search.score(X_test, y_test):.3f}")
     print(f"neurons: {search.network_.n_neurons}")
+    assert search.certificate_ is not None  # as certify is True
     print(f"relative gap: {search.certificate_.relative_gap:.1e}")
 
 

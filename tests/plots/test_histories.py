@@ -57,12 +57,11 @@ def test_certificate_of_training() -> None:
 
 def test_certificate_of_an_estimator_trained_over_all_patterns() -> None:
     X = np.random.default_rng(0).standard_normal((12, 2))
-    fits = [cx.train(X, np.abs(X[:, k]), beta=0.1) for k in (0, 1)]
-    est: Any = cx.ConvexMLPRegressor()
-    est.solution_ = fits[0]
-    ax = cx.plots.certificate(est, ax=Figure().subplots())
+    one = cx.ConvexMLPRegressor(beta=0.1).fit(X, np.abs(X[:, 0]))
+    ax = cx.plots.certificate(one, ax=Figure().subplots())
     assert [line.get_label() for line in ax.lines] == ["objective", "lower bound"]
-    est.solution_ = fits
+    est: Any = cx.ConvexMLPRegressor(beta=0.1).fit(X, np.abs(X))
+    fits = est.solution_
     ax = cx.plots.certificate(est, ax=Figure().subplots())
     labels = [f"{name}, output {k}" for k in (0, 1) for name in ("objective", "lower bound")]
     assert [line.get_label() for line in ax.lines] == labels
