@@ -92,7 +92,24 @@ def recover(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> GatedNetwork
 
 
 class Decomposition(NamedTuple):
-    """A gated solution as a ReLU network: see :func:`decompose`."""
+    """A gated solution as a ReLU network: see :func:`decompose`.
+
+    Attributes
+    ----------
+    network : TwoLayerNetwork
+        With the fit of the solution.
+    growth : float
+        Factor by which the norms of the blocks grew, >= 1.
+
+    Examples
+    --------
+    >>> import pyconvexnn as cx
+    >>> X, y, ps = cx.datasets.ar(60, 3, 40)
+    >>> prob = cx.GatedReLUProblem(X, y, ps, beta=1.0)
+    >>> network, growth = cx.decompose(prob, cx.solve(prob))
+    >>> growth >= 1, network.activation
+    (True, 'relu')
+    """
 
     network: TwoLayerNetwork
     growth: float

@@ -42,6 +42,15 @@ class Stationarity(NamedTuple):
         Optimum of the convex program over the patterns of the network's own neurons.
     is_d_stationary : bool or None
         Whether no direction leads down, to `tol`; None where that would take too long to tell.
+
+    Examples
+    --------
+    >>> import pyconvexnn as cx
+    >>> X, y = [[1.0, 0.0], [0.0, 1.0]], [2.0, 0.0]
+    >>> net = cx.TwoLayerNetwork.from_arrays([[1.0, 0.0]], [[1.0]])  # of size y_1 - beta
+    >>> residual, ties, program_value, is_d_stationary = cx.stationarity(net, X, y, beta=1.0)
+    >>> residual < 1e-12, round(program_value, 6), net.objective(X, y, 1.0), is_d_stationary
+    (True, 1.5, 1.5, True)
     """
 
     residual: float
