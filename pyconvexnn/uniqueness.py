@@ -83,7 +83,7 @@ def is_unique(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> bool | Non
     Examples
     --------
     >>> import numpy as np, pyconvexnn as cx
-    >>> X, y = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 1.0]]), np.array([1.0, -2.0, 0.5])
+    >>> X, y = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 1.0]]), np.array([1.0, -1.0, 0.5])
     >>> prob = cx.ReLUProblem(X, y, cx.enumerate_patterns(X), beta=0.1)
     >>> cx.is_unique(prob, cx.solve(prob))
     True
@@ -108,13 +108,12 @@ def is_unique(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> bool | Non
         return None
     # (v - v*)' S^-1 (v - v*) <= 2 gap: the second derivative of D is -S^-1 or below.
     radius = float(np.sqrt(2.0 * (max(upper - lower, 0.0) + _ROUNDING * abs(upper))))
-    root = np.sqrt(prob.sample_weight)
-    slack = radius * float(np.linalg.norm(root[:, np.newaxis] * prob.X, 2))
-    neurons = _possible_neurons(prob, v, slack)
+    reach = radius * np.sqrt(prob.sample_weight)
+    neurons = _possible_neurons(prob, v, reach)
     if neurons is None:
         return None
     if all(neuron.safe for neuron in neurons):
-        strict = _strictly_convex(prob, v, radius * root)
+        strict = _strictly_convex(prob, v, reach)
         if _independent(prob, neurons, strict):
             return True
     if relative_gap(upper, lower, prob.objective_at_zero) > _EQUAL:
@@ -141,18 +140,19 @@ def _refined(prob: Problem, sol: Solution) -> Solution:
     return better if better.gap < sol.gap else sol
 
 
-def _possible_neurons(prob: Problem, v: FloatArray, slack: float) -> list[_Neuron] | None:
+def _possible_neurons(prob: Problem, v: FloatArray, reach: FloatArray) -> list[_Neuron] | None:
     """Neurons whose prices may attain the penalty at a dual point near v; None if far too many.
 
-    At the optimal dual point no price, and no projection, differs from that at v by more than
-    `slack`.
+    The optimal dual point is ``v + reach * e`` for some e of length 1 or less.
     """
+    # No price, and no projection, differs by more from that at v.
+    slack = float(np.linalg.norm(reach[:, np.newaxis] * prob.X, 2))
     # In units of the penalty of each block, which the prices are near.
     slacks = slack / (prob.beta * prob.pattern_weight)
     G = prob.adjoint(v) / (prob.beta * prob.pattern_weight)[:, np.newaxis]
     listed = np.flatnonzero(np.linalg.norm(G, axis=1) >= 1.0 - slacks)
     if isinstance(prob, ReLUProblem):
-        return _in_cones(prob, G, listed, slacks)
+        return _in_cones(prob, v, reach, G, listed, slacks)
     if len(listed) > _MOST * prob.n_samples:
         return None
     counted = pack(nonzero_rows(prob.X)[np.newaxis])
@@ -168,7 +168,12 @@ def _possible_neurons(prob: Problem, v: FloatArray, slack: float) -> list[_Neuro
 
 
 def _in_cones(
-    prob: ReLUProblem, G: FloatArray, listed: IndexArray, slacks: FloatArray
+    prob: ReLUProblem,
+    v: FloatArray,
+    reach: FloatArray,
+    G: FloatArray,
+    listed: IndexArray,
+    slacks: FloatArray,
 ) -> list[_Neuron] | None:
     """Those among the listed patterns, by projections on their cones; blocks are 0, ..., 2 P."""
     P, packed, rows = len(prob.patterns), prob.patterns.packed, unit_rows(prob.X)
@@ -193,16 +198,18 @@ def _in_cones(
         first = same_directions(U.reshape(-1, prob.n_features), even=even, same=_SAME)
         for leader in np.unique(first):
             same = np.flatnonzero(first == leader)
-            # A pattern given twice has one projection, wherever it moves.
-            one = np.all(masks[same][:, counted] == masks[leader, counted])
-            safe = bool(one) or all(
-                _stays_on_face(normals[k], sign * G[patterns[k]], U[k], slacks[patterns[k]])
-                for k in same
+            slack = float(np.max(slacks[patterns[same]]))
+            cells = np.unique(masks[same][:, counted], axis=0)
+            weights = prob.pattern_weight[patterns[same]]
+            # A pattern given twice has one projection, wherever that moves.
+            safe = len(cells) == 1 or all(
+                _stays_on_face(normals[k], sign * G[patterns[k]], U[k], slack) for k in same
             )
+            if not safe and np.all(weights == weights[0]):
+                safe = _is_one_peak(prob.X, sign * v, reach, U[leader], slack, len(cells))
             best = same[np.argmax(prices[same])]
             fit = sign * prob._factors(masks[best]) * (prob.X @ U[best])
             blocks = patterns[np.append(best, same[same != best])]
-            slack = float(np.max(slacks[blocks]))
             blocks = blocks + (0 if sign > 0 else P)
             neurons.append(_Neuron(blocks, U[best], fit, float(prices[best]), slack, safe))
     return neurons
@@ -214,15 +221,43 @@ def _stays_on_face(S: FloatArray, g: FloatArray, u: FloatArray, slack: float) ->
     On it, blocks of different cells around the face have the same projection: their g differ by
     rows that it is orthogonal to.
     """
-    sides = S @ u
-    tied = np.abs(sides) <= _TIE
-    if not tied.any() or np.any(sides[~tied] <= max(2.0 * slack, 2.0 * _SAME)):
+    tied = _ties(S, u, slack)
+    if tied is None or not tied.any():
         return False
     T = S[tied]
     inverse = np.linalg.pinv(T[np.unique(same_directions(T, same=_SAME))].T)
     # -g = T'a + what is orthogonal to T: it takes all a > 0, nearby too.
     a = -inverse @ g
     return bool(np.all(a > slack * np.linalg.norm(inverse, axis=1)))
+
+
+def _is_one_peak(
+    X: FloatArray, v: FloatArray, reach: FloatArray, u: FloatArray, slack: float, n_cells: int
+) -> bool:
+    """Whether ``v' act(X u)`` is surely concave around u, where there are so many known cells.
+
+    Then it has one largest value on unit vectors there: between two it would be larger.
+    """
+    rows = unit_rows(X)
+    nonzero = nonzero_rows(X)
+    tied = _ties(rows[nonzero], u, slack)
+    if tied is None:
+        return False
+    T = np.flatnonzero(nonzero)[tied]
+    lines, place = np.unique(same_directions(rows[T], even=True, same=_SAME), return_inverse=True)
+    # All the cells around u: every choice of sides of independent lines.
+    if np.linalg.matrix_rank(rows[T[lines]]) < len(lines) or n_cells < 2 ** len(lines):
+        return False
+    bends = np.zeros(len(lines))
+    np.add.at(bends, place, (v[T] + reach[T]) * np.linalg.norm(X[T], axis=1))
+    return bool(np.all(bends < 0.0))
+
+
+def _ties(S: FloatArray, u: FloatArray, slack: float) -> BoolArray | None:
+    """Unit rows that u is orthogonal to; None if some are too near to it for being sure."""
+    sides = np.abs(S @ u)
+    tied = sides <= _TIE
+    return None if np.any(sides[~tied] <= max(2.0 * slack, 2.0 * _SAME)) else tied
 
 
 def _strictly_convex(prob: Problem, v: FloatArray, reach: FloatArray) -> BoolArray:
