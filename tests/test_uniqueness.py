@@ -221,6 +221,14 @@ def test_no_neurons_at_all_are_unique() -> None:
             assert cx.is_unique(high, cx.solve(high)) is True
 
 
+def test_a_direction_that_nothing_holds_is_not_sure() -> None:
+    """The second row has no residual: a change of it by anything turns the neuron one way."""
+    prob = cx.ReLUProblem(np.eye(2), [1.0, 0.0], cx.enumerate_patterns(np.eye(2)), 0.1)
+    assert cx.is_unique(prob, cx.solve(prob)) is None
+    prob = cx.ReLUProblem(np.eye(2), [1.0, -0.01], cx.enumerate_patterns(np.eye(2)), 0.1)
+    assert cx.is_unique(prob, cx.solve(prob)) is True
+
+
 def test_rows_that_are_nearly_equal_cannot_be_told() -> None:
     answers = []
     for seed in range(20):
