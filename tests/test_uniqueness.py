@@ -158,9 +158,9 @@ def compare(seeds: range) -> Counter[bool | None]:
 
 
 def test_random_problems() -> None:
-    answers = compare(range(60))
-    assert answers[True] > 30
-    assert answers[False] > 1
+    answers = compare(range(30))
+    assert answers[True] > 15
+    assert answers[False] > 0
     assert answers[None] < 5
 
 
