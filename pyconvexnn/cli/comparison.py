@@ -11,7 +11,6 @@ from rich import box
 from rich.table import Table
 
 from pyconvexnn import plots
-from pyconvexnn.cli.terminal import check_folder
 from pyconvexnn.demo import BIAS_COLUMN, HIDDEN_UNITS, Comparison
 
 NOTE = (
@@ -62,18 +61,6 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         if field.name != "fit"
     }
     return data | {"rows": [dataclasses.asdict(row) for row in comparison.rows]}
-
-
-def check_plot(path: Path) -> None:
-    """Refuse a plot that could not be written before the demo is computed."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-    except ImportError:
-        raise ImportError('--plot needs matplotlib: pip install "pyconvexnn[plot]"') from None
-    check_folder(path)
-    known = sorted(FigureCanvasAgg.get_supported_filetypes())
-    if path.suffix[1:].lower() not in known:
-        raise ValueError(f"--plot must end in one of .{', .'.join(known)}; got {path.name}")
 
 
 def draw(comparisons: Sequence[Comparison], path: Path) -> None:

@@ -1,0 +1,102 @@
+"""``pyconvexnn fit``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pyconvexnn.cli import options, training
+from pyconvexnn.cli.data import read_training_data
+from pyconvexnn.cli.models import Model
+from pyconvexnn.cli.proofs import print_proof, proof_facts
+from pyconvexnn.cli.terminal import check_folder, say
+
+
+@click.command()
+@options.data_argument
+@options.target
+@click.option(
+    "--beta",
+    required=True,
+    type=float,
+    help="Weight of the penalty, > 0: beta/2 times the squared weights.",
+)
+@click.option("--save", required=True, type=options.new_file, help="File for the model (.npz).")
+@options.activation
+@click.option(
+    "--patterns",
+    default="auto",
+    show_default=True,
+    help="auto: all, of a network with gates 20000 or fewer; N: so many drawn; exact: all, listed.",
+)
+@options.task
+@options.intercept
+@options.header
+@options.tol
+@click.option(
+    "--time-limit",
+    type=float,
+    help="Seconds; the best network so far is saved.  "
+    f"[default: {training.TIME_LIMIT:g} over all patterns, else none]",
+)
+@options.threads
+@options.seed
+@options.json
+def fit(data: Path, as_json: bool, save: Path, **chosen: Any) -> int:
+    """Train on a CSV or Parquet file and save the model.
+
+    \b
+    Examples:
+      pyconvexnn fit houses.csv --target price --beta 10 --save model.npz
+      pyconvexnn fit iris.csv --target -1 --beta 0.1 --activation gated_relu --save iris.npz
+
+    The network is an ordinary one with ReLUs, trained to the optimum over all widths and all
+    activation patterns, and the lower bound printed holds for all such networks. A proof to --tol
+    is usual up to about six features; with many it is out of reach, and what could be proved is
+    told (exit code 3). With --patterns N, and for networks with gates, the bound holds for networks
+    on the patterns drawn. --patterns exact lists every pattern first, which takes few features or
+    few rows; of networks with gates it is the one way to the best of all.
+
+    What is minimised is the sum of the losses and beta/2 times the squared weights. The best
+    network has no neurons from "beta max" on, which is told for all patterns and one output: begin
+    with a tenth to a hundredth of it.
+
+    Numbers are used as they are: nothing is standardised, so that beta keeps its meaning. Columns
+    of text become one column of 0 and 1 for each value. A missing value is refused. Two classes
+    give one network output, more classes one output for each. The output has no offset, and columns
+    far from zero or of different sizes are hard: standardise the columns, and the target of a
+    regression, beforehand.
+    """  # noqa: D301
+    check_folder(save)
+    read = read_training_data(data, chosen["target"], chosen["task"], chosen["header"])
+    trained = training.train(read.X, read.y, read.classes, chosen)
+
+    certificate, network = trained.certificate, trained.network
+    scaling = 1.0 if chosen["intercept"] else None
+    model = Model(network, read.recipe, read.classes, scaling, chosen["beta"])
+    model.save(save)
+    facts = {
+        **read.facts(),
+        "activation": network.activation,
+        "beta": model.beta,
+        "beta_max": trained.beta_max,
+        "loss": model.loss,
+        "patterns": trained.n_patterns,
+        **proof_facts(certificate),
+        "neurons": network.n_neurons,
+        "train_score": training.score(model, read.X, read.y) if len(read.X) > 1 else None,
+        "seconds": trained.seconds,
+        "model": str(save),
+    }
+    print_proof(facts, certificate, as_json)
+    if not certificate.is_optimal:
+        say(
+            f"not proved: relative gap {certificate.relative_gap:.3g} is above --tol "
+            f"{certificate.rtol:g} (stopped with status {', '.join(trained.reasons)}); the model "
+            "is saved all the same. Standardised columns or a larger --beta make it easier"
+            + (", more time may do" if "TIME_LIMIT" in trained.reasons else "")
+        )
+        return options.NOT_PROVED
+    return options.OK

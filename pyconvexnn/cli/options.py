@@ -1,0 +1,44 @@
+"""Options that several commands have, and the exit codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+OK, NOT_PROVED, BAD_INPUT, INTERRUPTED = 0, 3, 2, 130
+
+existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
+new_file = click.Path(dir_okay=False, path_type=Path)
+
+model_argument = click.argument("model", metavar="MODEL.npz", type=existing_file)
+data_argument = click.argument("data", metavar="DATA", type=existing_file)
+
+target = click.option(
+    "--target", required=True, help="Column to predict: its name, or its index from 0."
+)
+activation = click.option(
+    "--activation",
+    default="relu",
+    show_default=True,
+    help="One of relu, leaky_relu, abs, gated_relu.",
+)
+task = click.option(
+    "--task",
+    type=click.Choice(["auto", "regression", "classification"]),
+    default="auto",
+    show_default=True,
+    help="auto: classification for text or at most 10 different integers.",
+)
+intercept = click.option(
+    "--intercept/--no-intercept", default=True, help="Hidden biases; the default."
+)
+header = click.option(
+    "--header/--no-header", default=None, help="Of a CSV file; found out by itself."
+)
+tol = click.option("--tol", default=1e-4, show_default=True, help="Relative gap to prove.")
+threads = click.option("--threads", type=int, help="Threads; -1 for all cores.  [default: 1]")
+seed = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all randomness."
+)
+json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
