@@ -33,7 +33,7 @@ LAYERS = [
     {"training", "architectures"},
     {"paths"},
     {"estimators"},
-    {"_cell_polygons", "plots", "cli", "demo", "tables", "interop", "__main__"},
+    {"_cell_polygons", "_table_files", "plots", "cli", "demo", "tables", "interop", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
