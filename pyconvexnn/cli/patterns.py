@@ -31,7 +31,7 @@ from pyconvexnn.cli.terminal import check_folder, print_facts, progress, told_wa
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of N.")
 @options.json
 def patterns(data: Path, out: Path | None, count: bool, as_json: bool, **chosen: Any) -> int:
-    """Activation patterns of the rows of a file: how many, all of them, or some.
+    """Activation patterns of the rows of a CSV or Parquet file: how many, all, or some.
 
     \b
     Examples:
