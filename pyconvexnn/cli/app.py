@@ -17,6 +17,7 @@ from pyconvexnn.cli.config import config
 from pyconvexnn.cli.demo import demo
 from pyconvexnn.cli.fit import fit
 from pyconvexnn.cli.options import BAD_INPUT, INTERRUPTED, OK
+from pyconvexnn.cli.path import path
 from pyconvexnn.cli.patterns import patterns
 from pyconvexnn.cli.predict import predict
 from pyconvexnn.cli.terminal import say
@@ -63,7 +64,7 @@ class _Commands(click.Group):
 @click.group(
     cls=_Commands,
     invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(cx.__version__, prog_name="pyconvexnn")
 @click.pass_context
@@ -73,6 +74,7 @@ def app(context: click.Context) -> None:
     \b
     Examples:
       pyconvexnn demo
+      pyconvexnn path houses.csv --target price
       pyconvexnn fit houses.csv --target price --beta 10 --save model.npz
       pyconvexnn certify model.npz houses.csv
       pyconvexnn predict model.npz new_houses.csv > prices.csv
@@ -86,5 +88,5 @@ def app(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _command in (demo, fit, certify, predict, patterns, config):
+for _command in (demo, fit, certify, predict, path, patterns, config):
     app.add_command(_command)

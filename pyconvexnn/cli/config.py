@@ -12,7 +12,7 @@ from pyconvexnn.cli.terminal import print_facts
 @click.command()
 @options.json
 def config(as_json: bool) -> int:
-    """Show versions, instruction set, cores, and the BLAS of NumPy and SciPy.
+    """Show versions, instruction set, cores and BLAS libraries.
 
     \b
     Examples:

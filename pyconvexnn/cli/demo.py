@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from pyconvexnn.cli import options
-from pyconvexnn.cli.terminal import check_plot, console, print_json, progress, say, told_warnings
+from pyconvexnn.cli.terminal import console, print_json, progress, say, told_warnings
 
 
 @click.command()
@@ -23,22 +23,23 @@ from pyconvexnn.cli.terminal import check_plot, console, print_json, progress, s
 )
 @options.json
 def demo(plot: Path | None, time_limit: float, as_json: bool) -> int:
-    """Train ReLU networks on real data, with the proof, beside scikit-learn's MLP.
+    """Train on real data, with the proof, beside scikit-learn's MLP.
 
     \b
     Examples:
       pyconvexnn demo
       pyconvexnn demo --time-limit 30 --plot certificate.png
 
-    Two data sets, each with three features, where the optimum over all networks is proved, and with
-    all, where it is told what could be proved in the time. Exit code 3 when one of the former was
-    not proved.
+    ReLU networks on two data sets, each with three features, where the optimum over all networks is
+    proved, and with all, where it is told what could be proved in the time. Exit code 3 when one of
+    the former was not proved.
     """  # noqa: D301
     from pyconvexnn import demo as computation
     from pyconvexnn.cli import comparison as shown
+    from pyconvexnn.cli import pictures
 
     if plot is not None:
-        check_plot(plot)
+        pictures.check_plot(plot)
     with progress("demo") as bar, told_warnings():
         comparisons = computation.run(bar.describe, time_limit=time_limit)
     if as_json:
@@ -53,7 +54,7 @@ def demo(plot: Path | None, time_limit: float, as_json: bool) -> int:
             out.print()
         out.print(shown.NOTE, highlight=False)
     if plot is not None:
-        shown.draw(comparisons, plot)
+        pictures.draw_demo(comparisons, plot)
         say(f"wrote {plot}")
     few = [comparison for comparison in comparisons if comparison.features is not None]
     proved = all(comparison.proved for comparison in few)

@@ -9,7 +9,6 @@ import click
 
 from pyconvexnn.cli import options, training
 from pyconvexnn.cli.data import read_training_data
-from pyconvexnn.cli.models import Model
 from pyconvexnn.cli.proofs import print_proof, proof_facts
 from pyconvexnn.cli.terminal import check_folder, say
 
@@ -25,14 +24,12 @@ from pyconvexnn.cli.terminal import check_folder, say
 )
 @click.option("--save", required=True, type=options.new_file, help="File for the model (.npz).")
 @options.activation
-@click.option(
-    "--patterns",
-    default="auto",
-    show_default=True,
-    help="auto: all, of a network with gates 20000 or fewer; N: so many drawn; exact: all, listed.",
-)
+@options.patterns
 @options.task
 @options.intercept
+@options.output_offset
+@options.scale
+@options.class_weight
 @options.header
 @options.tol
 @click.option(
@@ -49,7 +46,9 @@ def fit(data: Path, as_json: bool, save: Path, **chosen: Any) -> int:
 
     \b
     Examples:
-      pyconvexnn fit houses.csv --target price --beta 10 --save model.npz
+      pyconvexnn fit houses.csv --target price --beta 10 --scale standard \\
+          --output-offset --save model.npz
+      pyconvexnn fit iris.csv --target -1 --beta 0.1 --save iris.npz
       pyconvexnn fit iris.csv --target -1 --beta 0.1 --activation gated_relu --save iris.npz
 
     The network is an ordinary one with ReLUs, trained to the optimum over all widths and all
@@ -61,32 +60,36 @@ def fit(data: Path, as_json: bool, save: Path, **chosen: Any) -> int:
 
     What is minimised is the sum of the losses and beta/2 times the squared weights. The best
     network has no neurons from "beta max" on, which is told for all patterns and one output: begin
-    with a tenth to a hundredth of it.
+    with a tenth to a hundredth of it, or let `pyconvexnn path --cv 5` compare penalties.
 
-    Numbers are used as they are: nothing is standardised, so that beta keeps its meaning. Columns
-    of text become one column of 0 and 1 for each value. A missing value is refused. Two classes
-    give one network output, more classes one output for each. The output has no offset, and columns
-    far from zero or of different sizes are hard: standardise the columns, and the target of a
-    regression, beforehand.
+    Columns far from zero or of different sizes are hard: --scale standard trains on standardised
+    columns, to which beta then refers; the model takes the columns as they are. The target of a
+    regression is used as it is: --output-offset saves the network from having to learn its mean.
+    Columns of text become one column of 0 and 1 for each value. A missing value is refused. Two
+    classes give one network output, more classes one output for each.
+
+    Keys of --json: task, target, samples, features, classes, activation, output_offset, scale,
+    class_weight, beta, beta_max, loss, patterns, objective, lower_bound, relative_gap, proved,
+    method, neurons, train_score, seconds, model, summary.
     """  # noqa: D301
     check_folder(save)
-    read = read_training_data(data, chosen["target"], chosen["task"], chosen["header"])
-    trained = training.train(read.X, read.y, read.classes, chosen)
-
-    certificate, network = trained.certificate, trained.network
-    scaling = 1.0 if chosen["intercept"] else None
-    model = Model(network, read.recipe, read.classes, scaling, chosen["beta"])
+    read = read_training_data(data, chosen)
+    trained = training.train(read, chosen)
+    model, certificate = trained.model, trained.certificate
     model.save(save)
     facts = {
         **read.facts(),
-        "activation": network.activation,
+        "activation": model.network.activation,
+        "output_offset": chosen["output_offset"],
+        "scale": chosen["scale"],
+        "class_weight": chosen["class_weight"],
         "beta": model.beta,
         "beta_max": trained.beta_max,
         "loss": model.loss,
         "patterns": trained.n_patterns,
         **proof_facts(certificate),
-        "neurons": network.n_neurons,
-        "train_score": training.score(model, read.X, read.y) if len(read.X) > 1 else None,
+        "neurons": model.network.n_neurons,
+        "train_score": model.score(read.X, read.y),
         "seconds": trained.seconds,
         "model": str(save),
     }

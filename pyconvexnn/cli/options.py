@@ -33,6 +33,27 @@ task = click.option(
 intercept = click.option(
     "--intercept/--no-intercept", default=True, help="Hidden biases; the default."
 )
+output_offset = click.option(
+    "--output-offset/--no-output-offset",
+    default=False,
+    help="A constant added to the output, not penalised.",
+)
+scale = click.option(
+    "--scale",
+    type=click.Choice(["standard"]),
+    help="standard: train on columns of mean 0 and variance 1.",
+)
+class_weight = click.option(
+    "--class-weight",
+    type=click.Choice(["balanced"]),
+    help="balanced: rare classes count as much as frequent ones.",
+)
+patterns = click.option(
+    "--patterns",
+    default="auto",
+    show_default=True,
+    help="auto: all, of a network with gates 20000 or fewer; N: so many drawn; exact: all, listed.",
+)
 header = click.option(
     "--header/--no-header", default=None, help="Of a CSV file; found out by itself."
 )

@@ -31,7 +31,7 @@ from pyconvexnn.cli.terminal import check_folder, print_facts, progress, told_wa
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of N.")
 @options.json
 def patterns(data: Path, out: Path | None, count: bool, as_json: bool, **chosen: Any) -> int:
-    """Activation patterns of the rows of a CSV or Parquet file: how many, all, or some.
+    """Count, list or draw the activation patterns of a file's rows.
 
     \b
     Examples:
@@ -40,9 +40,12 @@ def patterns(data: Path, out: Path | None, count: bool, as_json: bool, **chosen:
       pyconvexnn patterns houses.csv --target price --out patterns.npz
       pyconvexnn patterns houses.csv --target price --sample 1000 --out patterns.npz
 
-    A pattern says for each row x whether x.u >= 0, for one direction u. Without --count, --out
-    or --sample only the most that there can be is told. A sample that is not saved goes to
-    stdout, a pattern a line, one digit 0 or 1 for each row of the file.
+    A pattern says for each row x of a CSV or Parquet file whether x.u >= 0, for one direction u.
+    Without --count, --out or --sample only the most that there can be is told. A sample that is not
+    saved goes to stdout, a pattern a line, one digit 0 or 1 for each row of the file.
+
+    Keys of --json: samples, features; distinct hyperplanes, rank, patterns at most (with --count:
+    patterns); with --out or --sample: patterns, and complete, file or bits.
     """  # noqa: D301
     n_wanted, threads = chosen["sample"], chosen["threads"]
     if count and (out is not None or n_wanted is not None):

@@ -31,6 +31,8 @@ def predict(model: Path, data: Path, out: Path | None, as_json: bool) -> int:
     missing. A value of a text column that the training data did not have counts as none of its
     categories, and stderr says so. For classes there is one more column with the probability of
     each.
+
+    Keys of --json: prediction and, for classes, one for each probability; each a list.
     """  # noqa: D301
     if out is not None:
         check_folder(out)

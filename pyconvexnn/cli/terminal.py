@@ -124,15 +124,3 @@ def check_folder(path: Path) -> None:
     """Refuse before the work what could not be written after it."""
     if not path.parent.is_dir():
         raise ValueError(f"the folder of {path} does not exist")
-
-
-def check_plot(path: Path) -> None:
-    """Refuse a plot that could not be written before the work."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-    except ImportError:
-        raise ImportError('--plot needs matplotlib: pip install "pyconvexnn[plot]"') from None
-    check_folder(path)
-    known = sorted(FigureCanvasAgg.get_supported_filetypes())
-    if path.suffix[1:].lower() not in known:
-        raise ValueError(f"--plot must end in one of .{', .'.join(known)}; got {path.name}")
