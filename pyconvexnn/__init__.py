@@ -32,7 +32,12 @@ if TYPE_CHECKING:
     import pyconvexnn.datasets as datasets
     import pyconvexnn.plots as plots
     from pyconvexnn.enumeration import count_patterns, enumerate_patterns, iter_patterns
-    from pyconvexnn.estimators import ConvexMLPClassifier, ConvexMLPRegressor
+    from pyconvexnn.estimators import (
+        ConvexMLPClassifier,
+        ConvexMLPClassifierCV,
+        ConvexMLPRegressor,
+        ConvexMLPRegressorCV,
+    )
     from pyconvexnn.sampling import sample_patterns
     from pyconvexnn.training.beta_max import BetaMax, beta_max
     from pyconvexnn.training.certify import certify
@@ -42,7 +47,9 @@ if TYPE_CHECKING:
 _LAZY = {
     "BetaMax": "pyconvexnn.training",
     "ConvexMLPClassifier": "pyconvexnn.estimators",
+    "ConvexMLPClassifierCV": "pyconvexnn.estimators",
     "ConvexMLPRegressor": "pyconvexnn.estimators",
+    "ConvexMLPRegressorCV": "pyconvexnn.estimators",
     "Fit": "pyconvexnn.training",
     "beta_max": "pyconvexnn.training",
     "certify": "pyconvexnn.training",
@@ -72,7 +79,9 @@ __all__ = [
     "BetaMax",
     "Certificate",
     "ConvexMLPClassifier",
+    "ConvexMLPClassifierCV",
     "ConvexMLPRegressor",
+    "ConvexMLPRegressorCV",
     "Decomposition",
     "Fit",
     "GatedNetwork",

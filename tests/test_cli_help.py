@@ -45,7 +45,7 @@ def test_examples_come_first(run: Any, command: str) -> None:
     assert all(line.startswith("    ") for line in examples.splitlines()[1:])
     assert examples.splitlines()[1].startswith(f"    pyconvexnn {command}")
     options = set(re.findall(r"--[a-z-]+", out.split("Options:")[1]))
-    assert set(re.findall(r"--[a-z-]+", out.split("Options:")[0])) <= options | {"--cv"}
+    assert set(re.findall(r"--[a-z-]+", out.split("Options:")[0])) <= options | {"--cv", "--beta"}
     assert "--json" in options
 
 

@@ -13,15 +13,22 @@ from pyconvexnn.cli.proofs import print_proof, proof_facts
 from pyconvexnn.cli.terminal import check_folder, say
 
 
+def _number_or_auto(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    return value if value == "auto" else click.FLOAT.convert(value, param, ctx)
+
+
 @click.command()
 @options.data_argument
 @options.target
 @click.option(
     "--beta",
     required=True,
-    type=float,
-    help="Weight of the penalty, > 0: beta/2 times the squared weights.",
+    metavar="NUMBER|auto",
+    callback=_number_or_auto,
+    help="Weight of the penalty, > 0: beta/2 times the squared weights; auto: chosen by --cv.",
 )
+@options.folds("Folds of the cross-validation for --beta auto.  [default: 5]")
+@options.rule
 @click.option("--save", required=True, type=options.new_file, help="File for the model (.npz).")
 @options.activation
 @options.patterns
@@ -48,7 +55,7 @@ def fit(data: Path, as_json: bool, save: Path, **chosen: Any) -> int:
     Examples:
       pyconvexnn fit houses.csv --target price --beta 10 --scale standard \\
           --output-offset --save model.npz
-      pyconvexnn fit iris.csv --target -1 --beta 0.1 --save iris.npz
+      pyconvexnn fit iris.csv --target -1 --beta auto --save iris.npz
       pyconvexnn fit iris.csv --target -1 --beta 0.1 --activation gated_relu --save iris.npz
 
     The network is an ordinary one with ReLUs, trained to the optimum over all widths and all
@@ -60,7 +67,8 @@ def fit(data: Path, as_json: bool, save: Path, **chosen: Any) -> int:
 
     What is minimised is the sum of the losses and beta/2 times the squared weights. The best
     network has no neurons from "beta max" on, which is told for all patterns and one output: begin
-    with a tenth to a hundredth of it, or let `pyconvexnn path --cv 5` compare penalties.
+    with a tenth to a hundredth of it. --beta auto compares 20 penalties down to a hundredth of it
+    by cross-validation, as `pyconvexnn path --cv 5` shows it.
 
     Columns far from zero or of different sizes are hard: --scale standard trains on standardised
     columns, to which beta then refers; the model takes the columns as they are. The target of a
@@ -69,12 +77,18 @@ def fit(data: Path, as_json: bool, save: Path, **chosen: Any) -> int:
     classes give one network output, more classes one output for each.
 
     Keys of --json: task, target, samples, features, classes, activation, output_offset, scale,
-    class_weight, beta, beta_max, loss, patterns, objective, lower_bound, relative_gap, proved,
-    method, neurons, train_score, seconds, model, summary.
+    class_weight, beta, held_out_score, beta_max, loss, patterns, objective, lower_bound,
+    relative_gap, proved, method, neurons, train_score, seconds, model, summary.
     """  # noqa: D301
     check_folder(save)
+    beta, choice = chosen["beta"], None
+    if beta != "auto" and chosen["cv"] is not None:
+        raise click.UsageError("--cv goes with --beta auto only")
     read = read_training_data(data, chosen)
-    trained = training.train(read, chosen)
+    if beta == "auto":
+        choice = training.choose(read, {**chosen, "cv": chosen["cv"] or training.FOLDS})
+        beta = choice.beta
+    trained = training.train(read, chosen, beta)
     model, certificate = trained.model, trained.certificate
     model.save(save)
     facts = {
@@ -84,6 +98,7 @@ def fit(data: Path, as_json: bool, save: Path, **chosen: Any) -> int:
         "scale": chosen["scale"],
         "class_weight": chosen["class_weight"],
         "beta": model.beta,
+        "held_out_score": None if choice is None else choice.scores[choice.chosen],
         "beta_max": trained.beta_max,
         "loss": model.loss,
         "patterns": trained.n_patterns,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -48,11 +50,25 @@ class_weight = click.option(
     type=click.Choice(["balanced"]),
     help="balanced: rare classes count as much as frequent ones.",
 )
+
+
+def folds(help: str) -> Callable[[Any], Any]:  # click's name for it
+    """Option ``--cv``, whose help differs."""
+    return click.option("--cv", type=click.IntRange(min=2), metavar="N", help=help)
+
+
 patterns = click.option(
     "--patterns",
     default="auto",
     show_default=True,
     help="auto: all, of a network with gates 20000 or fewer; N: so many drawn; exact: all, listed.",
+)
+rule = click.option(
+    "--rule",
+    type=click.Choice(["best", "1se"]),
+    default="best",
+    show_default=True,
+    help="1se: the largest beta within one standard error of the best.",
 )
 header = click.option(
     "--header/--no-header", default=None, help="Of a CSV file; found out by itself."

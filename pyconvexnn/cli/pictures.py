@@ -75,7 +75,7 @@ def draw_path(rows: Sequence[dict[str, Any]], score: str, path: Path) -> None:
     neurons.set_ylim(bottom=0)
     left.legend(handles=[*left.lines, *neurons.lines], loc="center left")
     right.plot(beta, column("train_score"), marker=".", label="training")
-    if "held_out_score" in rows[0]:
+    if rows[0]["held_out_score"] is not None:
         right.errorbar(
             beta,
             column("held_out_score"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import pyconvexnn as cx
 from pyconvexnn.certificates import Certificate
 from pyconvexnn.cli.data import TrainingData
 from pyconvexnn.cli.models import Model
-from pyconvexnn.cli.terminal import Bar, progress, told_warnings
+from pyconvexnn.cli.terminal import Bar, progress, say, told_warnings
 from pyconvexnn.networks import ACTIVATIONS
 from pyconvexnn.solvers import Status
 from pyconvexnn.training import Round
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from pyconvexnn.estimators.training import Trainer
 
 TIME_LIMIT = 60.0  # seconds of column generation where the user sets none: it may take for ever
+N_BETAS, MIN_RATIO = 20, 0.01  # penalties to choose from, the smallest over the largest
+FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,32 @@ class Trained:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """Penalties compared by cross-validation.
+
+    Attributes
+    ----------
+    betas : list of float
+        Falling.
+    scores, errors : list of float
+        Mean over the folds of the score on the rows held out, and its standard error.
+    best, chosen : int
+        Place of the best mean, and of what the rule chooses.
+    """
+
+    betas: list[float]
+    scores: list[float]
+    errors: list[float]
+    best: int
+    chosen: int
+
+    @property
+    def beta(self) -> float:
+        """The penalty chosen."""
+        return self.betas[self.chosen]
+
+
+@dataclass(frozen=True)
 class Point:
     """One penalty of a path: the model trained with it, and what is known of that."""
 
@@ -63,9 +92,9 @@ class Point:
     certificate: Certificate
 
 
-def train(data: TrainingData, chosen: dict[str, Any]) -> Trained:
+def train(data: TrainingData, chosen: dict[str, Any], beta: float) -> Trained:
     """Train as the options of a command ask for, with a progress bar."""
-    estimator = estimator_of(data, chosen, chosen["beta"])
+    estimator = _estimator(data, chosen, beta=beta)
     start = time.perf_counter()
     with progress("training") as bar, told_warnings(but="ConvergenceWarning"):
         # Without a terminal there is no callback, so that nothing stops the solver.
@@ -77,7 +106,7 @@ def train(data: TrainingData, chosen: dict[str, Any]) -> Trained:
     solutions = estimator.solution_
     solutions = solutions if isinstance(solutions, list) else [solutions]
     return Trained(
-        data.model(estimator.network_, estimator._units, chosen["beta"]),
+        data.model(estimator.network_, estimator._units, beta),
         estimator.certificate_,
         sum(getattr(found, "n_patterns", 0) for found in solutions) or len(estimator.patterns_),
         sorted({found.status.name for found in solutions if found.status is not Status.SOLVED}),
@@ -101,7 +130,7 @@ def train_path(
     """
     from pyconvexnn.estimators.outputs import side_by_side, summed
 
-    estimator = estimator_of(data, chosen, beta=1.0)
+    estimator = _estimator(data, chosen)
     limit = estimator.time_limit
     points: list[Point] = []
     with progress("training") as bar, told_warnings(but="ConvergenceWarning"):
@@ -128,12 +157,63 @@ def train_path(
     return points
 
 
-def estimator_of(data: TrainingData, chosen: dict[str, Any], beta: float) -> Any:
-    """The estimator that the options of a command ask for."""
+def choose(
+    data: TrainingData, chosen: dict[str, Any], betas: Any = N_BETAS, n_betas: int = N_BETAS
+) -> Choice:
+    """Compare penalties by cross-validation, as the options ``cv`` and ``rule`` say.
+
+    Rows are shuffled: those of a file are often sorted.
+
+    Parameters
+    ----------
+    data : TrainingData
+        Numbers or classes.
+    chosen : dict
+        Options of the command.
+    betas : int or list of float
+        Penalties, or how many.
+    n_betas : int
+        Among which the time limit is shared, on every fold.
+    """
+    from sklearn.model_selection import KFold, StratifiedKFold
+
+    kind = KFold if data.classes is None else StratifiedKFold
+    settings = {
+        "betas": betas,
+        "beta_min_ratio": MIN_RATIO,
+        "cv": kind(chosen["cv"], shuffle=True, random_state=chosen["seed"]),
+        "rule": chosen["rule"],
+        "n_jobs": chosen["threads"],
+    }
+    estimator = _estimator(data, chosen, chooses=True, **settings)
+    estimator.set_params(certify=False, threads=None)
+    if estimator.time_limit is not None:
+        estimator.set_params(time_limit=estimator.time_limit / n_betas)
+    with progress("cross-validation"), told_warnings():
+        # What the folds came to is told, not what the network of all samples did, made in passing.
+        warnings.filterwarnings("ignore", "(training|solve) stopped with status", UserWarning)
+        estimator.fit(data.X, data.y)
+    if estimator.best_index_ == len(estimator.betas_) - 1:
+        say("the smallest beta was chosen: `pyconvexnn path` with a smaller --min-ratio goes on")
+    results = estimator.cv_results_
+    folds = np.array([results[f"split{k}_test_score"] for k in range(chosen["cv"])])
+    return Choice(
+        estimator.betas_.tolist(),
+        results["mean_test_score"].tolist(),
+        (folds.std(axis=0, ddof=1) / np.sqrt(len(folds))).tolist(),
+        int(np.argmax(results["mean_test_score"])),
+        estimator.best_index_,
+    )
+
+
+def _estimator(
+    data: TrainingData, chosen: dict[str, Any], *, chooses: bool = False, **more: Any
+) -> Any:
+    """The estimator that the options of a command ask for, one that chooses beta or not."""
     everything = _over_everything(chosen)
     limit = chosen["time_limit"]
     settings = {
-        "beta": beta,
+        **more,
         "activation": chosen["activation"],
         "patterns": _pattern_option(chosen["patterns"]),
         "fit_intercept": chosen["intercept"],
@@ -147,10 +227,10 @@ def estimator_of(data: TrainingData, chosen: dict[str, Any], beta: float) -> Any
         "random_state": chosen["seed"],
     }
     if data.classes is None:
-        return cx.ConvexMLPRegressor(**settings)
+        return (cx.ConvexMLPRegressorCV if chooses else cx.ConvexMLPRegressor)(**settings)
     weight = data.class_weight
     settings["class_weight"] = None if weight is None else dict(enumerate(weight))
-    return cx.ConvexMLPClassifier(**settings)
+    return (cx.ConvexMLPClassifierCV if chooses else cx.ConvexMLPClassifier)(**settings)
 
 
 def _over_everything(chosen: dict[str, Any]) -> bool:

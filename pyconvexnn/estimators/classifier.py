@@ -12,122 +12,39 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from pyconvexnn._typing import FloatArray, IndexArray
-from pyconvexnn.estimators.base import BaseConvexMLP, Callback
+from pyconvexnn._validation import choice
+from pyconvexnn.estimators.base import BaseConvexMLP
+from pyconvexnn.estimators.documentation import documented
 
 
+@documented
 class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
-    r"""Two-layer network for classification, trained to the certified optimum for its patterns.
+    """Two-layer network for classification, trained to its global optimum, with the proof.
 
-    The gates g_i of a gated ReLU network are drawn once and stay fixed; with them the patterns
-    ``D_i = diag(1[X g_i >= 0])``. With labels ``y_k`` in {-1, +1} training solves
+    {model}
 
-    .. math::
-        \min_u \; \sum_k s_k \log\big(1 + e^{-y_k f_k}\big) + \beta \sum_i \|u_i\|,
-        \qquad f = \sum_i D_i X u_i
-
-    whose value is the least of ``sum_k s_k log(1 + exp(-y_k f(x_k))) + beta/2 sum_j (||w_j||^2 +
-    a_j^2)`` over all networks ``f(x) = sum_j 1[x.g_j >= 0] (x.w_j) a_j`` with gates among the
-    g_i. Neither sum is divided by the number of samples. With the other activations phi it is that
-    of :class:`~pyconvexnn.ReLUProblem`, the least over all networks ``f(x) = sum_j phi(x.w_j) a_j``
-    of which each neuron has the signs of one D_i: ``x.w_j >= 0`` on the rows x of X that are on,
-    ``<= 0`` on the others. K > 2 classes are K
-    such problems, one class against the rest, on the same patterns.
+    Labels are -1 and +1, the logistic loss is ``log(1 + exp(-y f))``. K > 2 classes are K such
+    problems, one class against the rest; over a list of patterns all over the same.
 
     Parameters
     ----------
-    activation : {"gated_relu", "relu", "leaky_relu", "abs"}, default="gated_relu"
-        Network to train. The default becomes ``"relu"`` in a later version.
-    beta : float, default=1.0
-        Weight of the penalty, > 0. For two classes it is the ``alpha`` of
-        :class:`sklearn.neural_network.MLPClassifier` fitted with ``solver="lbfgs"``, apart from
-        the biases: those of the hidden layer are penalised here, and the output has none
-        unless `output_offset` is True.
-    slope : float, default=0.01
-        Of ``activation="leaky_relu"``, in [0, 1); not used by the others.
-    patterns : "auto", "exact", int or PatternSet, default="auto"
-        Patterns to choose from. An integer draws that many distinct ones from Gaussian gates.
-        ``"auto"`` draws 20 000 of them for a gated network and 1000 for another, fewer where the
-        data are large or have fewer; the rule, and what more of them would bring, are those of
-        :func:`~pyconvexnn.estimators.base.auto_pattern_count`. A :class:`~pyconvexnn.PatternSet`
-        of the rows of X is used as it is; gates are found by
-        :meth:`~pyconvexnn.PatternSet.realise` unless it has gates for the features followed by
-        the intercept column.
-        ``"exact"`` takes every pattern that X with the intercept column has, listed by
-        :func:`~pyconvexnn.enumerate_patterns`: the optimum is then that of all networks, of any
-        width, and with any gates g that have ``x.g != 0`` on all rows but zero ones. n distinct
-        rows of rank r have up to ``2 sum_{k<r} C(n - 1, k)`` patterns, fewer if they are
-        degenerate: 324 000 for n = 100, r = 4. To list these takes hundredths of a second, to
-        solve two seconds with gates and ten without; the time grows with the number. A
-        MemoryError says when they are too many.
-    fit_intercept : bool, default=True
-        Whether a column of ``intercept_scaling`` is appended to X. It is the bias of the hidden
-        units, penalised like a feature.
-    intercept_scaling : float, default=1.0
-        Value of that column; the larger, the less the bias is penalised.
-    output_offset : bool, default=False
-        Whether the output has an offset of its own, which is not penalised.
-    scale : None, default=None
-        None leaves X as it is, so that ``beta`` keeps its meaning; other values are not
-        available yet.
+    activation : {"relu", "leaky_relu", "abs", "gated_relu"}, default="relu"
+        phi: ``t`` for t >= 0 and 0, ``slope t`` or ``-t`` below; or a network with gates.
+    {beta}
+    {settings}
     loss : {"logistic"}, default="logistic"
         Loss, summed over the samples.
-    tol : float, default=1e-4
-        Relative duality gap at which the solver stops.
-    max_iter : int, default=None
-        Most iterations of the solver; None is the solver's own limit.
-    certify : bool or "full", default=True
-        Whether ``certificate_`` is computed, by the dual point of the solution. It is against the
-        patterns used; ``"full"``, for a gated network the same, is against all patterns for
-        another, which is not available yet.
-    time_limit : float, default=None
-        Most seconds for solving, shared alike by the outputs; the best network so far is kept,
-        with its gap. With ``patterns="exact"`` the time for listing them counts, but is not cut.
-    warm_start : bool, default=False
-        True is not available yet.
-    threads : int, default=None
-        Threads of the compiled code: None is 1, -1 all cores. The result does not depend on it.
-    random_state : int, RandomState, Generator or None, default=0
-        Seed of the patterns; None draws new ones in every fit.
-    verbose : int, default=0
-        Passed to :func:`pyconvexnn.solve`.
+    {rest}
     class_weight : dict, "balanced" or None, default=None
-        Weights s of the classes, each > 0: a sample's loss is multiplied by its class's weight,
+        Weights of the classes, each > 0: a sample's loss is multiplied by its class's weight,
         in every one of the K problems. ``"balanced"`` is ``n_samples / (K * samples of the
-        class)``; None is 1.
+        class)``, samples counted by their weights; None is 1.
 
     Attributes
     ----------
     classes_ : ndarray of shape (K,)
         Class labels, sorted.
-    network_ : GatedNetwork or TwoLayerNetwork
-        The trained network. With ``fit_intercept`` it acts on X with a column of
-        ``intercept_scaling`` appended. It has one output for two classes, else one for each
-        class, and each neuron feeds one output.
-    coefs_ : list of two arrays, (n_features, m) and (m, 1 or K)
-        Hidden and output weights, laid out as in MLPClassifier. They do not tell the whole of a
-        gated network: neuron j is on where ``network_.gates[j]`` says, not where its own input is
-        positive.
-    intercepts_ : list of two arrays, (m,) and (1 or K,)
-        Hidden biases and the output's, which are zero without ``output_offset``.
-    certificate_ : Certificate or None
-        Objective of ``network_`` and a lower bound on that of every network with these gates, or
-        with neurons of these patterns (``method="patterns"``), each summed over the outputs; None
-        for ``certify=False``. With ``patterns="exact"`` these are all networks, of data read as
-        ``enumerate_patterns`` reads them.
-    solution_ : Solution or list of Solution
-        What the solver returned; a list, one for each class, for K > 2.
-    patterns_ : PatternSet
-        Patterns that the network was chosen from; for ``"abs"`` one of each pair of opposites.
-    loss_ : float
-        Objective of ``network_``, the penalty included.
-    n_iter_ : int
-        Iterations of the solver, the largest over the outputs.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : array of shape (n_features_in_,)
-        Their names, if X had names that are all strings.
-    n_layers_, n_outputs_, out_activation_
-        3, the number of outputs and ``"logistic"``, as MLPClassifier has them.
+    {fitted}
 
     Examples
     --------
@@ -146,7 +63,7 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
 
     def __init__(
         self,
-        activation: str = "gated_relu",
+        activation: str = "relu",
         beta: float = 1.0,
         *,
         slope: float = 0.01,
@@ -196,7 +113,7 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
         tags.classifier_tags.poor_score = True
         return tags
 
-    def fit(self, X: Any, y: Any) -> ConvexMLPClassifier:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> ConvexMLPClassifier:
         """Train the network.
 
         Parameters
@@ -205,6 +122,9 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
             Samples.
         y : array-like of shape (n_samples,)
             Class labels, numbers or strings, of at least two classes.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights >= 0 of the samples' losses, 1 by default; those of the classes multiply them.
+            Integers mean so many equal rows.
 
         Returns
         -------
@@ -225,11 +145,12 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
         ConvergenceWarning
             If the solver stopped before the gap was ``tol``.
         """
-        return self._fit(X, y)
+        self._fit(X, y, sample_weight)
+        return self
 
-    def _fit(self, X: Any, y: Any, callback: Callback | None = None) -> ConvexMLPClassifier:
-        """``fit`` with a callback for the solver, for the command line's progress bar."""
-        self._check_settings()
+    def _targets(
+        self, X: Any, y: Any, sample_weight: Any
+    ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
         X, y = self._checked(X, y)
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
@@ -237,20 +158,32 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
         if len(classes) < 2:
             only = classes.tolist()[0]
             raise ValueError(f"`y` must have at least two classes, got one class: {only!r}")
-        weights = self._sample_weight(classes, codes, y)
+        weight = self._sample_weight(classes, codes, y, self._checked_weight(sample_weight, X))
         self.classes_ = classes
         self.out_activation_ = "logistic"
-        self._train(X, signs(codes, len(classes)), sample_weight=weights, callback=callback)
-        return self
+        return X, signs(codes, len(classes)), weight
 
-    def _sample_weight(self, classes: Any, codes: IndexArray, y: Any) -> FloatArray | None:
-        """Weight of each sample by its class, or None when all are 1."""
+    def _sample_weight(
+        self, classes: Any, codes: IndexArray, y: Any, given: FloatArray | None
+    ) -> FloatArray | None:
+        """Weight of each sample, with that of its class, or None when all are 1."""
         if self.class_weight is None:
-            return None
-        weights = compute_class_weight(self.class_weight, classes=classes, y=y)
+            return given
+        if given is not None and isinstance(self.class_weight, str):
+            choice(self.class_weight, "class_weight", ("balanced",))
+            totals = np.bincount(codes, given, len(classes))
+            if not np.all(totals > 0):
+                raise ValueError(
+                    "`sample_weight` must have a positive entry in every class for "
+                    f"`class_weight` = 'balanced', got none in {classes[totals == 0].tolist()[0]!r}"
+                )
+            weights = totals.sum() / (len(classes) * totals)
+        else:
+            weights = compute_class_weight(self.class_weight, classes=classes, y=y)
         if not np.all(weights > 0):
             raise ValueError(f"`class_weight` must hold weights > 0, got {self.class_weight!r}")
-        return np.asarray(weights[codes], dtype=np.float64)
+        every = np.asarray(weights[codes], dtype=np.float64)
+        return every if given is None else every * given
 
     def decision_function(self, X: Any) -> FloatArray:
         """Output of the network before the sigmoid.

@@ -18,6 +18,7 @@ from pyconvexnn.solvers.coordinate import CoordinateDescent
 from pyconvexnn.solvers.cutting_plane import CuttingPlane
 from pyconvexnn.solvers.fista import Fista
 from pyconvexnn.solvers.newton import Newton
+from pyconvexnn.solvers.progress_bar import progress_bar
 
 Problem = GatedReLUProblem | ReLUProblem
 
@@ -114,11 +115,9 @@ def solve(
         threads=resolve_threads(threads),
     )
     start = None if warm_start is None else _start_blocks(warm_start, prob)
-    if positive_int(verbose, "verbose", minimum=0):
-        with _ProgressBar(callback) as shown:
-            solution = method.solve(prob, warm_start=start, callback=shown)
-    else:
-        solution = method.solve(prob, warm_start=start, callback=callback)
+    shown = positive_int(verbose, "verbose", minimum=0) > 0
+    with progress_bar(callback, "solve", "check", _shown_facts, shown=shown) as told:
+        solution = method.solve(prob, warm_start=start, callback=told)
     if solution.status is not Status.SOLVED:
         _warn_not_solved(solution, method.tol)
     return solution
@@ -164,24 +163,9 @@ def _warn_not_solved(solution: Solution, tol: float) -> None:
     )
 
 
-class _ProgressBar:
-    """A tqdm bar of the checks of the gap, passing each on to the user's callback."""
-
-    def __init__(self, callback: Callback | None) -> None:
-        self._callback = callback
-
-    def __enter__(self) -> _ProgressBar:
-        from tqdm import tqdm
-
-        self._bar = tqdm(desc="solve", unit="check")
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self._bar.close()
-
-    def __call__(self, progress: Progress) -> object:
-        self._bar.set_postfix(
-            objective=f"{progress.objective:.6g}", gap=f"{progress.gap:.2e}", active=progress.active
-        )
-        self._bar.update()
-        return self._callback(progress) if self._callback is not None else False
+def _shown_facts(progress: Progress) -> dict[str, Any]:
+    return {
+        "objective": f"{progress.objective:.6g}",
+        "gap": f"{progress.gap:.2e}",
+        "active": progress.active,
+    }

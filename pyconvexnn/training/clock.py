@@ -54,6 +54,11 @@ class Clock:
             reserve = _AGAIN * self._setup + _EXACT * n_samples
             self._reserve = min(reserve, _RESERVED * self.limit)
 
+    def end_within(self, seconds: float) -> None:
+        """End the run so many seconds from now, unless it ends before."""
+        end = self.seconds + self._reserve + seconds
+        self.limit = end if self.limit is None else min(self.limit, end)
+
     @property
     def is_short(self) -> bool:
         """Whether the time left is too short for a program over the data to be set up."""

@@ -40,6 +40,8 @@ _SMALL = 100_000  # n d up to which the program alone has a network soon
 _FIRST_NEURONS = 10
 _WHITENED = 2_000_000  # n d^2 up to which the random patterns are those of whitened data
 _SEARCH_SHARE = 0.5  # of the time left that a search may take before something is proved
+_MOST_ADDED = 100  # neurons whose patterns come in after a round, those of the highest prices
+_BOXES_PAY = 12  # columns above which boxes add nothing to a relaxation's bound in seconds
 
 
 class Round(NamedTuple):
@@ -110,6 +112,17 @@ class Generation:
         Called with every Round; returning True ends the run.
     enough : callable, optional
         Further reason to end: called with (objective, lower bound), the best so far.
+    proof_limit : float, optional
+        Seconds that the run may go on when a first search finds no more neurons; with 0 it ends
+        there, and nothing is proved. Where boxes would not help within seconds, a relaxation is
+        all that is tried.
+    max_rounds : int, optional
+        Most rounds of pricing.
+
+    Attributes
+    ----------
+    is_trained : bool
+        Whether a search has ended because it found no more neurons worth adding.
     """
 
     def __init__(
@@ -125,8 +138,15 @@ class Generation:
         rungs: tuple[float, ...] = RUNGS,
         callback: RoundCallback | None = None,
         enough: Callable[[float, float], bool] | None = None,
+        proof_limit: float | None = None,
+        max_rounds: int | None = None,
     ) -> None:
         self.task, self.clock = task, clock
+        self._proof_limit, self._max_rounds = proof_limit, max_rounds
+        self.is_trained = False
+        self._proof_began: float | None = None
+        if proof_limit is not None and method == "auto" and task.X.shape[1] > _BOXES_PAY:
+            method = "bound"
         self._rtol, self._rng, self._threads, self._method = rtol, rng, threads, method
         self._rungs, self._callback, self._enough = rungs, callback, enough
         self.history: list[Round] = []
@@ -157,11 +177,17 @@ class Generation:
                 raise _StopRun(Status.TIME_LIMIT)
             while True:
                 sol = self._search()
+                self._begin_proof()
                 rung, closed = self._prove(sol, rung)
                 if closed:
                     return Status.SOLVED
         except _StopRun as stopped:
             return Status.SOLVED if self.gap <= self._rtol else stopped.status
+
+    @property
+    def proof_seconds(self) -> float:
+        """Seconds since a first search ended, 0 before."""
+        return 0.0 if self._proof_began is None else self.clock.seconds - self._proof_began
 
     @property
     def restricted_bound(self) -> float | None:
@@ -173,6 +199,16 @@ class Generation:
         if self.bound is None:
             sol = self.master.solution
             self._relax(self._residual_at_zero() if sol is None else self._dual(sol))
+        assert self.bound is not None
+        return self.bound
+
+    def any_bound(self) -> Bound:
+        """Best bound; where there is none yet the trivial one, 0, with what a search found."""
+        if self.bound is None:
+            assert self.found is not None
+            sol = self.master.solution
+            v = dual_point(self.task, self._residual_at_zero() if sol is None else self._dual(sol))
+            self._take(proved_bound(self.task, v, self.found))
         assert self.bound is not None
         return self.bound
 
@@ -218,6 +254,7 @@ class Generation:
             elif level + 1 < len(_STARTS):
                 level += 1
             else:
+                self.is_trained = True
                 return sol
 
     def _prove(self, sol: Solution, rung: int) -> tuple[int, bool]:
@@ -267,6 +304,16 @@ class Generation:
 
     # --- pieces -----------------------------------------------------------------------------
 
+    def _begin_proof(self) -> None:
+        """From here on the run is for the proof, which may have a time limit of its own."""
+        if self._proof_began is not None:
+            return
+        self._proof_began = self.clock.seconds
+        if self._proof_limit == 0.0:
+            raise _StopRun(Status.TIME_LIMIT)
+        if self._proof_limit is not None:
+            self.clock.end_within(self._proof_limit)
+
     def _solve(self, tol: float) -> Solution:
         sol = self.master.solve(tol, self.clock.share(0.5))
         self._consider(self.master.network())
@@ -287,6 +334,7 @@ class Generation:
         return self.task.residual(self.network.predict(self.task.data))
 
     def _add(self, U: FloatArray) -> int:
+        U = U[:_MOST_ADDED]
         added = self.master.add(cells_around(self.task.X, U, self._rng))
         if not added:  # only cells that the program has: perhaps those with ties on, which are none
             added = self.master.add(cells_around(self.task.X, U, self._rng, most=32))
@@ -447,6 +495,8 @@ class Generation:
             raise _StopRun(Status.INTERRUPTED)
         if self._enough is not None and self._enough(self.objective, self.lower_bound):
             raise _StopRun(Status.SOLVED)
+        if self._max_rounds is not None and len(self.history) >= self._max_rounds:
+            raise _StopRun(Status.MAX_ITER)
         if self.clock.is_over:
             raise _StopRun(Status.TIME_LIMIT)
 

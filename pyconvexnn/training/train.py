@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from pyconvexnn._validation import as_generator, describe, positive, resolve_thr
 from pyconvexnn.certificates import Certificate
 from pyconvexnn.losses import Loss
 from pyconvexnn.networks import TwoLayerNetwork
+from pyconvexnn.patterns import PatternSet
 from pyconvexnn.solvers import Status
 from pyconvexnn.training.bounds import certificate
 from pyconvexnn.training.clock import Clock
@@ -44,6 +45,26 @@ class Fit:
     n_patterns: int
     history: tuple[Round, ...] = field(repr=False)
     status: Status
+
+
+class Trained(NamedTuple):
+    """What a run of column generation has come to: a Fit, its patterns, and how it ended.
+
+    Attributes
+    ----------
+    fit : Fit
+    patterns : PatternSet
+        Of the last restricted program, on the rows of positive weight.
+    is_trained : bool
+        Whether a search found no more neurons worth adding, at `rtol`.
+    proof_seconds : float
+        That the run went on after a first search.
+    """
+
+    fit: Fit
+    patterns: PatternSet
+    is_trained: bool
+    proof_seconds: float
 
 
 def train(
@@ -143,6 +164,54 @@ def train(
     clock = Clock(None if time_limit is None else positive(time_limit, "time_limit"))
     if time_limit is not None:
         import sklearn.exceptions  # noqa: F401  # takes a second, which counts: for a warning
+    fit = generate(
+        clock,
+        X,
+        y,
+        beta,
+        activation=activation,
+        slope=slope,
+        loss=loss,
+        sample_weight=sample_weight,
+        output_offset=output_offset,
+        rtol=rtol,
+        warm_start=warm_start,
+        threads=threads,
+        seed=seed,
+        callback=callback,
+    ).fit
+    if fit.status is not Status.SOLVED:
+        _warn(fit.certificate, fit.status)
+    return fit
+
+
+def generate(
+    clock: Clock,
+    X: ArrayLike,
+    y: ArrayLike,
+    beta: float,
+    *,
+    activation: str,
+    slope: float,
+    loss: str | Loss,
+    sample_weight: ArrayLike | None,
+    output_offset: bool,
+    rtol: float,
+    warm_start: Any,
+    threads: int | None,
+    seed: int | np.random.Generator | None,
+    callback: RoundCallback | None,
+    proof_limit: float | None = None,
+    max_rounds: int | None = None,
+) -> Trained:
+    """:func:`train` within the time of a clock, without a warning.
+
+    Parameters
+    ----------
+    proof_limit, max_rounds
+        As :class:`Generation` has them. With a limit of 0 the certificate proves nothing. With any
+        the status is SOLVED when a search found no more neurons worth adding, proved or not.
+    """
     if callback is not None and not callable(callback):
         raise TypeError(f"`callback` must be callable or None, got {describe(callback)}")
     rtol = positive(rtol, "rtol")
@@ -156,7 +225,7 @@ def train(
         loss=loss,
         sample_weight=sample_weight,
         output_offset=output_offset,
-        time_limit=time_limit,
+        time_limit=clock.limit,
     )
     clock.reserve(len(task.y), begun)
     run = Generation(
@@ -167,24 +236,25 @@ def train(
         threads=resolve_threads(threads),
         warm_start=None if warm_start is None else as_start(warm_start, task),
         callback=callback,
+        proof_limit=proof_limit,
+        max_rounds=max_rounds,
     )
     status = run.run()
     proof = certificate(
         task,
         run.network,
-        run.ensure_bound(),
+        run.any_bound() if proof_limit == 0.0 else run.ensure_bound(),
         rtol,
         best=run.network,
         restricted_bound=run.restricted_bound,
         escape=best_escape(task, run.network, run.known_neurons(), clock),
     )
-    if proof.is_optimal:
+    if proof.is_optimal or (proof_limit is not None and run.is_trained):
         status = Status.SOLVED
     elif status is Status.SOLVED:
         status = Status.NUMERICAL_ERROR
-    if status is not Status.SOLVED:
-        _warn(proof, status)
-    return Fit(run.network, proof, len(run.master), tuple(run.history), status)
+    fit = Fit(run.network, proof, len(run.master), tuple(run.history), status)
+    return Trained(fit, run.master.problem.patterns, run.is_trained, run.proof_seconds)
 
 
 def as_start(warm_start: Any, task: Task) -> TwoLayerNetwork:

@@ -1,0 +1,247 @@
+"""What the estimators that choose their penalty share: grid, folds, choice, refit."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+import warnings
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from joblib import Parallel, delayed
+from scipy.stats import rankdata
+from sklearn.base import clone, is_classifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import check_cv
+
+from pyconvexnn._typing import FloatArray, IndexArray
+from pyconvexnn._validation import as_real_array, choice, describe, positive, positive_int
+from pyconvexnn.estimators.base import BaseConvexMLP
+from pyconvexnn.estimators.training import trainer_of
+from pyconvexnn.patterns import PatternSet
+from pyconvexnn.problems.masked import SMALLEST_BETA
+from pyconvexnn.solvers import Status
+
+RULES = ("best", "1se")
+FOLD_TOL = 1e-2  # relative gap to which folds are trained: scores do not change by more
+
+
+class Fold(NamedTuple):
+    """What one fold tells of every penalty, in their order.
+
+    Attributes
+    ----------
+    scores : (k,) float64
+        On the rows held out.
+    seconds : (k,) float64
+        Of training.
+    neurons : (k,) int64
+        Of the network.
+    unsolved : int
+        Trainings that ended before their tolerance.
+    """
+
+    scores: FloatArray
+    seconds: FloatArray
+    neurons: IndexArray
+    unsolved: int
+
+
+class ChoosesBeta(BaseConvexMLP):
+    """Cross-validation for an estimator; a mixin before it.
+
+    It has the settings of that estimator but `beta`, and those named here.
+    """
+
+    betas: Any
+    beta_min_ratio: float
+    cv: Any
+    rule: str
+    scoring: Any
+    n_jobs: int | None
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Choose the penalty, and train the network with it on all samples.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            Samples.
+        y : array-like of shape (n_samples,) or, of a regressor, (n_samples, K)
+            Targets, or class labels.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights >= 0 of the samples, in the losses and in the scores; 1 by default.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a setting or the data are not as described, or a score is not finite; the message
+            names which.
+        MemoryError
+            If ``patterns="exact"`` means more patterns than a program can hold in memory.
+        NotImplementedError
+            If a setting asks for what is not available yet.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If trainings on folds, or the last one, stopped before their tolerance.
+        """
+        self._check_settings()
+        choice(self.rule, "rule", RULES)
+        X, Y, weight = self._targets(X, y, sample_weight)
+        samples = self._samples(X, Y, weight)
+        trainer = trainer_of(self._settings(), samples)
+        self.betas_ = _grid(self.betas, self.beta_min_ratio, trainer.beta_max)
+
+        y = self._as_given(Y)
+        splitter = check_cv(self.cv, y, classifier=is_classifier(self))
+        given = self._checked_weight(sample_weight, X)
+        jobs = [
+            delayed(_try_betas)(self._for_fold(), X, Y, y, weight, given, train, test, self.betas_)
+            for train, test in splitter.split(X, y)
+        ]
+        parallel = Parallel(n_jobs=self.n_jobs, return_as="generator")
+        with _progress(parallel(jobs), len(jobs), shown=self.verbose > 0) as done:
+            folds = list(done)
+        self._take_scores(folds)
+        self._train(samples, trainer, self.beta_, time.perf_counter())
+        return self
+
+    def _as_given(self, Y: FloatArray) -> Any:
+        """Targets as scores want them: labels of classes, or numbers, (n,) or (n, K)."""
+        if not is_classifier(self):
+            return Y[:, 0] if Y.shape[1] == 1 else Y
+        codes = Y[:, 0] > 0 if Y.shape[1] == 1 else Y.argmax(axis=1)
+        return self.classes_[codes.astype(np.int64)]
+
+    def _for_fold(self) -> Any:
+        """An estimator of the same settings, and what it has to know to predict."""
+        other = clone(self)
+        for name in ("n_features_in_", "classes_", "out_activation_"):
+            if hasattr(self, name):
+                setattr(other, name, getattr(self, name))
+        return other
+
+    def _take_scores(self, folds: list[Fold]) -> None:
+        """Set `cv_results_`, and the penalty that the rule chooses."""
+        scores = np.array([fold.scores for fold in folds])
+        mean = scores.mean(axis=0)
+        if not np.all(np.isfinite(mean)):
+            raise ValueError(
+                "`scoring` must give a finite score in every fold, got "
+                f"{scores[~np.isfinite(scores)][0]} (are there too few rows for `cv`?)"
+            )
+        self.cv_results_ = {
+            "beta": self.betas_.copy(),
+            "params": [{"beta": beta} for beta in self.betas_.tolist()],
+            **{f"split{i}_test_score": row for i, row in enumerate(scores)},
+            "mean_test_score": mean,
+            "std_test_score": scores.std(axis=0),
+            "rank_test_score": rankdata(-mean, method="min").astype(np.int32),
+            "mean_fit_time": np.mean([fold.seconds for fold in folds], axis=0),
+            "mean_n_neurons": np.mean([fold.neurons for fold in folds], axis=0),
+        }
+        best = int(mean.argmax())  # of equal ones the largest penalty
+        if self.rule == "1se" and len(folds) > 1:
+            error = scores[:, best].std(ddof=1) / np.sqrt(len(folds))
+            best = int(np.argmax(mean >= mean[best] - error))
+        self.best_index_ = best
+        self.beta_ = float(self.betas_[best])
+        self.best_score_ = float(mean[best])
+        unsolved = sum(fold.unsolved for fold in folds)
+        if unsolved:
+            warnings.warn(
+                f"{unsolved} of {scores.size} trainings on folds ended before their tolerance "
+                f"{max(self.tol, FOLD_TOL):g}; raise `beta_min_ratio`, `max_iter` or `time_limit`",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
+
+def _try_betas(
+    est: Any,
+    X: FloatArray,
+    Y: FloatArray,
+    y: Any,
+    weight: FloatArray | None,
+    given: FloatArray | None,
+    train: IndexArray,
+    test: IndexArray,
+    betas: FloatArray,
+) -> Fold:
+    """Train on some rows for each penalty, from the one before, and score on the others.
+
+    Parameters
+    ----------
+    est : ChoosesBeta
+        Settings; it is changed.
+    X, Y, y : arrays of n rows
+        Data, targets for the losses, and for the score.
+    weight, given : (n,) float64 or None
+        Weights of the losses, and those that the user gave, for the score.
+    train, test : integers
+        Rows.
+    betas : (k,) float64
+        Penalties, falling.
+    """
+    settings = dataclasses.replace(est._settings(), tol=max(est.tol, FOLD_TOL), verbose=0)
+    if isinstance(est.patterns, PatternSet):
+        settings = dataclasses.replace(settings, patterns=est.patterns.restrict(train))
+    samples = est._samples(X[train], Y[train], None if weight is None else weight[train])
+    scorer = check_scoring(est, est.scoring)
+    options = {} if given is None else {"sample_weight": given[test]}
+    scores, seconds, neurons = [], [], []
+    unsolved, outputs = 0, None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # one is said of all folds
+        trainer = trainer_of(settings, samples)
+        for beta in betas.tolist():
+            begun = time.perf_counter()
+            deadline = None if est.time_limit is None else begun + est.time_limit
+            outputs = trainer.train(beta, starts=outputs, proof=None, deadline=deadline)
+            seconds.append(time.perf_counter() - begun)
+            unsolved += any(out.solution.status is not Status.SOLVED for out in outputs)
+            est._take(samples, outputs, beta)
+            neurons.append(est.network_.n_neurons)
+            scores.append(float(scorer(est, X[test], y[test], **options)))
+    return Fold(np.array(scores), np.array(seconds), np.array(neurons), unsolved)
+
+
+def _grid(betas: Any, ratio: Any, largest: Any) -> FloatArray:
+    """Penalties, falling: those given, or so many in geometric progression from the largest."""
+    if hasattr(betas, "__index__") and not isinstance(betas, (bool, np.ndarray)):
+        count, ratio = positive_int(betas, "betas"), positive(ratio, "beta_min_ratio")
+        if ratio >= 1:
+            raise ValueError(f"`beta_min_ratio` must be < 1, got {ratio!r}")
+        top = max(largest(), SMALLEST_BETA / ratio)
+        return np.asarray(top * np.geomspace(1.0, ratio, count))
+    if isinstance(betas, (bool, float, str)):
+        raise TypeError(f"`betas` must be an integer or an array, got {describe(betas)}")
+    grid = as_real_array(betas, "betas").astype(np.float64)
+    if grid.ndim != 1 or not len(grid):
+        raise ValueError(f"`betas` must have 1 dimension and an entry, got shape {grid.shape}")
+    wrong = grid[~(np.isfinite(grid) & (grid >= SMALLEST_BETA))]
+    if len(wrong):
+        raise ValueError(f"`betas` must be finite and >= {SMALLEST_BETA:g}, got {wrong[0]}")
+    return np.sort(grid)[::-1].copy()
+
+
+@contextlib.contextmanager
+def _progress(folds: Iterator[Fold], total: int, *, shown: bool) -> Iterator[Iterator[Fold]]:
+    """The folds as they are done, with a tqdm bar if it is to be shown."""
+    if not shown:
+        yield folds
+        return
+    from tqdm import tqdm
+
+    with tqdm(folds, desc="cross-validation", unit="fold", total=total) as bar:
+        yield iter(bar)
