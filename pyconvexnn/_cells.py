@@ -24,8 +24,7 @@ _PROBES = 32
 _COUNTED = 1 << 30  # candidates of one call
 _NOTHING = 1 << 62  # half cells: beyond this nothing is listed, or can be
 _SMALLEST = 1e-100  # entry over the largest of its column; the 32 digits of a square are there
-_PRIME = (1 << 61) - 1
-_PRIME_OF_FLATS = (1 << 58) - 63  # the smallest that the compiled enumeration uses
+_PRIME = (1 << 58) - 63  # the smallest that the compiled enumeration uses
 _EXACT_DOUBLE = 1 << 53
 
 
@@ -88,9 +87,9 @@ class UndecidedRowsError(ValueError):
     def __init__(self, rows: list[int]) -> None:
         shown = ", ".join(map(str, rows))
         super().__init__(
-            f"`X` must not have rows that depend on each other to 32 digits but not exactly, with "
-            f"entries too far apart in size or more than 12 independent columns, when it has this "
-            f"many cells, but rows {shown} may; round them, or drop some"
+            "`X` must not have rows that nearly depend on each other and are beyond exact "
+            "arithmetic (entries too far apart in size, or more than 12 independent columns) when "
+            f"it has this many cells, but rows {shown} may; round them, or drop some"
         )
 
 
@@ -183,7 +182,7 @@ def _how(rows: _core.ReducedRows) -> str:
         math.hypot(*row) if max(map(abs, row)) < _EXACT_DOUBLE else math.inf
         for row in integer_rows(rows.basis)
     )
-    if math.prod(lengths[-rows.rank :]) < _PRIME_OF_FLATS / 2:
+    if math.prod(lengths[-rows.rank :]) < _PRIME / 2:
         return "exactly, in whole numbers"
     return "modulo a prime of 58 bits (wrong in one of 2^58 decisions)"
 

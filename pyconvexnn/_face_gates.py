@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pyconvexnn import _core
-from pyconvexnn._bits import pack, unpack
+from pyconvexnn._bits import as_keys, pack, unpack
 from pyconvexnn._cells import reduced
 from pyconvexnn._exact_cells import Row, dot, integer_rows
 from pyconvexnn._faces import lifted, traces_on
@@ -28,26 +28,32 @@ class FaceGates(CellGates):
     A face's gate lies on it: rows that vanish there have a product of zero with it, or one above
     zero by rounding. It is a point with few digits in the coordinates in which the data are whole
     numbers, or the data as they come, so that products are exact where they can be. A linear
-    program finds the rows that vanish; the gate is then checked on X like every other.
+    program finds the rows that vanish; the gate is then checked on X like every other. `faces` are
+    the patterns that only faces have.
     """
 
-    __slots__ = ("snap",)
+    __slots__ = ("faces", "snap")
 
     why_none = (
         "found no float64 gate that has this pattern on X: its cell is too thin, or it is a face "
         "where no products of doubles are zero as rounded"
     )
 
-    def __init__(self, X: FloatArray, snap: bool) -> None:
+    def __init__(self, X: FloatArray, snap: bool, faces: BitArray) -> None:
         super().__init__(X)
-        self.snap = snap
+        self.snap, self.faces = snap, faces
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and unpickle by any protocol."""
-        return FaceGates, (self.X, self.snap)
+        return FaceGates, (self.X, self.snap, self.faces)
 
-    def _find(self, packed: BitArray, threads: int) -> tuple[FloatArray, IndexArray]:
-        gates, wrong = super()._find(packed, threads)
+    def is_face(self, packed: BitArray) -> BoolArray:
+        """Which of some patterns are no cell's, but only a face's."""
+        return np.isin(as_keys(packed), as_keys(self.faces))
+
+    def find(self, packed: BitArray, *, threads: int = 1) -> tuple[FloatArray, IndexArray]:
+        """Gates, and the numbers of those that do not have their patterns: none was found."""
+        gates, wrong = super().find(packed, threads=threads)
         if not wrong.size:
             return gates, wrong
         find = _FaceFinder(self.X, self.snap)

@@ -19,9 +19,9 @@ import numpy as np
 
 from pyconvexnn import _core
 from pyconvexnn._bits import contains, pack, unpack
-from pyconvexnn._cells import bound, find_cells, reduced
+from pyconvexnn._cells import bound, reduced
 from pyconvexnn._exact_cells import MAX_WORK, Row, half_cells, integer_rows, primitive
-from pyconvexnn._listing import every_cell
+from pyconvexnn._listing import Listing
 from pyconvexnn._typing import BitArray, BoolArray, FloatArray
 
 _MAX_PAIRS = 2_000_000
@@ -49,8 +49,8 @@ def face_patterns(
         allowed = _without_signs(rows.basis, two_sided)
     found_everything = False
     for basis in _cyclic_flats(hyperplanes, two_sided.tolist(), allowed.tolist(), rows.rank):
-        dense = _cellstraces_on(hyperplanes, basis, threads)
-        patterns = pack(_on_samples(dense, hyperplanes, basis, rows))
+        traces, _ = traces_on(hyperplanes, basis)
+        patterns = pack(_on_samples(_cells_on_flat(traces, threads), traces, rows))
         found_everything = found_everything or contains(patterns, everything[0])
         yield patterns
     if not found_everything:
@@ -180,12 +180,11 @@ def lifted(point: Sequence[int], normals: list[Row]) -> Row:
     return primitive(lifted)
 
 
-def _cellstraces_on(hyperplanes: list[Row], basis: tuple[int, ...], threads: int) -> BoolArray:
+def _cells_on_flat(traces: list[Row], threads: int) -> BoolArray:
     """Sides of all hyperplanes in the cells of a flat, (n_cells, n); True where they are zero."""
-    traces, _ = traces_on(hyperplanes, basis)
     groups = _grouped(traces)
     cells = _all_cells(list(groups), threads)
-    dense = np.ones((len(cells), len(hyperplanes)), np.bool_)
+    dense = np.ones((len(cells), len(traces)), np.bool_)
     for column, group in zip(cells.T, groups.values(), strict=True):
         for i, flip in group:
             dense[:, i] = column ^ flip
@@ -214,15 +213,11 @@ def _all_cells(rows: list[Row], threads: int) -> BoolArray:
 
 def _listed(rows: FloatArray, threads: int) -> BoolArray:
     """Every cell of rows as they are; ValueError where the compiled enumeration has to give up."""
-    cells = find_cells(rows, reduced(rows, False), threads=threads)
-    return unpack(every_cell(rows, cells, None, threads, False), len(rows))
+    return unpack(Listing.of(rows, reduced(rows, False), threads=threads).every_cell(), len(rows))
 
 
-def _on_samples(
-    dense: BoolArray, hyperplanes: list[Row], basis: tuple[int, ...], rows: _core.ReducedRows
-) -> BoolArray:
+def _on_samples(dense: BoolArray, traces: list[Row], rows: _core.ReducedRows) -> BoolArray:
     """Sides of hyperplanes as patterns of the samples; ties and zero rows are on."""
-    traces, _ = traces_on(hyperplanes, basis)
     zero = np.array([not any(trace) for trace in traces])
     place = np.maximum(rows.representative, 0)
     on = zero[place] | (rows.representative < 0)

@@ -9,7 +9,7 @@ import numpy as np
 from pyconvexnn import _core
 from pyconvexnn._bits import opposite, zero_rows_of
 from pyconvexnn._gates import Whitened, unit_rows
-from pyconvexnn._typing import BitArray, FloatArray, IndexArray
+from pyconvexnn._typing import BitArray, BoolArray, FloatArray, IndexArray
 
 _BLOCK_BYTES = 1 << 25  # of the products that check a block of gates
 
@@ -38,14 +38,18 @@ class CellGates:
 
     def __call__(self, packed: BitArray, *, threads: int = 1) -> FloatArray:
         """Gates (n_patterns, n_features) with exactly these patterns on X; ValueError if none."""
-        gates, wrong = self._find(packed, threads)
+        gates, wrong = self.find(packed, threads=threads)
         if wrong.size:
             raise ValueError(f"pattern {wrong[0]}: {self.why_none}")
         return gates
 
+    def is_face(self, packed: BitArray) -> BoolArray:
+        """Which of some patterns are known to be no cell's, but only a face's."""
+        return np.zeros(len(packed), np.bool_)
+
     def with_margins(self, packed: BitArray, *, threads: int = 1) -> tuple[FloatArray, FloatArray]:
         """Gates, and ``min_k |x_k . u| / |x_k|`` of each; 0 where no float64 gate is found."""
-        gates, wrong = self._find(packed, threads)
+        gates, wrong = self.find(packed, threads=threads)
         rows = unit_rows(self.X[self.X.any(axis=1)])
         margins = np.ones(len(packed))
         step = max(1, _BLOCK_BYTES // (8 * len(self.X)))
@@ -56,8 +60,8 @@ class CellGates:
         return gates, margins
 
     @np.errstate(under="ignore")  # of rows far apart in size; zero is what they are beside others
-    def _find(self, packed: BitArray, threads: int) -> tuple[FloatArray, IndexArray]:
-        """Gates, and the numbers of those that do not have their patterns."""
+    def find(self, packed: BitArray, *, threads: int = 1) -> tuple[FloatArray, IndexArray]:
+        """Gates, and the numbers of those that do not have their patterns: none was found."""
         gates = np.empty((len(packed), self.X.shape[1]))
         failed: list[int] = []
         if not self.X.any():

@@ -20,7 +20,7 @@ from pyconvexnn.solvers.base import relative_gap
 _NO_PROOF = 1e-6  # infeasibility above which a dual point shows nothing
 _BLOCK_ENTRIES = 1 << 20  # entries of a temporary
 _ENGINES = {
-    "patterns": "the dual point of the solver",
+    "patterns": "the dual point of the solver, over every pattern of the data",
     "enumeration": "every cell of the data was priced",
     "branch_and_bound": "branch and bound over all directions",
     "bound": "a relaxation",
@@ -158,6 +158,10 @@ class Certificate:
         Its objective, rounded up.
     fingerprint : str
         SHA-256 of what the certificate is about, :func:`fingerprint`.
+    complete : bool
+        With "patterns", whether these are all that lower an objective, of the data as
+        :func:`pyconvexnn.enumerate_patterns` reads them: the bound is then one over all networks,
+        to rounding.
     """
 
     objective: float
@@ -178,6 +182,7 @@ class Certificate:
     best_network: TwoLayerNetwork | None = field(default=None, repr=False)
     best_objective: float | None = field(default=None, repr=False)
     fingerprint: str = field(default="", repr=False)
+    complete: bool = field(default=False, repr=False)
 
     @property
     def gap(self) -> float:
@@ -222,6 +227,8 @@ class Certificate:
 
     def _found(self) -> str:
         start = "best neuron found outside: "
+        if self.method == "patterns" and self.complete:
+            return start + "there is no pattern outside"
         if self.beta is None:
             return start + "none was looked for"
         if self.escape_neuron is None:
@@ -236,7 +243,7 @@ class Certificate:
 
     def _proved(self) -> str:
         start = "over all networks: "
-        if self.method == "patterns":
+        if self.method == "patterns" and not self.complete:
             return start + "nothing is proved, the bound is over the patterns only"
         if not self._proves:
             return start + f"nothing is proved ({_ENGINES[self.method]})"

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyconvexnn import _core
 from pyconvexnn._bits import n_words, zero_rows_of
 from pyconvexnn._cells import HalfCellList, bound, find_cells, proof_of, reduced
 from pyconvexnn._face_gates import FaceGates
 from pyconvexnn._faces import face_patterns
-from pyconvexnn._listing import bar_of, check_size, check_twice, every_cell, steps, too_large
+from pyconvexnn._listing import Listing, bar_of, check_memory, too_large
 from pyconvexnn._typing import BitArray, FloatArray, IndexArray
 from pyconvexnn._validation import (
     as_matrix,
@@ -140,7 +139,8 @@ def enumerate_patterns(
     snap : bool
         True reads columns within 1e-9 of a lattice (decimals, standardised counts) as that
         lattice, and rows that are multiples of each other up to rounding as such; completeness
-        refers to the data so read. False takes the doubles as given.
+        refers to the data so read. False takes the doubles as given. Decimals in float32 are
+        farther off, and not read as such: round them as doubles (``X.astype(float).round(2)``).
     min_margin : float
         Leave out cells whose margin (:meth:`PatternSet.margins`) is less. Computes all gates.
     verify : bool
@@ -171,9 +171,10 @@ def enumerate_patterns(
         If an argument has the wrong type.
     ValueError
         If an argument is not as described, if there are, or can be, more than `max_patterns`
-        patterns, if X has rows that depend on each other to 32 digits but not exactly, with
-        entries too far apart in size or a rank above 12 (few cells are listed in whole numbers
-        then), or, with `faces`, if X has too many flats, that is, intersections of hyperplanes.
+        patterns, if X has rows that nearly depend on each other and are beyond exact arithmetic,
+        with entries too far apart in size or a rank above 12 (few cells are listed in whole
+        numbers then), or, with `faces`, if X has too many flats, that is, intersections of
+        hyperplanes.
     MemoryError
         If the patterns do not fit in memory; raised before it is taken.
     RuntimeError
@@ -224,20 +225,25 @@ def enumerate_patterns(
     rows = reduced(X, _flag(snap, "snap"))
     if rows.count == 0:
         return _only_cell(X)
-    cells = find_cells(X, rows, threads=n_threads)
+    listing = Listing.of(X, rows, max_patterns=max_patterns, threads=n_threads, bar=bar)
     if least > 0:
-        if cells.share() == 1.0:
-            check_size(2 * cells.total, X, max_patterns)
-        ps = _wide_cells(X, rows, cells, least, max_patterns, n_threads, bar)
+        packed, gates = listing.wide_cells(least)
         if verify:
-            check_twice(X, rows, cells, None, n_threads)
-        return ps
-    packed = every_cell(X, cells, max_patterns, n_threads, bar)
+            listing.check_twice(None)
+        return PatternSet.of_arrays(
+            packed,
+            len(X),
+            gates,
+            zero_rows=zero_rows_of(X),
+            interior=True,
+            hyperplanes=rows.representative,
+        )
+    packed = listing.every_cell()
     if verify:
-        check_twice(X, rows, cells, packed, n_threads)
-    proof = proof_of(rows, len(packed) // 2, cells, verified=verify)
+        listing.check_twice(packed)
+    proof = proof_of(rows, len(packed) // 2, listing.cells, verified=verify)
     if faces:
-        return _with_faces(X, rows, packed, proof, max_patterns, n_threads, bar, snap)
+        return _with_faces(listing, packed, proof, snap)
     return PatternSet.of_cells(
         packed,
         len(X),
@@ -367,28 +373,20 @@ def _blocks(
                     shown.update(2 * min(size, batch - begin))
 
 
-def _with_faces(
-    X: FloatArray,
-    rows: _core.ReducedRows,
-    cells: BitArray,
-    proof: str,
-    max_patterns: int | None,
-    threads: int,
-    bar: bool,
-    snap: bool,
-) -> PatternSet:
+def _with_faces(listing: Listing, cells: BitArray, proof: str, snap: bool) -> PatternSet:
     """All cells, and behind them the patterns that only faces have."""
+    X, rows = listing.X, listing.rows
     parts, total = [cells], len(cells)
-    found = face_patterns(X, rows, cells, threads=threads)
-    if bar:
+    found = face_patterns(X, rows, cells, threads=listing.threads)
+    if listing.bar:
         from tqdm import tqdm
 
         found = tqdm(found, desc="flats", unit="")
     for part in found:
         parts.append(part)
         total += len(part)
-        check_size(total, X, None)
-    check_size(total, X, max_patterns)
+        check_memory(total, X)
+    listing.check_size(total)
     try:
         packed = np.concatenate(parts)
     except MemoryError:
@@ -398,40 +396,8 @@ def _with_faces(
         len(X),
         zero_rows=zero_rows_of(X),
         interior=len(cells) == total,
-        lazy_gates=LazyGates(FaceGates(X, snap), packed),
+        lazy_gates=LazyGates(FaceGates(X, snap, packed[len(cells) :]), packed),
         proof=f"{proof}; with them the {total - len(cells)} patterns that only faces have",
-        hyperplanes=rows.representative,
-    )
-
-
-def _wide_cells(
-    X: FloatArray,
-    rows: _core.ReducedRows,
-    cells: HalfCellList,
-    least: float,
-    max_patterns: int | None,
-    threads: int,
-    bar: bool,
-) -> PatternSet:
-    """Cells with a margin of at least `least`, with their gates."""
-    find = CellGates(X)
-    packed, gates = [], []
-    total = 0
-    for first, count in steps(cells, bar):
-        words = np.empty((2 * count, n_words(len(X))), np.uint64)
-        half = int(cells.write(first, count, count, words, threads)[0])
-        found, margins = find.with_margins(words[:half], threads=threads)
-        kept = margins >= least
-        packed += [words[:half][kept], words[half : 2 * half][kept]]
-        gates += [found[kept], -found[kept]]
-        total += 2 * int(kept.sum())
-        check_size(total, X, max_patterns, all_found=first + count == cells.total)
-    return PatternSet.of_arrays(
-        np.concatenate(packed),
-        len(X),
-        np.concatenate(gates),
-        zero_rows=zero_rows_of(X),
-        interior=True,
         hyperplanes=rows.representative,
     )
 

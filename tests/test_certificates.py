@@ -258,6 +258,16 @@ def test_a_certificate_tells_three_levels() -> None:
     assert "the best is at least 1.5 (relative gap 2.5e-01)" in first
     assert second == "best neuron found outside: none was looked for"
     assert third == "over all networks: nothing is proved, the bound is over the patterns only"
+    every = dataclasses.replace(certificate(2.0, 1.5), complete=True)
+    first, second, third = every.summary().splitlines()
+    assert "the best is at least 1.5 (relative gap 2.5e-01)" in first
+    assert second == "best neuron found outside: there is no pattern outside"
+    assert third == (
+        "over all networks: no objective is below 1.5 (relative gap 2.5e-01: not proved optimal to "
+        "0.0001; the dual point of the solver, over every pattern of the data)"
+    )
+    # What says nothing of patterns is not more for it.
+    assert over_all(complete=True).summary() == over_all().summary()
     assert "not compared" in over_all(restricted_bound=None).summary()
     better = over_all(objective=3.0, best_objective=2.0).summary()
     assert better.endswith("the best network met: objective 2, relative gap 1.0e-04")

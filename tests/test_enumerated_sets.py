@@ -98,7 +98,7 @@ def test_threads_change_nothing() -> None:
     X = left_open(12)
     messages = set()
     for threads in (1, 2, 3):
-        with pytest.raises(ValueError, match="32 digits") as caught:
+        with pytest.raises(ValueError, match="beyond exact arithmetic") as caught:
             cx.count_patterns(X, threads=threads)
         messages.add(str(caught.value))
     assert len(messages) == 1
@@ -366,6 +366,16 @@ def test_a_listing_that_was_stopped_does_not_say_how_many_there_are(
     monkeypatch.setattr(_listing, "_STEP", 1000)
     with pytest.raises(ValueError, match=r"number of patterns, \d+ or more \(\d+ bytes\), got 5"):
         cx.enumerate_patterns(threshold(4), max_patterns=5)
+
+
+def test_a_list_that_outgrows_the_memory_says_how_long_it_would_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_listing, "_STEP", 100)
+    monkeypatch.setattr(_listing, "available_bytes", lambda: 8 * 200)  # 200 more patterns
+    # There is room for 200 at first, then for 400, and then it would be for 800: 400 more.
+    with pytest.raises(MemoryError, match="800 patterns take 6400 bytes"):
+        cx.enumerate_patterns(threshold(4))
 
 
 def test_memory_that_cannot_be_told_is_taken_on_trust(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -205,6 +205,10 @@ def test_decimals_are_read_as_a_lattice() -> None:
     assert as_set(ps) == as_set(cx.enumerate_patterns(whole))
     assert len(ps) < cx.count_patterns(X, snap=False)
     check_gates(X, ps)
+    # In float32 they are too far off, until they are rounded as doubles.
+    single = X.astype(np.float32)
+    assert cx.count_patterns(single) > len(ps)
+    assert cx.enumerate_patterns(single.astype(float).round(1)) == ps
 
 
 def test_standardised_counts_are_read_as_a_lattice() -> None:
@@ -347,7 +351,7 @@ def test_rows_that_are_left_open_are_refused_by_name() -> None:
         lambda X: sum(map(len, cx.iter_patterns(X))),
         lambda X: cx.sample_patterns(X, 90_000, method="uniform"),
     ):
-        with pytest.raises(ValueError, match=r"to 32 digits but not exactly.* rows .* may; r"):
+        with pytest.raises(ValueError, match=r"beyond exact arithmetic .* but rows .* may; r"):
             call(X)
     few = left_open(2)
     assert len(cx.enumerate_patterns(few)) == cx.count_patterns(few)  # in whole numbers

@@ -230,13 +230,27 @@ def test_the_set_with_faces() -> None:
     assert as_set(few) == as_set(cx.enumerate_patterns(GOLDEN[:2], faces=True))
 
 
-def test_neighbours_with_faces_stay_on_the_flat() -> None:
-    ps = cx.enumerate_patterns(GOLDEN, faces=True)
-    assert ps.neighbours(6).tolist() == []  # both other rows change together
-    dense = ps.to_dense()
-    for i in range(6):
-        assert dense[ps.neighbours(i)].sum(axis=1).max() < 4
+TRIANGLE = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]])
+
+
+@pytest.mark.parametrize("X", [GOLDEN, TRIANGLE, np.vstack([TRIANGLE, np.ones((70, 2))])])
+def test_neighbours_and_thin_are_cells(X: FloatArray) -> None:
+    # On a triangle's rows u = 0 has a pattern that differs from a cell's in one row only.
+    cells, ps = cx.enumerate_patterns(X), cx.enumerate_patterns(X, faces=True)
+    count = len(cells)
+    assert len(ps) > count == 6
+    assert ps.thin.tolist() == []
+    order = np.r_[len(ps) - 1 : -1 : -1]
+    for i in range(count):
+        assert ps.neighbours(i).tolist() == cells.neighbours(i).tolist()
         assert len(ps.neighbours(i)) == 2
+        for same in (pickle.loads(pickle.dumps(ps)), ps | ps[:1], ps.restrict(range(len(X)))):
+            assert same.neighbours(i).tolist() == cells.neighbours(i).tolist()
+        turned = ps[order].neighbours(len(ps) - 1 - i)
+        assert sorted(order[turned].tolist()) == cells.neighbours(i).tolist()
+    for i in (count, -1):
+        with pytest.raises(ValueError, match=f"`i` must be the number of a cell, got {i}: only a"):
+            ps.neighbours(i)
 
 
 def test_a_gate_that_doubles_do_not_hold() -> None:

@@ -61,7 +61,7 @@ class ConvexMLPClassifierCV(ChoosesBeta, ConvexMLPClassifier):
         activation: str = "relu",
         *,
         betas: Any = 50,
-        beta_min_ratio: float = 1e-3,
+        beta_min_ratio: float = 1e-2,
         cv: Any = 5,
         rule: str = "best",
         scoring: Any = None,

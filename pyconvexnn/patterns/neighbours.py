@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyconvexnn._bits import n_words, unpack
-from pyconvexnn._typing import BitArray, IndexArray
+from pyconvexnn._typing import BitArray, BoolArray, IndexArray
 
 _BLOCK_ENTRIES = 1 << 22  # bits unpacked at a time
 
@@ -24,18 +24,22 @@ class NeighbourIndex:
         Patterns.
     hyperplanes : (n_samples,) int64
         Number of the hyperplane of each row, -1 for rows that never change.
+    is_face : (n_patterns,) bool
+        Patterns that only faces have: they are nobody's neighbours.
     """
 
-    __slots__ = ("_changes", "_keys", "_order", "_rows", "_starts")
+    __slots__ = ("_changes", "_keys", "_order", "_rows", "_starts", "is_face")
 
-    def __init__(self, packed: BitArray, hyperplanes: IndexArray) -> None:
+    def __init__(self, packed: BitArray, hyperplanes: IndexArray, is_face: BoolArray) -> None:
+        self.is_face = is_face
         rows = np.argsort(hyperplanes, kind="stable")
         self._rows = rows[np.count_nonzero(hyperplanes < 0) :]  # one hyperplane after the other
         self._starts = np.flatnonzero(np.diff(hyperplanes[self._rows], prepend=-1))
         changes = _keys_of_rows(len(hyperplanes))[self._rows]
         self._changes = np.bitwise_xor.reduceat(changes, self._starts) if rows.size else changes
         keys = _keys(packed)
-        self._order = np.argsort(keys, kind="stable")
+        order = np.argsort(keys, kind="stable")
+        self._order = order[~is_face[order]]
         self._keys = keys[self._order]
 
     def of(self, packed: BitArray, i: int) -> IndexArray:

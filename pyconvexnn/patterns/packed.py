@@ -183,6 +183,16 @@ class PackedPatterns:
             self._gates = read_only(lazy.compute())
         return self._gates
 
+    def gates_found(self) -> tuple[FloatArray | None, IndexArray]:
+        """Gates, and the numbers of patterns for which none is found, whose rows are not gates."""
+        lazy = self._lazy_gates
+        if self._gates is None and lazy is not None:
+            gates, missing = lazy.finder.find(lazy.packed)
+            if missing.size:
+                return gates, missing
+            self._gates = read_only(gates)
+        return self._gates, np.empty(0, np.int64)
+
     def _n_features(self) -> int | None:
         """Entries of a gate, if there are gates."""
         gates, lazy = self._gates, self._lazy_gates
@@ -254,9 +264,10 @@ class PackedPatterns:
         enumeration, parts of it as well, know the hyperplanes of their data. In others (samples,
         sets from a file) rows that agree in all patterns, or disagree in all, count as one
         hyperplane, as nothing tells them apart. Of a complete set the result has one cell for
-        each facet of the cell, of others those of them that are there.
+        each facet of the cell, of others those of them that are there. Patterns that only faces
+        have (``enumerate_patterns(X, faces=True)``) are no cells: they are never listed.
 
-        The first call builds an index of 16 bytes a pattern. After it a call takes one binary
+        The first call builds an index of 17 bytes a pattern. After it a call takes one binary
         search for each hyperplane.
 
         Parameters
@@ -275,6 +286,8 @@ class PackedPatterns:
             If `i` is not an integer.
         IndexError
             If there is no such pattern.
+        ValueError
+            If only a face has it.
 
         Examples
         --------
@@ -291,14 +304,20 @@ class PackedPatterns:
         """
         if isinstance(i, (bool, np.bool_)) or not hasattr(i, "__index__"):
             raise TypeError(f"`i` must be an integer, got {describe(i)}")
-        place = within(operator.index(i), len(self))
+        place = within(operator.index(i), len(self)) % len(self)
         index = self._neighbours
         if index is None:
             hyperplanes = self._hyperplanes
             if hyperplanes is None:
                 hyperplanes = hyperplanes_of(self._packed, self._n_samples)
-            index = self._neighbours = NeighbourIndex(self._packed, hyperplanes)
-        return index.of(self._packed, place % len(self))
+            lazy = self._lazy_gates
+            is_face = (
+                np.zeros(len(self), np.bool_) if lazy is None else lazy.finder.is_face(lazy.packed)
+            )
+            index = self._neighbours = NeighbourIndex(self._packed, hyperplanes, is_face)
+        if index.is_face[place]:
+            raise ValueError(f"`i` must be the number of a cell, got {i!r}: only a face has it")
+        return index.of(self._packed, place)
 
     def to_dense(self) -> BoolArray:
         """Return the patterns unpacked, (n_patterns, n_samples) bool, a new array.

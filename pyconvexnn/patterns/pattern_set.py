@@ -164,7 +164,8 @@ class PatternSet(PackedPatterns):
         """``min_k |x_k . u| / (|x_k| |u|)`` of each pattern's gate u, over the rows not zero.
 
         How far, as a sine, the gate is from the nearest hyperplane at which its pattern changes.
-        Computed to about 1e-16 in absolute terms, so 0 and 1e-17 are not told apart.
+        Computed to about 1e-16 in absolute terms, so 0 and 1e-17 are not told apart; 0 for cells
+        of enumerated sets that are too thin for any float64 gate, and faces where none is found.
 
         Parameters
         ----------
@@ -190,12 +191,15 @@ class PatternSet(PackedPatterns):
         array([0.6, 0. ])
         """
         X = self._check_data(X)
-        gates = self.gates
+        gates, missing = self.gates_found()
         if gates is None:
             raise ValueError("the pattern set must have gates, got none (ps.realise(X) finds them)")
-        if not self.gates_fit(X):
+        found = np.delete(np.arange(len(self)), missing) if missing.size else slice(None)
+        if not have_patterns(gates[found], X, self._packed[found]):
             raise ValueError("`X` must be the data of the patterns: its gates have others on it")
-        return margins_of(gates, X)
+        margins = np.zeros(len(self))
+        margins[found] = margins_of(gates[found], X)
+        return margins
 
     def realise(self, X: ArrayLike) -> PatternSet:
         """Return the same patterns with a gate for each, found by linear programming.
@@ -314,15 +318,16 @@ class PatternSet(PackedPatterns):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the set to exactly this path, as an uncompressed ``.npz`` without pickle.
 
-        Gates of enumerated patterns that were not asked for yet are computed now. Completeness is
-        not saved: nobody need believe a file.
+        Gates of enumerated patterns that were not asked for yet are computed now. Where a cell is
+        too thin for any (:attr:`gates`) the data are saved instead, and the set that is read finds
+        its gates again when they are asked for; after :meth:`restrict`, or where a gate on a face
+        is missing, it is saved without gates. Completeness is not saved: nobody need believe a
+        file.
 
         Raises
         ------
         OSError
             If the file cannot be written.
-        ValueError
-            If a cell is too thin for any float64 gate (:attr:`gates`).
 
         See Also
         --------
@@ -337,8 +342,9 @@ class PatternSet(PackedPatterns):
         """Cells so thin that no gate is sure of its side: their best margin is below 1e-12.
 
         The margin is ``max_u min_k |x_k . u| / (|x_k| |u|)`` over the cell, for the data that were
-        enumerated; 0 for patterns that only faces have. Some microseconds a cell; :attr:`gates`
-        raises if one of these has no gate (``ps[np.setdiff1d(range(len(ps)), ps.thin)]`` has all).
+        enumerated. Some microseconds a cell; :attr:`gates` raises if one of these has no gate
+        (``ps[np.setdiff1d(range(len(ps)), ps.thin)]`` has all). Patterns that only faces have
+        (``enumerate_patterns(X, faces=True)``) are no cells, and not listed.
 
         Returns
         -------
@@ -364,8 +370,9 @@ class PatternSet(PackedPatterns):
                 "`thin` must be asked of an enumerated set, which knows its data; use "
                 "ps.margins(X) < 1e-12"
             )
-        _, margins = lazy.finder.with_margins(lazy.packed)
-        return np.flatnonzero(margins < _THIN)
+        cells = np.flatnonzero(~lazy.finder.is_face(lazy.packed))
+        _, margins = lazy.finder.with_margins(lazy.packed[cells])
+        return cells[margins < _THIN]
 
     def __getitem__(self, index: Index) -> PatternSet:
         """Subset, or the set of one pattern, by NumPy's rules for one axis."""

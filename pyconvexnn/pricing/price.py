@@ -181,9 +181,8 @@ def price(
         return run.enumeration(rows, found)
     if method == "auto":
         if _has_few_cells(X, v, rows, _FEW_CELLS if rtol >= _FINE else _MORE_CELLS):
-            with contextlib.suppress(
-                ValueError
-            ):  # it cannot be told which rows or columns are dependent
+            # It may be that it cannot be told which rows or columns are dependent.
+            with contextlib.suppress(ValueError):
                 return run.enumeration(rows, found)
         method = "branch_and_bound" if rows.rank <= _MANY_DIMENSIONS else "bound"
     return run.boxes(rows, found, most=max_nodes if method == "branch_and_bound" else 0)

@@ -107,7 +107,8 @@ class Generation:
     method : str
         Of the rigorous pricing.
     rungs : tuple of float
-        Falling accuracies of prices that are tried before the one that the gap needs.
+        Falling accuracies of prices that are tried before the one that the gap needs; "enumeration"
+        goes without.
     callback : callable, optional
         Called with every Round; returning True ends the run.
     enough : callable, optional
@@ -148,7 +149,9 @@ class Generation:
         if proof_limit is not None and method == "auto" and task.X.shape[1] > _BOXES_PAY:
             method = "bound"
         self._rtol, self._rng, self._threads, self._method = rtol, rng, threads, method
-        self._rungs, self._callback, self._enough = rungs, callback, enough
+        # A coarse look at all cells takes as long as a fine one.
+        self._rungs = () if method == "enumeration" else rungs
+        self._callback, self._enough = callback, enough
         self.history: list[Round] = []
         self.bound: Bound | None = None
         self.network = task.network(np.zeros((0, task.data.shape[1])), np.zeros((0, 1)))

@@ -176,7 +176,8 @@ def test_hyperplanes_of_patterns() -> None:
     assert numbers[1] == numbers[2] >= 0
     assert len(set(numbers.tolist())) == 4
     assert hyperplanes_of(ps.packed[:0], 5).tolist() == [-1] * 5
-    assert NeighbourIndex(ps.packed[:1], np.full(5, -1)).of(ps.packed, 0).size == 0
+    no_face = np.zeros(1, np.bool_)
+    assert NeighbourIndex(ps.packed[:1], np.full(5, -1), no_face).of(ps.packed, 0).size == 0
 
 
 @pytest.mark.parametrize("i", [1.0, "0", True, None, slice(1), [0], np.arange(2)])

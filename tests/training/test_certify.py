@@ -18,6 +18,8 @@ from sklearn.neural_network import MLPRegressor
 
 import pyconvexnn as cx
 from pyconvexnn._typing import FloatArray
+from pyconvexnn.pricing import price
+from pyconvexnn.pricing.cells import CellPrices, price_cells
 from tests.training.problems import LOSSES, gaussian_task, optimum
 
 
@@ -52,6 +54,26 @@ def test_an_optimal_network_is_proved_to_be_one() -> None:
         assert cert.lower_bound <= cert.best_objective <= cert.objective
         assert cert.fingerprint == fit.certificate.fingerprint
         assert cert.method in ("enumeration", "branch_and_bound")
+
+
+def test_enumeration_looks_at_all_cells_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y, beta = gaussian_task(20, 3, 0)
+    net = cx.train(X, y, beta, rtol=1e-3).network
+    passes: list[CellPrices] = []
+
+    def counted(*arguments: Any, **options: Any) -> CellPrices:
+        passes.append(price_cells(*arguments, **options))
+        return passes[-1]
+
+    monkeypatch.setitem(price.__globals__, "price_cells", counted)
+    plain, improved = (
+        cx.certify(net, X, y, beta, method="enumeration", rtol=1e-6, improve=improve)
+        for improve in (False, True)
+    )
+    assert len(passes) == 2  # one each: under a time limit no coarse one takes the time of the fine
+    assert improved.lower_bound >= plain.lower_bound * (1 - 1e-6)
+    assert improved.best_objective is not None
+    assert improved.best_objective - improved.lower_bound <= 1e-6 * improved.best_objective
 
 
 @pytest.mark.parametrize("rtol", [1e-2, 1e-4])

@@ -1,4 +1,5 @@
-// Coordinates in which an arrangement is enumerated, and its signs decided in twice the precision.
+// Coordinates in which an arrangement is enumerated, and its signs decided in twice the precision,
+// or exactly.
 #pragma once
 
 #include <cstddef>

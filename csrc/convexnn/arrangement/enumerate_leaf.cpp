@@ -54,7 +54,7 @@ std::size_t HalfCells::follow(Workspace& work) const {
     return 0;
 }
 
-// The candidate S[0 .. m - 2], last in 32 digits, where the flats are known.
+// The candidate S[0 .. m - 2], last by the chart: in 32 digits, or exactly where these do not tell.
 Verdict HalfCells::decide(Workspace& work, std::size_t last, std::span<std::uint64_t> words) const {
     if (work.m > 0) {
         work.S[work.m - 1] = last;
@@ -139,7 +139,7 @@ std::size_t HalfCells::look(Workspace& work) const {
 }
 
 // The candidate whose signs were taken to `words`, all but those of rows near the vertex; the
-// flats are known. What doubles do not tell is decided in 32 digits.
+// flats are known. What doubles do not tell is left to the chart.
 Verdict HalfCells::resolve(Workspace& work, std::size_t last,
                            std::span<std::uint64_t> words) const {
     const std::size_t m = work.m;

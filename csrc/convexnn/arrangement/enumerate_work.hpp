@@ -13,12 +13,13 @@
 
 namespace convexnn {
 
-inline constexpr double kLeastPivot = 1e-6;  // relative; below it everything goes to 32 digits,
+inline constexpr double kLeastPivot = 1e-6;  // relative; below it everything is left to the chart,
 inline constexpr double kSurePivot = 64.0;   // and so it does below this many errors of its own
 inline constexpr double kErrors = 4.0;       // a value of more errors than this has its sign
 inline constexpr std::size_t kBatch = 64;    // candidates whose signs are taken at once
 
-// Thrown where 32 digits do not tell a sign: samples that may depend on each other.
+// Thrown where neither 32 digits nor exact arithmetic tell a sign: samples that may depend on each
+// other.
 struct UndecidedRows {
     std::vector<std::size_t> samples;
 };
