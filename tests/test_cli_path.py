@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.datasets import load_diabetes
+from sklearn.model_selection import KFold
 
 import pyconvexnn as cx
 
@@ -109,6 +110,55 @@ def test_three_classes_are_summed_up(
     assert rows["train_score"].iloc[-1] > rows["train_score"].iloc[0]
 
 
+def test_cross_validation(run: Any, frame: pd.DataFrame, numbers: Path, tmp_path: Path) -> None:
+    """Scores of networks trained by hand on the folds, and the model of the beta chosen."""
+    model, table, picture = tmp_path / "m.npz", tmp_path / "path.csv", tmp_path / "path.png"
+    options = ["--target", "y", "--n-betas", "5", "--cv", "3", "--output-offset", "--seed", "1"]
+    found = {}
+    for rule in ("best", "1se"):
+        more = ["--rule", rule, "--out", table, "--plot", picture]
+        code, out, _ = run("path", numbers, *options, *more, "--save", model, "--json")
+        facts = json.loads(out)
+        assert (code, facts["folds"], facts["rule"]) == (0, 3, rule)
+        found[rule] = facts
+        chosen = [row for row in facts["points"] if row["beta"] == facts["beta"]]
+        assert len(chosen) == 1
+        assert facts["held_out_score"] == chosen[0]["held_out_score"]
+        proof = json.loads(run("certify", model, numbers, "--json")[1])
+        assert (proof["beta"], proof["proved"]) == (facts["beta"], True)
+        assert proof["objective"] == pytest.approx(chosen[0]["objective"], rel=1e-9)
+    assert pd.read_csv(table)["held_out_score"].tolist() == pytest.approx(
+        [row["held_out_score"] for row in facts["points"]]
+    )
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+    X, y = frame[["p", "q"]].to_numpy(), frame["y"].to_numpy()
+    for row in facts["points"]:
+        scores = []
+        for train, test in KFold(3, shuffle=True, random_state=1).split(X):
+            est: Any = cx.ConvexMLPRegressor(beta=row["beta"], output_offset=True, certify=False)
+            scores.append(est.fit(X[train], y[train]).score(X[test], y[test]))
+        assert row["held_out_score"] == pytest.approx(np.mean(scores), abs=0.02)
+        assert row["standard_error"] == pytest.approx(np.std(scores, ddof=1) / 3**0.5, abs=0.02)
+
+    points = found["best"]["points"]
+    best = max(points, key=lambda row: row["held_out_score"])
+    assert found["best"]["beta"] == found["best"]["best_beta"] == best["beta"]
+    least = best["held_out_score"] - best["standard_error"]
+    within = [row["beta"] for row in points if row["held_out_score"] >= least]
+    assert found["1se"]["best_beta"] == best["beta"]
+    assert found["1se"]["beta"] == max(within) > best["beta"]
+
+
+def test_cross_validation_in_words(run: Any, classes: Path) -> None:
+    options = ["--target", "kind", "--n-betas", "3", "--cv", "2", "--patterns", "30"]
+    code, out, _ = run("path", classes, *options)
+    assert code == 0
+    assert re.search(r"^folds +2$", out, re.M)
+    assert re.search(r"neurons +train accuracy +held out accuracy +standard error *$", out, re.M)
+    assert len(re.findall(r" best, chosen *$", out, re.M)) == 1
+
+
 def test_what_is_not_proved_is_exit_code_3(run: Any, tmp_path: Path) -> None:
     X, y = load_diabetes(return_X_y=True)
     np.savetxt(tmp_path / "d.csv", np.column_stack([X * 20, y]), delimiter=",")
@@ -133,6 +183,10 @@ def test_what_is_not_proved_is_exit_code_3(run: Any, tmp_path: Path) -> None:
         (["--activation", "sine"], "`activation` must be one of"),
         (["--out", "no/folder/x.csv"], "the folder of no/folder/x.csv does not exist"),
         (["--plot", "x.xyz"], "--plot must end in one of"),
+        (["--save", "m.npz"], "--save needs --cv, which chooses one; to train with one use fit"),
+        (["--cv", "1"], "Invalid value for '--cv': 1 is not in the range x>=2"),
+        (["--cv", "13"], "--cv must be at most half the number of rows, 25; got 13"),
+        (["--rule", "2se"], "Invalid value for '--rule'"),
     ],
 )
 def test_bad_input_is_one_sentence(

@@ -118,11 +118,40 @@ def test_balanced_classes(run: Any, frame: pd.DataFrame, classes: Path, tmp_path
     assert (code, json.loads(out)["proved"]) == (0, True)
 
 
+def test_beta_auto(run: Any, numbers: Path, tmp_path: Path) -> None:
+    """The penalty and the network that ``path --cv`` would choose."""
+    model, other = tmp_path / "m.npz", tmp_path / "n.npz"
+    options = ["--target", "y", "--scale", "standard", "--output-offset", "--tol", "1e-3"]
+    more = ["--rule", "1se", "--patterns", "40"]
+    code, out, _ = run("fit", numbers, *options, *more, "--beta", "auto", "--save", model, "--json")
+    facts = json.loads(out)
+    code_of_path, out, _ = run(
+        "path", numbers, *options, *more, "--cv", "5", "--save", other, "--json"
+    )
+    path = json.loads(out)
+    assert (code, code_of_path) == (0, 0)
+    assert facts["beta"] == path["beta"]
+    assert facts["held_out_score"] == path["held_out_score"]
+    assert predictions(run, model, numbers) == pytest.approx(
+        predictions(run, other, numbers), abs=0.05
+    )
+    betas = [row["beta"] for row in path["points"]]
+    np.testing.assert_allclose(np.array(betas) / betas[0], np.geomspace(1, 0.01, 20), rtol=1e-12)
+
+
+def test_the_smallest_of_all_is_told(run: Any, numbers: Path, tmp_path: Path) -> None:
+    options = ["--target", "y", "--scale", "standard", "--output-offset", "--min-ratio", "0.5"]
+    code, _, err = run("path", numbers, *options, "--n-betas", "2", "--cv", "3")
+    assert code == 0
+    assert "the smallest beta was chosen: `pyconvexnn path` with a smaller --min-ratio" in err
+
+
 def test_settings_that_are_refused(run: Any, numbers: Path, tmp_path: Path) -> None:
     options = ["--target", "y", "--beta", "1", "--save", tmp_path / "m.npz"]
     for more, message in [
         (["--class-weight", "balanced"], "--class-weight goes with a classification only"),
         (["--class-weight", "equal"], "Invalid value for '--class-weight'"),
+        (["--cv", "3"], "--cv goes with --beta auto only"),
         (["--scale", "minmax"], "Invalid value for '--scale': 'minmax' is not 'standard'"),
     ]:
         code, out, err = run("fit", numbers, *options, *more)

@@ -86,7 +86,8 @@ def fit(data: Path, as_json: bool, save: Path, **chosen: Any) -> int:
         raise click.UsageError("--cv goes with --beta auto only")
     read = read_training_data(data, chosen)
     if beta == "auto":
-        choice = training.choose(read, {**chosen, "cv": chosen["cv"] or training.FOLDS})
+        folds = {"cv": chosen["cv"] or training.FOLDS}
+        choice = training.choose(read, chosen | folds, training.grid(read, chosen))
         beta = choice.beta
     trained = training.train(read, chosen, beta)
     model, certificate = trained.model, trained.certificate

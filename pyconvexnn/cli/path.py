@@ -98,13 +98,12 @@ def path(
         check_plot(plot)
     read = read_training_data(data, chosen)
     start = time.perf_counter()
-    points = training.train_path(read, chosen, chosen["n_betas"], chosen["min_ratio"])
-    choice = None
-    if chosen["cv"] is not None:
-        betas = [point.model.beta for point in points]
-        choice = training.choose(read, chosen, betas, len(betas))
-        if save is not None:
-            points[choice.chosen].model.save(save)
+    betas, choice = training.grid(read, chosen, chosen["n_betas"], chosen["min_ratio"]), None
+    if chosen["cv"] is not None:  # first, as there may be too few rows
+        choice = training.choose(read, chosen, betas)
+    points = training.train_path(read, chosen, betas)
+    if choice is not None and save is not None:
+        points[choice.chosen].model.save(save)
     rows = [_row(point, read) | _held_out(choice, place) for place, point in enumerate(points)]
     facts = {
         **read.facts(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -115,18 +115,31 @@ def train(data: TrainingData, chosen: dict[str, Any], beta: float) -> Trained:
     )
 
 
-def train_path(
-    data: TrainingData, chosen: dict[str, Any], n_betas: int, min_ratio: float
-) -> list[Point]:
-    """Train for penalties in geometric progression, from the largest useful one down.
-
-    Each training begins with the network of the one before and gets an equal share of the time
-    left, at most half of it for the proof.
+def grid(
+    data: TrainingData,
+    chosen: dict[str, Any],
+    n_betas: int = N_BETAS,
+    min_ratio: float = MIN_RATIO,
+) -> list[float]:
+    """Penalties in geometric progression, from the largest useful one down.
 
     Raises
     ------
     ValueError
         If no penalty is useful, all networks being zero.
+    """
+    with progress("largest penalty"), told_warnings(but="ConvergenceWarning"):
+        largest = _trainer(data, _estimator(data, chosen))[0].beta_max()
+    if not largest > 0.0:
+        raise ValueError("no penalty has a network that is not zero; are all targets zero?")
+    return list((largest * np.geomspace(1.0, min_ratio, n_betas)).tolist())
+
+
+def train_path(data: TrainingData, chosen: dict[str, Any], betas: Sequence[float]) -> list[Point]:
+    """Train for falling penalties.
+
+    Each training begins with the network of the one before and gets an equal share of the time
+    left, at most half of it for the proof.
     """
     from pyconvexnn.estimators.outputs import side_by_side, summed
 
@@ -135,16 +148,13 @@ def train_path(
     points: list[Point] = []
     with progress("training") as bar, told_warnings(but="ConvergenceWarning"):
         trainer, samples = _trainer(data, estimator)
-        largest = trainer.beta_max()
-        if not largest > 0.0:
-            raise ValueError("no penalty has a network that is not zero; are all targets zero?")
         begun, outputs = time.perf_counter(), None
-        for done, beta in enumerate((largest * np.geomspace(1.0, min_ratio, n_betas)).tolist()):
-            bar.describe(f"beta {beta:.3g}, {done + 1} of {n_betas}")
-            bar.advance_to(done / n_betas)
+        for done, beta in enumerate(betas):
+            bar.describe(f"beta {beta:.3g}, {done + 1} of {len(betas)}")
+            bar.advance_to(done / len(betas))
             now, share = time.perf_counter(), None
             if limit is not None:
-                share = max(begun + limit - now, 0.0) / (n_betas - done)
+                share = max(begun + limit - now, 0.0) / (len(betas) - done)
             outputs = trainer.train(
                 beta,
                 starts=outputs,
@@ -157,30 +167,26 @@ def train_path(
     return points
 
 
-def choose(
-    data: TrainingData, chosen: dict[str, Any], betas: Any = N_BETAS, n_betas: int = N_BETAS
-) -> Choice:
-    """Compare penalties by cross-validation, as the options ``cv`` and ``rule`` say.
+def choose(data: TrainingData, chosen: dict[str, Any], betas: Sequence[float]) -> Choice:
+    """Compare falling penalties by cross-validation, as the options ``cv`` and ``rule`` say.
 
-    Rows are shuffled: those of a file are often sorted.
+    Rows are shuffled: those of a file are often sorted. On every fold the penalties share the time
+    limit.
 
-    Parameters
-    ----------
-    data : TrainingData
-        Numbers or classes.
-    chosen : dict
-        Options of the command.
-    betas : int or list of float
-        Penalties, or how many.
-    n_betas : int
-        Among which the time limit is shared, on every fold.
+    Raises
+    ------
+    ValueError
+        If there are too few rows for the folds.
     """
     from sklearn.model_selection import KFold, StratifiedKFold
 
+    if data.classes is None and len(data.X) < 2 * chosen["cv"]:  # R2 needs two rows
+        raise ValueError(
+            f"--cv must be at most half the number of rows, {len(data.X)}; got {chosen['cv']}"
+        )
     kind = KFold if data.classes is None else StratifiedKFold
     settings = {
         "betas": betas,
-        "beta_min_ratio": MIN_RATIO,
         "cv": kind(chosen["cv"], shuffle=True, random_state=chosen["seed"]),
         "rule": chosen["rule"],
         "n_jobs": chosen["threads"],
@@ -188,17 +194,17 @@ def choose(
     estimator = _estimator(data, chosen, chooses=True, **settings)
     estimator.set_params(certify=False, threads=None)
     if estimator.time_limit is not None:
-        estimator.set_params(time_limit=estimator.time_limit / n_betas)
+        estimator.set_params(time_limit=estimator.time_limit / len(betas))
     with progress("cross-validation"), told_warnings():
         # What the folds came to is told, not what the network of all samples did, made in passing.
         warnings.filterwarnings("ignore", "(training|solve) stopped with status", UserWarning)
         estimator.fit(data.X, data.y)
-    if estimator.best_index_ == len(estimator.betas_) - 1:
+    if estimator.best_index_ == len(betas) - 1:
         say("the smallest beta was chosen: `pyconvexnn path` with a smaller --min-ratio goes on")
     results = estimator.cv_results_
     folds = np.array([results[f"split{k}_test_score"] for k in range(chosen["cv"])])
     return Choice(
-        estimator.betas_.tolist(),
+        list(betas),
         results["mean_test_score"].tolist(),
         (folds.std(axis=0, ddof=1) / np.sqrt(len(folds))).tolist(),
         int(np.argmax(results["mean_test_score"])),
