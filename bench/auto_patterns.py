@@ -1,6 +1,6 @@
-"""The tables behind ``patterns="auto"``: python -m bench.auto_patterns [--relu] [FOLDER].
+"""The table behind ``patterns="auto"`` of gated networks: python -m bench.auto_patterns [FOLDER].
 
-For gated networks, or for ReLU networks (some minutes each). Prints Markdown. Real data of
+Takes some minutes. Prints Markdown. Real data of
 scikit-learn, and of the CSV files of a folder, standardised, with a column of ones; classes are -1
 and +1. Samples are nested: the first patterns of a longer sample are the shorter one.
 """
@@ -23,7 +23,8 @@ from sklearn import datasets
 import pyconvexnn as cx
 from bench.compare.cases import load_table
 from pyconvexnn._typing import FloatArray
-from pyconvexnn.estimators.base import auto_pattern_count, with_intercept
+from pyconvexnn.estimators.patterns import auto_pattern_count
+from pyconvexnn.estimators.samples import with_intercept
 
 RATIOS = (0.1, 0.02, 0.005)  # beta / beta_max, the gated beta_max of the largest sample
 FACTORS = (1 / 16, 1 / 4, 1, 4)  # sizes of the samples, in units of "auto"
@@ -64,15 +65,14 @@ def real_sets(folder: Path | None) -> Iterator[tuple[str, FloatArray, FloatArray
         yield name, with_intercept(standardised(X[rows]), 1.0), y
 
 
-def optima(X: FloatArray, y: FloatArray, loss: str, seed: int, *, gated: bool) -> FloatArray:
+def optima(X: FloatArray, y: FloatArray, loss: str, seed: int) -> FloatArray:
     """Optimal values, (ratios, sizes)."""
-    problem = cx.GatedReLUProblem if gated else cx.ReLUProblem
-    auto = auto_pattern_count(X, gated=gated)
+    auto = auto_pattern_count(X)
     largest = cx.sample_patterns(X, round(FACTORS[-1] * auto), seed=seed)
     whole = cx.GatedReLUProblem(X, y, largest, 1.0, loss=loss)
     values = [
         cx.solve_path(
-            problem(X, y, largest[: round(factor * auto)], 1.0, loss=loss),
+            cx.GatedReLUProblem(X, y, largest[: round(factor * auto)], 1.0, loss=loss),
             betas=whole.beta_max * np.array(RATIOS),
             tol=TOL,
         ).objectives
@@ -83,7 +83,6 @@ def optima(X: FloatArray, y: FloatArray, loss: str, seed: int, *, gated: bool) -
 
 def main() -> None:
     """Print the table."""
-    gated, arguments = "--relu" not in sys.argv, [a for a in sys.argv[1:] if a != "--relu"]
     sys.stdout.write(
         "How much larger, in %, the optimum is than with four times as many patterns; largest of "
         f"{len(SEEDS)} seeds.\n\n"
@@ -92,16 +91,16 @@ def main() -> None:
     )
     start = time.process_time()
     worst = np.zeros((len(RATIOS), len(FACTORS) - 1))
-    for name, X, y in real_sets(Path(arguments[0]) if arguments else None):
+    for name, X, y in real_sets(Path(sys.argv[1]) if len(sys.argv) > 1 else None):
         m, r = len(np.unique(X, axis=0)), np.linalg.matrix_rank(X)
         for loss in ("squared", "logistic") if set(y.tolist()) == {-1.0, 1.0} else ("squared",):
-            values = np.array([optima(X, y, loss, seed, gated=gated) for seed in SEEDS])
+            values = np.array([optima(X, y, loss, seed) for seed in SEEDS])
             excess = 100 * (values[..., :-1] / values[..., 1:] - 1).max(axis=0)
             worst = np.maximum(worst, excess)
             for ratio, row in zip(RATIOS, excess, strict=True):
                 cells = " | ".join(f"{value:.1f}" for value in row)
                 sys.stdout.write(
-                    f"| {name} ({m}, {r}) | {auto_pattern_count(X, gated=gated)} | {loss} "
+                    f"| {name} ({m}, {r}) | {auto_pattern_count(X)} | {loss} "
                     f"| {ratio:g} | {cells} |\n"
                 )
             sys.stdout.flush()

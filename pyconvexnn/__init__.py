@@ -38,9 +38,11 @@ if TYPE_CHECKING:
         ConvexMLPRegressor,
         ConvexMLPRegressorCV,
     )
+    from pyconvexnn.pruning import prune
     from pyconvexnn.sampling import sample_patterns
     from pyconvexnn.training.beta_max import BetaMax, beta_max
     from pyconvexnn.training.certify import certify
+    from pyconvexnn.training.stationarity import Stationarity, stationarity
     from pyconvexnn.training.train import Fit, train
 
 # Loaded on first use: they import scikit-learn or matplotlib, or are not needed by every program.
@@ -51,6 +53,7 @@ _LAZY = {
     "ConvexMLPRegressor": "pyconvexnn.estimators",
     "ConvexMLPRegressorCV": "pyconvexnn.estimators",
     "Fit": "pyconvexnn.training",
+    "Stationarity": "pyconvexnn.training",
     "beta_max": "pyconvexnn.training",
     "certify": "pyconvexnn.training",
     "count_patterns": "pyconvexnn.enumeration",
@@ -58,7 +61,9 @@ _LAZY = {
     "enumerate_patterns": "pyconvexnn.enumeration",
     "iter_patterns": "pyconvexnn.enumeration",
     "plots": "pyconvexnn",
+    "prune": "pyconvexnn.pruning",
     "sample_patterns": "pyconvexnn.sampling",
+    "stationarity": "pyconvexnn.training",
     "train": "pyconvexnn.training",
 }
 
@@ -92,6 +97,7 @@ __all__ = [
     "ReLUProblem",
     "Solution",
     "SparseBlocks",
+    "Stationarity",
     "Status",
     "TwoLayerNetwork",
     "Verification",
@@ -107,11 +113,13 @@ __all__ = [
     "load_patterns",
     "losses",
     "plots",
+    "prune",
     "recover",
     "sample_patterns",
     "show_config",
     "solve",
     "solve_path",
+    "stationarity",
     "train",
     "verify",
 ]

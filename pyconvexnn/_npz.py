@@ -15,11 +15,12 @@ import os
 import re
 import zipfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import IO, Any, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pyconvexnn._validation import as_path
 
 VERSION = 1
 _LARGEST_META = 1 << 24  # bytes of JSON
@@ -55,7 +56,7 @@ def write(
     members: dict[str, Any] = {"meta": np.frombuffer(text, np.uint8)}
     for name, array in arrays.items():
         members[name] = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
-    with _path(path).open("wb") as file:
+    with as_path(path).open("wb") as file:
         np.savez(file, **members)
 
 
@@ -79,7 +80,7 @@ def read(
         If the file cannot be opened (FileNotFoundError, IsADirectoryError, ...).
     """
     required = {**_META, **layout}
-    with _path(path).open("rb") as file:
+    with as_path(path).open("rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:
                 size = os.fstat(file.fileno()).st_size
@@ -104,12 +105,6 @@ def read(
                 f"`path` must be a pyconvexnn {kind} file, got {os.fspath(path)!r}: "
                 f"{str(error) or type(error).__name__}"
             ) from error
-
-
-def _path(path: object) -> Path:
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"`path` must be a string or a path, got {path!r}")
-    return Path(path)
 
 
 def _check_members(

@@ -5,16 +5,20 @@ from __future__ import annotations
 import dataclasses
 import os
 from abc import ABC, abstractmethod
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyconvexnn._typing import FloatArray
-from pyconvexnn._validation import as_matrix, as_vector, nonnegative
+from pyconvexnn._typing import FloatArray, IndexArray
+from pyconvexnn._validation import as_matrix, as_path, as_vector, nonnegative
 from pyconvexnn.losses import Loss, get_loss
 
+if TYPE_CHECKING:
+    import torch
+
 _BLOCK_ENTRIES = 1 << 20  # entries of the (rows, neurons) temporary in predict
+_CANCELLED = 1e-15  # of the sizes that were added up: what is left of them is rounding
 
 
 Net = TypeVar("Net", bound="TwoLayers")
@@ -174,8 +178,7 @@ class TwoLayers(ABC):
         >>> net.W1.item(), net.W2.item()
         (2.0, 2.0)
         """
-        w = self.W1 if self.b1 is None else np.column_stack([self.W1, self.b1])
-        hidden = np.sqrt(_row_norms(w))
+        hidden = np.sqrt(_row_norms(_hidden(self)))
         outer = np.sqrt(np.sum(np.abs(self.W2), axis=1))
         alive = (hidden > 0) & (outer > 0)
         # Of two roots, as the quotient of the norms itself could overflow.
@@ -187,6 +190,45 @@ class TwoLayers(ABC):
             W2=self.W2 * down[:, np.newaxis],
             b1=None if self.b1 is None else self.b1 * up,
         )
+
+    def merge(self: Net) -> Net:
+        r"""Return the same function with one neuron for each direction, balanced.
+
+        Neurons whose ``(w_j, b_1j)`` are positive multiples of each other add up to one,
+
+        .. math::
+
+            \sum_j \phi(x^T w_j + b_{1j}) \, a_j = \phi(x^T u + b) \sum_j \|(w_j, b_{1j})\| \, a_j
+            \quad \text{for } (w_j, b_{1j}) = \|(w_j, b_{1j})\| \, (u, b),
+
+        and the penalty is no larger: a sum's norm is at most the sum of norms. So do opposite ones
+        where phi is "abs". In a gated network neurons of one gate do: for one output all of them,
+        for several outputs those on one line. Neurons that contribute nothing go. The function is
+        the same for every x, to rounding: directions within 1e-12 of each other are equal.
+
+        Returns
+        -------
+        The same kind of network
+            Balanced, the largest neurons first.
+
+        See Also
+        --------
+        pyconvexnn.prune : far fewer neurons that have the same outputs on some data.
+
+        Examples
+        --------
+        >>> import pyconvexnn as cx
+        >>> net = cx.TwoLayerNetwork.from_arrays([[1.0], [2.0], [-1.0]], [[3.0], [0.5], [1.0]])
+        >>> net.merge().W1.tolist()   # 1 * 3 + 2 * 0.5 = 2 * 2
+        [[2.0], [-1.0]]
+        """
+        U, C = units(self)
+        sizes = np.sum(np.abs(C), axis=1)
+        order = np.argsort(-sizes, kind="stable")
+        order = order[: np.count_nonzero(sizes)]
+        merged, sums, first = self._merged(U[order], C[order], order)
+        again = np.argsort(-np.sum(np.abs(sums), axis=1), kind="stable")
+        return with_units(self, merged[again], sums[again], first[again])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to exactly this path, as an uncompressed ``.npz`` without pickle.
@@ -203,6 +245,86 @@ class TwoLayers(ABC):
         from pyconvexnn.networks import write_network  # which knows every kind of network
 
         write_network(path, self, {})  # type: ignore[arg-type]  # the subclasses are Network
+
+    def to_torch(self) -> torch.nn.Module:
+        """Return the network as a PyTorch module of doubles, with weights of its own.
+
+        A chain of Linear, ReLU and Linear; in place of ReLU, LeakyReLU, which of slope -1 is the
+        absolute value. A gated network is a module of its own kind, whose gates are a buffer: they
+        are not trained.
+
+        Returns
+        -------
+        torch.nn.Module
+            Of a tensor (n_samples, n_features) of doubles it makes one of (n_samples, n_outputs),
+            for one output too.
+
+        Raises
+        ------
+        ImportError
+            If torch is not installed.
+
+        Notes
+        -----
+        Outputs are those of :meth:`predict` up to rounding. A gate's sign can differ where
+        ``x . g_j`` is zero but for rounding: see :meth:`to_onnx`.
+
+        Examples
+        --------
+        >>> import pyconvexnn as cx
+        >>> net = cx.TwoLayerNetwork.from_arrays([[2.0, 0.0]], [[3.0]])
+        >>> net.to_torch()  # doctest: +SKIP
+        Sequential(
+          (0): Linear(in_features=2, out_features=1, bias=False)
+          (1): ReLU()
+          (2): Linear(in_features=1, out_features=1, bias=False)
+        )
+        """
+        return torch_modules("to_torch").module_of(self)
+
+    def to_onnx(self, path: str | os.PathLike[str]) -> None:
+        """Write the network to exactly this path as an ONNX model.
+
+        Its input ``X`` is (batch, n_features), its output ``y`` (batch, n_outputs), both of
+        doubles; runtimes of operator set 13, of the year 2021, and later read it.
+
+        Raises
+        ------
+        TypeError
+            If `path` is neither a string nor a path.
+        ImportError
+            If onnx is not installed.
+        OSError
+            If the file cannot be written.
+
+        Notes
+        -----
+        Outputs are those of :meth:`predict` up to rounding. A gated network jumps where
+        ``x . g_j = 0``. On which side such a row is, :meth:`predict` decides by adding up products
+        feature by feature, as in training; others add in orders of their own, so that the
+        gate of a row can differ whose product is zero but for rounding.
+
+        The ``network_`` of an estimator acts on X with an intercept column. To have a model of X
+        itself, without gates, make a network of the estimator's weights first:
+        ``cx.TwoLayerNetwork.from_arrays(est.coefs_[0].T, est.coefs_[1], *est.intercepts_)``.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> import onnx.reference
+        >>> import numpy as np, pyconvexnn as cx
+        >>> net = cx.TwoLayerNetwork.from_arrays([[2.0, 0.0]], [[3.0]])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "net.onnx")
+        ...     net.to_onnx(path)
+        ...     model = onnx.reference.ReferenceEvaluator(str(path))
+        >>> model.run(None, {"X": np.array([[1.0, 0.0], [-1.0, 1.0]])})[0].tolist()
+        [[6.0], [0.0]]
+        """
+        from pyconvexnn import _onnx_graph  # not needed by every program
+
+        file = as_path(path)
+        file.write_bytes(_onnx_graph.model_of(self).SerializeToString())  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
         """Sizes, not contents."""
@@ -222,6 +344,16 @@ class TwoLayers(ABC):
 
         In place.
         """
+
+    @abstractmethod
+    def _merged(
+        self, U: FloatArray, C: FloatArray, neurons: IndexArray
+    ) -> tuple[FloatArray, FloatArray, IndexArray]:
+        """Sums of the neurons that are one: as `units` gives them, with their numbers in here."""
+
+    @abstractmethod
+    def _of_neurons(self, neurons: IndexArray) -> dict[str, FloatArray]:
+        """Fields that belong to neurons, beside weights and biases, for some of them."""
 
     def _check_weights(self) -> None:
         """Convert the arrays, check them against each other and freeze them."""
@@ -261,6 +393,62 @@ class TwoLayers(ABC):
         if len(targets) != n_samples:
             raise ValueError(f"`y` must have {n_samples} rows, got shape {targets.shape}")
         return targets
+
+
+def torch_modules(caller: str) -> Any:
+    """The module that knows torch, or the error that says how to get that."""
+    try:
+        from pyconvexnn import _torch_modules
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ImportError(f"{caller} needs PyTorch: pip install torch") from None
+    return _torch_modules
+
+
+def units(net: TwoLayers) -> tuple[FloatArray, FloatArray]:
+    """Hidden weights at length 1 or zero, (m, d), and the output weights (m, K) that then belong.
+
+    The former have the hidden biases as a last column, if there are any.
+    """
+    hidden = _hidden(net)
+    lengths = _row_norms(hidden)[:, np.newaxis]
+    return hidden / np.where(lengths > 0, lengths, 1.0), net.W2 * lengths
+
+
+def with_units(net: Net, U: FloatArray, C: FloatArray, neurons: IndexArray) -> Net:
+    """Balanced network of units and their output weights; those without any are left out.
+
+    Everything else is that of `net`: gates, say, are those of its neurons of the given numbers.
+    """
+    sizes = np.sqrt(np.sum(np.abs(C), axis=1))
+    kept = np.flatnonzero(sizes > 0)
+    sizes = sizes[kept, np.newaxis]
+    hidden = U[kept] * sizes
+    return dataclasses.replace(  # type: ignore[type-var]  # every subclass is a dataclass
+        net,
+        W1=hidden[:, : net.n_features],
+        W2=C[kept] / sizes,
+        b1=None if net.b1 is None else hidden[:, -1],
+        **net._of_neurons(neurons[kept]),
+    )
+
+
+def add_up(C: FloatArray, first: IndexArray) -> tuple[FloatArray, IndexArray]:
+    """Sums of the rows with the same number `first`, (k, ...), and these numbers, ascending.
+
+    Entries that cancel to rounding are zero.
+    """
+    kept, place = np.unique(first, return_inverse=True)
+    sums, sizes = np.zeros((2, len(kept), *C.shape[1:]))
+    np.add.at(sums, place, C)
+    np.add.at(sizes, place, np.abs(C))
+    return np.where(np.abs(sums) > _CANCELLED * sizes, sums, 0.0), kept
+
+
+def _hidden(net: TwoLayers) -> FloatArray:
+    """Hidden weights with the biases as a last column, if there are any."""
+    return net.W1 if net.b1 is None else np.column_stack([net.W1, net.b1])
 
 
 def as_weights(

@@ -9,6 +9,7 @@ import math
 import numbers
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -166,6 +167,13 @@ def choice(value: Any, name: str, known: Iterable[str], *, later: Iterable[str] 
             )
     rule = f"one of {', '.join(known)}" if known else "None"
     raise ValueError(f"`{name}` must be {rule}; got {describe(value)}")
+
+
+def as_path(path: object) -> Path:
+    """Path of a file, from a string or a path."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"`path` must be a string or a path, got {path!r}")
+    return Path(path)
 
 
 def resolve_threads(threads: Any) -> int:

@@ -29,7 +29,26 @@ _ENGINES = {
 
 
 class Verification(NamedTuple):
-    """What a solution is worth, recomputed: see :func:`verify`."""
+    """What a solution is worth, recomputed: see :func:`verify`.
+
+    Attributes
+    ----------
+    objective, dual_objective : float
+        Of the coefficients and of the dual point.
+    gap, relative_gap : float
+        Their difference, and as `tol` means it; infinite where nothing is proved.
+    infeasibility : float
+        By how much a price exceeds its penalty, relative to it; 0 to rounding.
+
+    Examples
+    --------
+    >>> import pyconvexnn as cx
+    >>> X, y, ps = cx.datasets.ar(60, 3, 40)
+    >>> prob = cx.GatedReLUProblem(X, y, ps, beta=1.0)
+    >>> check = cx.verify(prob, cx.solve(prob))
+    >>> check.relative_gap <= 1e-6, check.infeasibility <= 1e-12
+    (True, True)
+    """
 
     objective: float
     dual_objective: float
@@ -162,6 +181,16 @@ class Certificate:
         With "patterns", whether these are all that lower an objective, of the data as
         :func:`pyconvexnn.enumerate_patterns` reads them: the bound is then one over all networks,
         to rounding.
+
+    Examples
+    --------
+    >>> import numpy as np, pyconvexnn as cx
+    >>> X = np.array([[0.0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]])
+    >>> cert = cx.train(X, [-1, 1, 1, -1], beta=0.1).certificate
+    >>> cert.is_optimal, cert.lower_bound <= cert.objective, cert.escape_neuron
+    (True, True, None)
+    >>> bool(cert.scale * cert.price_bound <= 0.1 * (1 + 1e-12))
+    True
     """
 
     objective: float

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyconvexnn import _core
-from pyconvexnn._two_layers import TwoLayers, as_weights
-from pyconvexnn._typing import FloatArray
+from pyconvexnn._directions import same_directions
+from pyconvexnn._gates import unit_rows
+from pyconvexnn._two_layers import TwoLayers, add_up, as_weights, torch_modules
+from pyconvexnn._typing import FloatArray, IndexArray
 from pyconvexnn._validation import choice, nonnegative
 
 ACTIVATIONS = ("relu", "leaky_relu", "abs")  # of networks without gates
@@ -103,6 +105,28 @@ class GatedNetwork(TwoLayers):
         packed = _core.sign_patterns(rows, self.gates).astype("<u8", copy=False)
         bits = np.unpackbits(packed.view(np.uint8), axis=1, count=len(rows), bitorder="little")
         hidden[bits.T == 0] = 0.0
+
+    def _merged(
+        self, U: FloatArray, C: FloatArray, neurons: IndexArray
+    ) -> tuple[FloatArray, FloatArray, IndexArray]:
+        # The very same gates: of nearly the same ones the bits differ somewhere.
+        _, gate = np.unique(self.gates[neurons] + 0.0, axis=0, return_inverse=True)
+        if self.n_outputs == 1:
+            # Behind a gate a neuron is linear: x'(sum_j w_j a_j), whatever their directions.
+            blocks, kept = add_up(U * C, gate)
+            lengths = np.linalg.norm(blocks, axis=1, keepdims=True)
+            first = np.unique(gate, return_index=True)[1]
+            return unit_rows(blocks), lengths, neurons[first[kept]]
+        first = np.arange(len(U))
+        order = np.argsort(gate, kind="stable")
+        for of_one in np.split(order, np.flatnonzero(np.diff(gate[order])) + 1):
+            first[of_one] = of_one[same_directions(U[of_one], even=True)]
+        turned = np.sign(np.sum(U * U[first], axis=1, keepdims=True))
+        sums, kept = add_up(turned * C, first)
+        return U[kept], sums, neurons[kept]
+
+    def _of_neurons(self, neurons: IndexArray) -> dict[str, FloatArray]:
+        return {"gates": self.gates[neurons]}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -211,6 +235,47 @@ class TwoLayerNetwork(TwoLayers):
 
         return cls(*_sklearn_weights.weights_of(mlp))
 
+    @classmethod
+    def from_torch(cls, module: Any) -> TwoLayerNetwork:
+        """Network of a PyTorch module with one hidden layer.
+
+        Its objective is what PyTorch minimises with ``weight_decay=w`` and a loss that is the mean
+        over n samples, but for the factor n and the output's bias, which PyTorch decays too: with
+        ``beta = n w`` for ``BCEWithLogitsLoss`` (here "logistic", labels -1 and +1), and for
+        ``MSELoss``, which has no factor 1/2, ``beta = n w / 2``.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            A chain of Linear, an activation, and Linear: ``nn.Sequential``, or a module of one's
+            own whose ``forward`` is such a chain, as torch.fx traces it. The activation is ReLU,
+            LeakyReLU of a slope in [0, 1) or, for the absolute value, -1, or ``abs``. Weights of
+            any precision and on any device are copied as doubles. Identity, Flatten and Dropout
+            are passed over, and a ``squeeze`` of one output at the end.
+
+        Raises
+        ------
+        NotImplementedError
+            If it is another kind of module, named in the message, or has hooks.
+        TypeError
+            If it is no module.
+        ValueError
+            If weights are not finite.
+        ImportError
+            If torch is not installed.
+
+        Examples
+        --------
+        >>> import torch  # doctest: +SKIP
+        >>> import pyconvexnn as cx
+        >>> module = torch.nn.Sequential(
+        ...     torch.nn.Linear(3, 5), torch.nn.ReLU(), torch.nn.Linear(5, 1)
+        ... )  # doctest: +SKIP
+        >>> cx.TwoLayerNetwork.from_torch(module)  # doctest: +SKIP
+        TwoLayerNetwork(n_neurons=5, n_features=3, n_outputs=1, activation='relu')
+        """
+        return cls(**torch_modules("from_torch").weights_of(module))
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and unpickle through the constructor: its arrays are read-only again."""
         return TwoLayerNetwork, (self.W1, self.W2, self.b1, self.b2, self.activation, self.slope)
@@ -223,6 +288,15 @@ class TwoLayerNetwork(TwoLayers):
     def _activate(self, rows: FloatArray, hidden: FloatArray) -> None:
         slope = slope_of(self.activation, self.slope)
         np.multiply(hidden, slope, out=hidden, where=hidden < 0)
+
+    def _merged(
+        self, U: FloatArray, C: FloatArray, neurons: IndexArray
+    ) -> tuple[FloatArray, FloatArray, IndexArray]:
+        sums, kept = add_up(C, same_directions(U, even=self.activation == "abs"))
+        return U[kept], sums, neurons[kept]
+
+    def _of_neurons(self, neurons: IndexArray) -> dict[str, FloatArray]:
+        return {}
 
 
 Network: TypeAlias = GatedNetwork | TwoLayerNetwork

@@ -70,7 +70,7 @@ def recover(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> GatedNetwork
         raise TypeError(
             "`prob` must be a GatedReLUProblem or a ReLUProblem, got " + type(prob).__name__
         )
-    _check_solution(prob, sol)
+    check_solution(prob, sol)
     if isinstance(prob, ReLUProblem):
         return _ungated(prob, sol)
     active = prob.patterns[sol.coef.indices]
@@ -92,7 +92,24 @@ def recover(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> GatedNetwork
 
 
 class Decomposition(NamedTuple):
-    """A gated solution as a ReLU network: see :func:`decompose`."""
+    """A gated solution as a ReLU network: see :func:`decompose`.
+
+    Attributes
+    ----------
+    network : TwoLayerNetwork
+        With the fit of the solution.
+    growth : float
+        Factor by which the norms of the blocks grew, >= 1.
+
+    Examples
+    --------
+    >>> import pyconvexnn as cx
+    >>> X, y, ps = cx.datasets.ar(60, 3, 40)
+    >>> prob = cx.GatedReLUProblem(X, y, ps, beta=1.0)
+    >>> network, growth = cx.decompose(prob, cx.solve(prob))
+    >>> growth >= 1, network.activation
+    (True, 'relu')
+    """
 
     network: TwoLayerNetwork
     growth: float
@@ -144,7 +161,7 @@ def decompose(prob: GatedReLUProblem, sol: Solution) -> Decomposition:
     """
     if not isinstance(prob, GatedReLUProblem):
         raise TypeError(f"`prob` must be a GatedReLUProblem, got {type(prob).__name__}")
-    _check_solution(prob, sol)
+    check_solution(prob, sol)
     cones, indices, blocks = Cones(prob.X), sol.coef.indices, sol.coef.values
     plus, minus = np.zeros_like(blocks), np.zeros_like(blocks)
     for row, i in enumerate(indices):
@@ -169,7 +186,8 @@ def decompose(prob: GatedReLUProblem, sol: Solution) -> Decomposition:
     )
 
 
-def _check_solution(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> None:
+def check_solution(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> None:
+    """Raise unless the solution has the shape of one of the problem."""
     if not isinstance(sol, Solution):
         raise TypeError(f"`sol` must be a Solution, got {type(sol).__name__}")
     signed = isinstance(prob, ReLUProblem)

@@ -124,3 +124,9 @@ def left_open(n: int) -> FloatArray:
     """Gaussian rows and 13, among them seven with a determinant too small to be told: 1e-582."""
     tiny = np.vstack([np.zeros((1, 7)), 1e-97 * np.eye(7)[1:]]) + np.eye(7)[0]
     return np.vstack([gaussian(n, 7), np.eye(7)[1:], tiny])
+
+
+def hexagon() -> tuple[FloatArray, FloatArray]:
+    """Corners of a hexagon with equal targets: at beta = 0.1 the optima of ReLU are a segment."""
+    angles = 0.1 + np.pi / 3 * np.arange(6)
+    return np.c_[np.cos(angles), np.sin(angles)], np.ones(6)

@@ -18,6 +18,7 @@ LAYERS = [
         "_validation",
         "_bits",
         "_cells",
+        "_directions",
         "_exact_cells",
         "_face_gates",
         "_faces",
@@ -27,13 +28,15 @@ LAYERS = [
     }
     | {"_rounding"}
     | {"_runtime", "_sklearn_weights", "_witness", "losses"},
-    {"_two_layers", "networks", "patterns", "sampling", "enumeration", "problems", "datasets"},
+    {"_two_layers", "networks", "patterns", "sampling", "enumeration", "problems", "datasets"}
+    | {"_onnx_graph", "_torch_modules"},
     {"solvers", "closed_form"},
-    {"recovery", "pricing", "pruning", "certificates"},
+    {"recovery", "pricing", "pruning", "uniqueness", "certificates"},
     {"training", "architectures"},
     {"paths"},
     {"estimators"},
     {"_cell_polygons", "_table_files", "plots", "cli", "demo", "tables", "interop", "__main__"},
+    {"examples"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

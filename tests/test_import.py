@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+import pyconvexnn as cx
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -24,7 +28,7 @@ def python(code: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
 
 
 def test_import_loads_numpy_only() -> None:
-    heavy = "scipy sklearn tqdm matplotlib pandas cvxpy click rich joblib"
+    heavy = "scipy sklearn tqdm matplotlib pandas cvxpy click rich joblib onnx torch"
     code = "import sys, pyconvexnn; print(*sorted({m.split('.')[0] for m in sys.modules}))"
     done = python(code)
     assert done.returncode == 0, done.stderr
@@ -67,3 +71,13 @@ def test_missing_compiled_part_is_one_clear_sentence(tmp_path: Path) -> None:
         last = done.stderr.strip().splitlines()[-1]
         assert last.startswith("ImportError: pyconvexnn's compiled part `_core` is missing")
         assert "pip install -e ." in last
+
+
+def test_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "pyconvexnn._torch_modules", raising=False)
+    monkeypatch.delattr(cx, "_torch_modules", raising=False)
+    with pytest.raises(ImportError, match="to_torch needs PyTorch: pip install torch"):
+        cx.TwoLayerNetwork.from_arrays([[1.0]], [[1.0]]).to_torch()
+    with pytest.raises(ImportError, match="from_torch needs PyTorch: pip install torch"):
+        cx.TwoLayerNetwork.from_torch(None)

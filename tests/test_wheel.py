@@ -22,7 +22,13 @@ def test_wheel(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     assert wheel.stat().st_size < 2_000_000
     names = zipfile.ZipFile(wheel).namelist()
-    for needed in ("py.typed", "_core.pyi", "kernels.pxd", "cli/app.py"):
+    for needed in (
+        "py.typed",
+        "_core.pyi",
+        "kernels.pxd",
+        "cli/app.py",
+        "examples/pipeline.py",
+    ):
         assert f"pyconvexnn/{needed}" in names
     assert len([name for name in names if name.endswith(".so")]) == 2
     foreign = [n for n in names if not n.startswith(("pyconvexnn/", "pyconvexnn-"))]

@@ -59,4 +59,5 @@ def summed(certificates: Sequence[Certificate]) -> Certificate:
         escape_neuron=escape.escape_neuron,
         escape_gain=escape.escape_gain,
         escape_price=escape.escape_price,
+        complete=all(cert.complete for cert in certificates),
     )

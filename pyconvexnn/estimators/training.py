@@ -230,6 +230,7 @@ class OnPatterns:
             rtol=settings.tol,
             dual=solution.dual,
             objective_at_zero=solution.objective_at_zero,
+            complete=not settings.is_gated and (settings.is_exact or problem.patterns.is_complete),
         )
 
 

@@ -12,7 +12,16 @@ from pyconvexnn.problems import SparseBlocks
 
 
 class Status(enum.Enum):
-    """How a solve ended."""
+    """How a solve, or a training, ended.
+
+    Examples
+    --------
+    >>> import pyconvexnn as cx
+    >>> X, y, ps = cx.datasets.ar(60, 3, 40)
+    >>> prob = cx.GatedReLUProblem(X, y, ps, beta=1.0)
+    >>> cx.solve(prob).status is cx.Status.SOLVED
+    True
+    """
 
     SOLVED = 0  #: the relative gap is at most tol
     MAX_ITER = 1  #: ran out of iterations
@@ -22,7 +31,29 @@ class Status(enum.Enum):
 
 
 class Progress(NamedTuple):
-    """State of a solve at one check of its duality gap."""
+    """State of a solve at one check of its duality gap.
+
+    Attributes
+    ----------
+    iteration : int
+        Iterations so far; each solver says what it counts.
+    objective, dual_objective : float
+        The best so far: the optimum is between them.
+    active : int
+        Blocks that are not zero.
+    seconds : float
+        Since the start.
+
+    Examples
+    --------
+    >>> import pyconvexnn as cx
+    >>> X, y, ps = cx.datasets.ar(60, 3, 40)
+    >>> prob = cx.GatedReLUProblem(X, y, ps, beta=1.0)
+    >>> seen = []
+    >>> sol = cx.solve(prob, callback=seen.append)
+    >>> seen[-1].gap <= 1e-6 * seen[-1].objective, len(seen) == len(sol.history)
+    (True, True)
+    """
 
     iteration: int
     objective: float
@@ -82,6 +113,17 @@ class Solution:
     Notes
     -----
     Every number can be recomputed from `coef`, `dual` and the data: :func:`pyconvexnn.verify`.
+
+    Examples
+    --------
+    >>> import pyconvexnn as cx
+    >>> X, y, ps = cx.datasets.ar(60, 3, 40)
+    >>> prob = cx.GatedReLUProblem(X, y, ps, beta=1.0)
+    >>> sol = cx.solve(prob, tol=1e-8)
+    >>> sol.status.name, sol.relative_gap <= 1e-8, sol.coef.to_dense().shape
+    ('SOLVED', True, (40, 3))
+    >>> bool(abs(prob.dual_objective(sol.dual) - sol.dual_objective) < 1e-9 * sol.objective)
+    True
     """
 
     coef: SparseBlocks

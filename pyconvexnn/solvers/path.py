@@ -34,6 +34,15 @@ class Path(Sequence[Solution]):
         One for each penalty, whatever its status.
     beta_max : float
         Smallest penalty whose optimum is zero.
+
+    Examples
+    --------
+    >>> import pyconvexnn as cx
+    >>> X, y, ps = cx.datasets.ar(60, 3, 40)
+    >>> prob = cx.GatedReLUProblem(X, y, ps, beta=1.0)
+    >>> path = cx.solve_path(prob, betas=[2.0, 1.0, 0.5])
+    >>> len(path), path[1].objective == path.objectives[1], path[1:].betas.tolist()
+    (3, np.True_, [1.0, 0.5])
     """
 
     betas: FloatArray

@@ -23,6 +23,15 @@ class BetaMax(NamedTuple):
         can be learnt it may be rounding of zero, with an upper bound that is far from it.
     upper_bound : float
         Rigorous: from it on none does.
+
+    Examples
+    --------
+    ``|u_1| y_1 |x_1| / |x_1|`` is largest for a neuron along the one row:
+
+    >>> import pyconvexnn as cx
+    >>> value, upper_bound = cx.beta_max([[3.0, 4.0]], [2.0])
+    >>> round(value, 9), bool(10 <= upper_bound < 10.01)
+    (10.0, True)
     """
 
     value: float

@@ -10,7 +10,6 @@ import numpy as np
 from pyconvexnn._typing import ArrayLike
 from pyconvexnn._validation import (
     as_generator,
-    as_matrix,
     choice,
     describe,
     positive,
@@ -18,14 +17,14 @@ from pyconvexnn._validation import (
 )
 from pyconvexnn.certificates import Certificate
 from pyconvexnn.losses import Loss
-from pyconvexnn.networks import GatedNetwork, TwoLayerNetwork
+from pyconvexnn.networks import TwoLayerNetwork
 from pyconvexnn.pricing import METHODS, price
 from pyconvexnn.solvers.base import relative_gap
 from pyconvexnn.training.bounds import certificate, dual_point, proved_bound
 from pyconvexnn.training.clock import Clock
 from pyconvexnn.training.escape import best_escape
 from pyconvexnn.training.generation import RUNGS, Generation
-from pyconvexnn.training.task import Task
+from pyconvexnn.training.task import Task, check_network
 
 _METHODS = tuple(method for method in METHODS if method != "search")  # a search proves nothing
 _FINER = 0.1  # of rtol: how fine a proof may have to be that a nearly optimal network passes
@@ -126,7 +125,7 @@ def certify(
     True
     """
     clock = Clock(None if time_limit is None else positive(time_limit, "time_limit"))
-    _check_network(net)
+    check_network(net)
     if proof is not None:
         raise NotImplementedError(f"`proof` = {describe(proof)} is not available yet")
     choice(method, "method", _METHODS)
@@ -135,19 +134,9 @@ def certify(
     rtol, threads = positive(rtol, "rtol"), resolve_threads(threads)
     rng = as_generator(seed)
     begun = clock.seconds
-    X = as_matrix(X, columns=net.n_features)
-    task = Task.of(
-        X if net.b1 is None else np.column_stack([X, np.ones(len(X))]),
-        y,
-        beta,
-        activation=net.activation,
-        slope=net.slope,
-        loss=loss,
-        sample_weight=sample_weight,
-        output_offset=net.b2 is not None and bool(net.b2[0] != 0.0),
-        time_limit=time_limit,
+    task, same = Task.of_network(
+        net, X, y, beta, loss=loss, sample_weight=sample_weight, time_limit=time_limit
     )
-    same = _without_biases(net, task)
     f = same.predict(task.data)
     clock.reserve(len(task.y), begun)
     own = task.residual(f)
@@ -208,29 +197,6 @@ def certify(
     assert cert.best_network is not None
     best = net if cert.best_network is same else _with_biases_of(net, cert.best_network)
     return dataclasses.replace(cert, best_network=best)
-
-
-def _check_network(net: object) -> None:
-    if isinstance(net, GatedNetwork):
-        raise NotImplementedError(
-            "`net` = a GatedNetwork is not available yet; its estimator has a certificate against "
-            "its own patterns"
-        )
-    if not isinstance(net, TwoLayerNetwork):
-        raise TypeError(
-            f"`net` must be a TwoLayerNetwork, got {type(net).__name__} (make one with "
-            "TwoLayerNetwork.from_arrays or from_sklearn, or pass fit.network)"
-        )
-    if net.n_outputs != 1:
-        raise NotImplementedError(
-            f"`net` with several outputs is not available yet, got {net.n_outputs}"
-        )
-
-
-def _without_biases(net: TwoLayerNetwork, task: Task) -> TwoLayerNetwork:
-    """The same function of the columns of the task, hidden biases being weights on the last."""
-    W1 = net.W1 if net.b1 is None else np.column_stack([net.W1, net.b1])
-    return task.network(W1, net.W2, net.b2)
 
 
 def _with_biases_of(net: TwoLayerNetwork, found: TwoLayerNetwork) -> TwoLayerNetwork:

@@ -14,7 +14,7 @@ from pyconvexnn.problems import ReLUProblem, SparseBlocks
 from pyconvexnn.recovery import recover
 from pyconvexnn.solvers import Solution
 from pyconvexnn.solvers.cutting_plane import CuttingPlane
-from pyconvexnn.training.task import Task, merged
+from pyconvexnn.training.task import Task
 
 _PATIENCE = 8  # rounds without a neuron after which a pattern may go
 _ROOM = 4  # patterns for each active one that are kept in any case
@@ -86,7 +86,7 @@ class Master:
     def network(self) -> TwoLayerNetwork:
         """Network of the last solution, in the features as given, equal neurons merged."""
         assert self.solution is not None
-        net = merged(recover(self.problem, self.solution))
+        net = recover(self.problem, self.solution).merge()
         return self._task.network(self._task.outside(net.W1), net.W2, net.b2)
 
     def _program(self, packed: BitArray) -> ReLUProblem:

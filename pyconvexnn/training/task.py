@@ -10,13 +10,12 @@ import numpy as np
 from pyconvexnn._typing import ArrayLike, BoolArray, FloatArray
 from pyconvexnn._validation import as_matrix
 from pyconvexnn.losses import Loss
-from pyconvexnn.networks import TwoLayerNetwork
+from pyconvexnn.networks import GatedNetwork, TwoLayerNetwork
 from pyconvexnn.patterns import PatternSet
 from pyconvexnn.problems import ReLUProblem
 
 _RATE = 5e8  # operations a second of a QR factorisation, at the least
 _SHARE = 0.1  # of the time limit that one may take
-_SAME = 1e-12  # of unit vectors: nearer to each other they are one neuron
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +96,38 @@ class Task:
             whole.y if every else whole.y[counted],
             whole.sample_weight if every else whole.sample_weight[counted],
         )
+
+    @classmethod
+    def of_network(
+        cls,
+        net: TwoLayerNetwork,
+        X: ArrayLike,
+        y: ArrayLike,
+        beta: float,
+        *,
+        loss: str | Loss,
+        sample_weight: ArrayLike | None,
+        time_limit: float | None = None,
+    ) -> tuple[Task, TwoLayerNetwork]:
+        """Make the task of a network, and the same network without hidden biases.
+
+        Those are weights on a column of ones, the last of the task's data. An output offset that
+        is not zero makes it a task of networks with one.
+        """
+        X = as_matrix(X, columns=net.n_features)
+        task = cls.of(
+            X if net.b1 is None else np.column_stack([X, np.ones(len(X))]),
+            y,
+            beta,
+            activation=net.activation,
+            slope=net.slope,
+            loss=loss,
+            sample_weight=sample_weight,
+            output_offset=net.b2 is not None and bool(net.b2[0] != 0.0),
+            time_limit=time_limit,
+        )
+        W1 = net.W1 if net.b1 is None else np.column_stack([net.W1, net.b1])
+        return task, task.network(W1, net.W2, net.b2)
 
     @property
     def beta(self) -> float:
@@ -193,39 +224,28 @@ class Task:
         return TwoLayerNetwork.from_arrays(W1, W2, b2=b2 if self.output_offset else None, **kind)
 
 
+def check_network(net: object) -> None:
+    """Raise unless it is a network that a Task can be about."""
+    if isinstance(net, GatedNetwork):
+        raise NotImplementedError(
+            "`net` = a GatedNetwork is not available yet; its estimator has a certificate against "
+            "its own patterns"
+        )
+    if not isinstance(net, TwoLayerNetwork):
+        raise TypeError(
+            f"`net` must be a TwoLayerNetwork, got {type(net).__name__} (make one with "
+            "TwoLayerNetwork.from_arrays or from_sklearn, or pass fit.network)"
+        )
+    if net.n_outputs != 1:
+        raise NotImplementedError(
+            f"`net` with several outputs is not available yet, got {net.n_outputs}"
+        )
+
+
 def _turns(X: FloatArray, time_limit: float | None) -> bool:
     """Whether there is time for a factorisation of the rows."""
     n, d = X.shape
     return time_limit is None or 4.0 * n * n * d / _RATE <= _SHARE * time_limit
-
-
-def merged(net: TwoLayerNetwork) -> TwoLayerNetwork:
-    """Balanced network in which neurons of one direction and sign, and an activation, are one.
-
-    Their sum has the same outputs and no larger penalty. Neurons that do nothing are dropped.
-    """
-    net = net.balance()
-    a = net.W2[:, 0]
-    length = np.abs(a)
-    alive = np.flatnonzero(length > 0)
-    alive = alive[np.argsort(-length[alive], kind="stable")]
-    directions = net.W1[alive] / length[alive, np.newaxis]
-    signs = np.sign(a[alive])
-    blocks = directions * length[alive, np.newaxis] ** 2
-    near = np.linalg.norm(directions[:, np.newaxis] - directions, axis=2) <= _SAME
-    near &= signs[:, np.newaxis] == signs
-    first = np.argmax(near, axis=1) if len(alive) else np.empty(0, np.intp)
-    kept, place = np.unique(first, return_inverse=True)
-    sums = np.zeros((len(kept), net.n_features))
-    np.add.at(sums, place, blocks)
-    size = np.sqrt(np.linalg.norm(sums, axis=1, keepdims=True))
-    return TwoLayerNetwork.from_arrays(
-        sums / size,
-        signs[kept, np.newaxis] * size,
-        b2=net.b2,
-        activation=net.activation,
-        slope=net.slope,
-    )
 
 
 def _frozen(A: FloatArray) -> FloatArray:

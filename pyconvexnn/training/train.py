@@ -38,6 +38,14 @@ class Fit:
         One entry for every round of pricing.
     status : Status
         SOLVED when ``certificate.is_optimal``; otherwise why the run ended.
+
+    Examples
+    --------
+    >>> import numpy as np, pyconvexnn as cx
+    >>> X = np.array([[0.0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]])
+    >>> fit = cx.train(X, [-1, 1, 1, -1], beta=0.1)
+    >>> fit.status.name, fit.network.n_neurons <= 4, fit.history[-1].lower_bound > 0.57
+    ('SOLVED', True, True)
     """
 
     network: TwoLayerNetwork

@@ -24,7 +24,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import pyconvexnn as cx
 from pyconvexnn._typing import FloatArray
-from pyconvexnn.estimators.base import auto_pattern_count
+from pyconvexnn.estimators.patterns import auto_pattern_count
 from pyconvexnn.networks import Network
 
 BOTH = [cx.ConvexMLPRegressor, cx.ConvexMLPClassifier]

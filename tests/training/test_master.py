@@ -9,7 +9,7 @@ import pyconvexnn as cx
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.training.cells import cells_around
 from pyconvexnn.training.master import Master
-from pyconvexnn.training.task import Task, merged
+from pyconvexnn.training.task import Task
 from tests.training.problems import gaussian_task
 
 
@@ -103,17 +103,3 @@ def test_opposite_and_repeated_rows_are_on_the_right_sides() -> None:
     found = cells_around(X, np.array([[0.0, 1.0]]), np.random.default_rng(0))
     dense = cx.PatternSet(found, 4).to_dense().tolist()
     assert sorted(dense) == [[False, False, True, True], [True, True, False, True]]
-
-
-def test_merged_neurons() -> None:
-    X, y, _ = gaussian_task(20, 3, 5)
-    u = np.array([1.0, 2.0, -1.0])
-    net = cx.TwoLayerNetwork.from_arrays(
-        [u, 3 * u, u, 0 * u, -u], [[2.0], [1.0], [-1.0], [5.0], [1.0]]
-    )
-    small = merged(net)
-    assert small.n_neurons == 3
-    np.testing.assert_allclose(small.predict(X), net.predict(X))
-    assert small.objective(X, y, 1.0) <= net.objective(X, y, 1.0)
-    assert merged(small).n_neurons == 3
-    assert merged(cx.TwoLayerNetwork.from_arrays(np.zeros((0, 3)), np.zeros((0, 1)))).n_neurons == 0

@@ -1,0 +1,28 @@
+"""What pictures share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pyconvexnn._two_layers import TwoLayers
+from pyconvexnn._typing import FloatArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def new_axes() -> Axes:
+    """Axes of a new figure of pyplot."""
+    try:
+        from matplotlib import pyplot
+    except ImportError:
+        raise ImportError('plots need matplotlib: pip install "pyconvexnn[plot]"') from None
+    return pyplot.subplots()[1]
+
+
+def costs(net: TwoLayers) -> FloatArray:
+    """``|w_j| |a_j|`` of the neurons, biases counted among the weights: what they cost."""
+    weights = net.W1 if net.b1 is None else np.column_stack([net.W1, net.b1])
+    return np.asarray(np.linalg.norm(weights, axis=1) * np.linalg.norm(net.W2, axis=1))
