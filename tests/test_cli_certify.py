@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pyconvexnn.estimators.outputs import summed
 from sklearn.datasets import load_breast_cancer
 
 import pyconvexnn as cx
 from pyconvexnn import networks
+from pyconvexnn.estimators.outputs import summed
 
 
 @pytest.fixture
