@@ -317,7 +317,8 @@ def test_ctrl_c(hard: Path, tmp_path: Path) -> None:
         env=environment(),
     )
     assert process.stderr is not None
-    process.stderr.readline()  # "target ...: ... assumed": training starts
+    process.stderr.readline()  # "target ...: ... assumed"
+    process.stderr.readline()  # "the columns are far from zero ...": training starts
     time.sleep(1.5)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=10)

@@ -83,6 +83,17 @@ def test_a_scale_and_an_offset(
     assert (code, json.loads(out)["objective"]) == (0, pytest.approx(best, rel=1e-9))
 
 
+def test_uneven_columns_are_told(run: Any, numbers: Path, tmp_path: Path) -> None:
+    options = ["--target", "y", "--beta", "1e3", "--patterns", "9", "--save", tmp_path / "m.npz"]
+    told = "the columns are far from zero or of different sizes: --scale standard"
+    assert told in run("fit", numbers, *options)[2]
+    assert told not in run("fit", numbers, *options, "--scale", "standard")[2]
+    numbers.write_text("x,y\n1,1\n2,2\n3,4\n")
+    assert told not in run("fit", numbers, *options, "--task", "regression")[2]
+    numbers.write_text("x,y\n1001,1\n1002,2\n1003,4\n")
+    assert told in run("fit", numbers, *options, "--task", "regression")[2]
+
+
 def test_a_scale_of_gates_without_biases(
     run: Any, frame: pd.DataFrame, numbers: Path, tmp_path: Path
 ) -> None:

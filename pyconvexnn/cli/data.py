@@ -18,6 +18,8 @@ from pyconvexnn.networks import Network
 if TYPE_CHECKING:
     from pyconvexnn.estimators.samples import Units
 
+_UNEVEN = 100.0
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
@@ -74,14 +76,14 @@ class TrainingData:
 
 
 def read_training_data(path: Path, chosen: dict[str, Any]) -> TrainingData:
-    """Read a table with its target; a task that had to be guessed is told.
+    """Read a table with its target; tells a task that was guessed, and columns that are hard.
 
     Parameters
     ----------
     path : Path
         CSV or Parquet file.
     chosen : dict
-        The options ``target``, ``task``, ``header`` and ``class_weight``.
+        The options ``target``, ``task``, ``header``, ``scale`` and ``class_weight``.
 
     Raises
     ------
@@ -95,6 +97,8 @@ def read_training_data(path: Path, chosen: dict[str, Any]) -> TrainingData:
         task = tables.guess_task(table, target)
         say(f"target {target!r}: {task} assumed (choose with --task)")
     X, _ = recipe.apply(table)
+    if chosen["scale"] is None and _are_uneven(X):
+        say("the columns are far from zero or of different sizes: --scale standard makes it easier")
     weighted = chosen["class_weight"] is not None
     if task == "regression":
         if weighted:
@@ -103,6 +107,14 @@ def read_training_data(path: Path, chosen: dict[str, Any]) -> TrainingData:
     y, classes = tables.target_classes(table, target)
     balanced = len(y) / (len(classes) * np.bincount(y).astype(np.float64))
     return TrainingData(recipe, X, y, classes, balanced.tolist() if weighted else None)
+
+
+def _are_uneven(X: FloatArray) -> bool:
+    """Whether what varies in one column is small beside the values of another, or its own."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        deviations, sizes = X.std(axis=0), np.sqrt(np.mean(X**2, axis=0))
+    varied = deviations > 0.0
+    return bool(varied.any() and sizes[varied].max() > _UNEVEN * deviations[varied].min())
 
 
 def targets_of(y: Any, classes: list[str] | None) -> FloatArray:

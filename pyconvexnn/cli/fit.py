@@ -111,10 +111,11 @@ def fit(data: Path, as_json: bool, save: Path, **chosen: Any) -> int:
     }
     print_proof(facts, certificate, as_json)
     if not certificate.is_optimal:
+        easier = "A larger --beta" if chosen["scale"] else "--scale standard or a larger --beta"
         say(
             f"not proved: relative gap {certificate.relative_gap:.3g} is above --tol "
             f"{certificate.rtol:g} (stopped with status {', '.join(trained.reasons)}); the model "
-            "is saved all the same. Standardised columns or a larger --beta make it easier"
+            f"is saved all the same. {easier} makes it easier"
             + (", more time may do" if "TIME_LIMIT" in trained.reasons else "")
         )
         return options.NOT_PROVED

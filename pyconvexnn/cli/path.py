@@ -138,8 +138,8 @@ def path(
     largest = max(row["relative_gap"] for row in unproved)
     say(
         f"not proved: {len(unproved)} of {len(rows)} have a relative gap above --tol "
-        f"{chosen['tol']:g}, at most {largest:.3g}. Standardised columns, a larger --min-ratio or "
-        "more time make it easier"
+        f"{chosen['tol']:g}, at most {largest:.3g}. A larger --min-ratio or more time makes it "
+        "easier"
     )
     return options.NOT_PROVED
 
