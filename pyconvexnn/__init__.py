@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from pyconvexnn.training.certify import certify
     from pyconvexnn.training.stationarity import Stationarity, stationarity
     from pyconvexnn.training.train import Fit, train
+    from pyconvexnn.uniqueness import is_unique
 
 # Loaded on first use: they import scikit-learn or matplotlib, or are not needed by every program.
 _LAZY = {
@@ -60,6 +61,7 @@ _LAZY = {
     "datasets": "pyconvexnn",
     "enumerate_patterns": "pyconvexnn.enumeration",
     "iter_patterns": "pyconvexnn.enumeration",
+    "is_unique": "pyconvexnn.uniqueness",
     "plots": "pyconvexnn",
     "prune": "pyconvexnn.pruning",
     "sample_patterns": "pyconvexnn.sampling",
@@ -108,6 +110,7 @@ __all__ = [
     "datasets",
     "decompose",
     "enumerate_patterns",
+    "is_unique",
     "iter_patterns",
     "load_network",
     "load_patterns",

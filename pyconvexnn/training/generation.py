@@ -40,7 +40,7 @@ _SMALL = 100_000  # n d up to which the program alone has a network soon
 _FIRST_NEURONS = 10
 _WHITENED = 2_000_000  # n d^2 up to which the random patterns are those of whitened data
 _SEARCH_SHARE = 0.5  # of the time left that a search may take before something is proved
-_MOST_ADDED = 100  # neurons whose patterns come in after a round, those of the highest prices
+_MOST_ADDED = 300  # neurons whose patterns come in after a round, those of the highest prices
 _BOXES_PAY = 12  # columns above which boxes add nothing to a relaxation's bound in seconds
 
 
@@ -338,7 +338,8 @@ class Generation:
 
     def _add(self, U: FloatArray) -> int:
         U = U[:_MOST_ADDED]
-        added = self.master.add(cells_around(self.task.X, U, self._rng))
+        # One cell for each: with more of them the program takes longer, and rounds are no fewer.
+        added = self.master.add(cells_around(self.task.X, U, self._rng, most=1))
         if not added:  # only cells that the program has: perhaps those with ties on, which are none
             added = self.master.add(cells_around(self.task.X, U, self._rng, most=32))
         return added
