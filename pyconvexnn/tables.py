@@ -1,27 +1,31 @@
-"""Tables for the command line: CSV files to arrays, and the recipe that does it again.
+"""Tables for the command line: CSV and Parquet files to arrays, and the recipe to do it again.
 
 Every cell is read as text and interpreted here, so that what happens to a column does not depend
 on guesses of a reader: it is a column of numbers if every cell is a decimal number, else of
 categories, which become one column of 0 and 1 each. The recipe is plain JSON, saved with the
-model and replayed on the table to predict.
+model and replayed on the table to predict. A Parquet file is read as the CSV file of its cells,
+so that a model of the one predicts the other, with the same bits.
 """
 
 from __future__ import annotations
 
-import io
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pyconvexnn import _table_files
 from pyconvexnn._typing import BoolArray, FloatArray, IndexArray
 
+PARQUET_SUFFIXES = (".parquet", ".pq")
 MAX_CATEGORIES = 100  # of a column of text; beyond that it is a name or an error, no category
 MAX_INTEGER_CLASSES = 10  # a target of so few different integers is taken as classes
 
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_INEXACT = 2.0**53  # several whole numbers may be this double
 _INFINITE = r"[+-]?(?i:inf|infinity)"
 _MISSING = frozenset({"", "?", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "<na>"})
 
@@ -206,6 +210,8 @@ def _column_from_json(data: Any) -> Column:
 def read_table(path: str | os.PathLike[str], *, header: bool | None = None) -> Table:
     """Read a CSV file: comma, semicolon or tab, UTF-8, one row a line, quotes as usual.
 
+    A file whose name ends in ``.parquet`` or ``.pq`` is read as a Parquet file, by pyarrow.
+
     Parameters
     ----------
     path : str or path
@@ -213,6 +219,7 @@ def read_table(path: str | os.PathLike[str], *, header: bool | None = None) -> T
     header : bool, optional
         Whether the first line names the columns; None finds out. It does if somewhere below text
         there are only numbers, and without any column of numbers if none of its cells comes again.
+        A Parquet file has names, which False ignores.
 
     Returns
     -------
@@ -223,51 +230,30 @@ def read_table(path: str | os.PathLike[str], *, header: bool | None = None) -> T
     ------
     ValueError
         If the file is no table: empty, not UTF-8, lines of different lengths, a name twice.
+    ImportError
+        If it is a Parquet file and pyarrow is not installed.
     OSError
         If it cannot be read.
     """
-    cells = _read_cells(path)
+    given = None
+    if Path(path).suffix.lower() in PARQUET_SUFFIXES:
+        cells = _table_files.read_parquet(path)
+        if header is not False:
+            given = [name.strip() for name in cells.columns]
+    else:
+        cells = _table_files.read_csv(path)
+        if _has_header(cells) if header is None else header:
+            given, cells = cells.iloc[0].tolist(), cells.iloc[1:].reset_index(drop=True)
+    if not cells.size:
+        raise ValueError(f"{path} has no rows{' below its header' if given else ''}")
     names = [f"column {i}" for i in range(cells.shape[1])]
-    if _has_header(cells) if header is None else header:
-        header = True
-        names = [given or default for given, default in zip(cells.iloc[0], names, strict=True)]
-        twice = [given for i, given in enumerate(names) if given in names[:i]]
+    if given is not None:
+        names = [name or default for name, default in zip(given, names, strict=True)]
+        twice = [name for i, name in enumerate(names) if name in names[:i]]
         if twice:
             raise ValueError(f"{path}: the column name {twice[0]!r} occurs twice")
-        cells = cells.iloc[1:].reset_index(drop=True)
-    if not len(cells):
-        raise ValueError(f"{path} has no rows below its header")
     cells.columns = names
-    return Table(str(path), cells, bool(header))
-
-
-def _read_cells(path: str | os.PathLike[str]) -> Any:
-    """All cells as text, stripped; blank lines are left out."""
-    import pandas as pd
-
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-        first = text.lstrip().partition("\n")[0]
-        cells = pd.read_csv(
-            io.StringIO(text),
-            sep=max(",;\t", key=first.count),
-            header=None,
-            dtype=str,
-            na_filter=False,
-            skipinitialspace=True,
-        )
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not UTF-8 text") from None
-    except pd.errors.EmptyDataError:
-        raise ValueError(f"{path} is empty") from None
-    except pd.errors.ParserError as error:
-        raise ValueError(f"{path} is not a CSV file: {str(error).split('error: ')[-1]}") from None
-    # A line with too few cells is filled up by pandas with values that are not text.
-    return cells.astype(object).where(cells.notna(), "").astype(str).apply(_stripped)
-
-
-def _stripped(column: Any) -> Any:
-    return column.str.strip()
+    return Table(str(path), cells, given is not None)
 
 
 def _has_header(cells: Any) -> bool:
@@ -318,9 +304,18 @@ def _numbers(table: Table, name: str) -> FloatArray:
 def _one_hot(table: Table, name: str, categories: tuple[str, ...]) -> tuple[FloatArray, list[str]]:
     """Turn a column into 0/1 for each category; also its values that are none of them."""
     _refuse_missing(table, name)
-    cells = table.cells[name].to_numpy(dtype=object)
+    cells = _spelled(table.cells[name].to_numpy(dtype=object), categories)
     unknown = sorted(set(cells) - set(categories))
     return np.array(cells[:, np.newaxis] == np.array(categories, dtype=object), float), unknown
+
+
+def _spelled(cells: Any, known: Sequence[str]) -> Any:
+    """Cells with truth values spelled as the known ones are: files write True, true and TRUE."""
+    spelling = {name.lower(): name for name in known if name.lower() in ("true", "false")}
+    if not spelling:
+        return cells
+    same = [c if c in known else spelling.get(c.lower(), c) for c in cells]
+    return np.array(same, dtype=object)
 
 
 # ---- fitting ---------------------------------------------------------------------------------
@@ -431,12 +426,18 @@ def target_classes(table: Table, name: str) -> tuple[IndexArray, list[str]]:
     Raises
     ------
     ValueError
-        If a value is missing, or there is only one class.
+        If a value is missing, a number is 2^53 or more, or there is only one class.
     """
     _refuse_missing(table, name)
     cells = table.cells[name]
     if _is_number(cells).all():
-        values, codes = np.unique(_numbers(table, name), return_inverse=True)
+        numbers = _numbers(table, name)
+        wrong = np.flatnonzero(np.abs(numbers) >= _INEXACT)
+        if wrong.size:
+            raise table.refusal(
+                name, "must hold text or numbers below 2^53 as classes", int(wrong[0])
+            )
+        values, codes = np.unique(numbers, return_inverse=True)
         classes = [class_name(v) for v in values.tolist()]
     else:
         labels, codes = np.unique(cells.to_numpy(dtype=str), return_inverse=True)
@@ -459,7 +460,7 @@ def known_classes(table: Table, name: str, classes: list[str]) -> IndexArray:
     """
     _refuse_missing(table, name)
     cells = table.cells[name]
-    values = cells.to_numpy(dtype=object)
+    values = _spelled(cells.to_numpy(dtype=object), classes)
     if _is_number(cells).all():
         values = np.array([class_name(v) for v in _numbers(table, name).tolist()], dtype=object)
     hits = values[:, np.newaxis] == np.array(classes, dtype=object)

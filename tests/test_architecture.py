@@ -35,7 +35,7 @@ LAYERS = [
     {"training", "architectures"},
     {"paths"},
     {"estimators"},
-    {"_cell_polygons", "plots", "cli", "demo", "tables", "interop", "__main__"},
+    {"_cell_polygons", "_table_files", "plots", "cli", "demo", "tables", "interop", "__main__"},
     {"examples"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -62,7 +62,9 @@ def test_fit_and_predict_classes(run: Any, iris: Path, tmp_path: Path) -> None:
     header, *rows = out.splitlines()
     assert header == "prediction,probability setosa,probability versicolor,probability virginica"
     X = np.column_stack([load_iris().data, np.tile([[1, 0], [0, 1]], (75, 1))])
-    est = cx.ConvexMLPClassifier(beta=0.1).fit(X, load_iris().target_names[load_iris().target])
+    est = cx.ConvexMLPClassifier("gated_relu", beta=0.1).fit(
+        X, load_iris().target_names[load_iris().target]
+    )
     assert [row.split(",")[0] for row in rows] == est.predict(X).tolist()
     probabilities = [[float(cell) for cell in row.split(",")[1:]] for row in rows]
     np.testing.assert_allclose(probabilities, est.predict_proba(X), rtol=1e-9, atol=1e-15)
@@ -79,7 +81,7 @@ def test_fit_and_predict_numbers(run: Any, numbers: Path, tmp_path: Path) -> Non
     assert code == 0
     facts = json.loads(out)
     data = np.loadtxt(numbers, delimiter=",")
-    est: Any = cx.ConvexMLPRegressor(beta=0.01, patterns=50, fit_intercept=False)
+    est: Any = cx.ConvexMLPRegressor("gated_relu", beta=0.01, patterns=50, fit_intercept=False)
     est.fit(data[:, :3], data[:, 3])
     assert facts["task"] == "regression"
     assert facts["samples"] == 80
@@ -227,7 +229,7 @@ def test_bad_files(run: Any, iris: Path, numbers: Path, tmp_path: Path) -> None:
     for arguments, message in [
         (("predict", model, tmp_path / "none.csv"), "does not exist"),
         (("predict", tmp_path / "none.npz", iris), "does not exist"),
-        (("predict", iris, iris), "is not a saved model; the order is MODEL.npz DATA.csv"),
+        (("predict", iris, iris), "is not a saved model; the order is MODEL.npz DATA"),
         (("predict", model, iris), "must have 3 columns"),
         (("predict", model, numbers, "--out", tmp_path / "a" / "b"), "the folder of"),
     ]:
@@ -274,13 +276,7 @@ def test_config(run: Any) -> None:
     assert json.loads(run("config", "--json")[1])["cores"] >= 1
 
 
-def test_help_shows_examples(run: Any) -> None:
-    for arguments in ((), ("--help",), ("-h",)):
-        code, out, err = run(*arguments)
-        assert (code, err) == (0, "")
-        assert out.index("pyconvexnn fit houses.csv") < out.index("Options:")
-    for command in ("demo", "fit", "certify", "predict", "config"):
-        assert "Example" in run(command, "--help")[1]
+def test_version(run: Any) -> None:
     assert run("--version")[1].strip().endswith(cx.__version__)
 
 
@@ -289,7 +285,8 @@ def test_typos_are_answered(run: Any) -> None:
     assert run("xyz") == (
         2,
         "",
-        "pyconvexnn: no command 'xyz'; there are demo, fit, certify, predict, patterns, config\n",
+        "pyconvexnn: no command 'xyz'; there are demo, fit, certify, predict, path, patterns, "
+        "config\n",
     )
     assert run("--jsn")[0] == 2
 
@@ -320,11 +317,14 @@ def test_ctrl_c(hard: Path, tmp_path: Path) -> None:
         env=environment(),
     )
     assert process.stderr is not None
-    process.stderr.readline()  # "target ...: ... assumed": training starts
+    process.stderr.readline()  # "target ...: ... assumed"
+    process.stderr.readline()  # "the columns are far from zero ...": training starts
     time.sleep(1.5)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=10)
-    assert (process.returncode, out) == (130, "")
+    # Python ends by the signal itself, 130 to a shell, if it arrives in the import of some modules.
+    assert process.returncode in (130, -signal.SIGINT)
+    assert out == ""
     assert err.strip() == "pyconvexnn: interrupted"
     assert not (tmp_path / "m.npz").exists()
 

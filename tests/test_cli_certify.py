@@ -13,7 +13,7 @@ from sklearn.datasets import load_breast_cancer
 
 import pyconvexnn as cx
 from pyconvexnn import networks
-from pyconvexnn.cli import training
+from pyconvexnn.estimators.outputs import summed
 
 
 @pytest.fixture
@@ -113,8 +113,8 @@ def test_fit_of_three_classes_sums_up(run: Any, table: Path, tmp_path: Path) -> 
 def test_sum_of_certificates() -> None:
     X = np.random.default_rng(0).standard_normal((10, 2))
     certificates = [cx.train(X, y, 0.1).certificate for y in X.T]
-    total = training.summed(certificates)
-    assert training.summed(certificates[:1]) is certificates[0]
+    total = summed(certificates)
+    assert summed(certificates[:1]) is certificates[0]
     assert total.objective >= sum(cert.objective for cert in certificates)
     assert total.lower_bound <= sum(cert.lower_bound for cert in certificates)
     assert total.restricted_bound == pytest.approx(
@@ -231,7 +231,7 @@ def test_certify_refuses(run: Any, fitted: tuple[Path, Path], table: Path, tmp_p
         ((model, data, "--time-limit", "-1"), "`time_limit` must be > 0"),
         ((model, data, "--threads", "0"), "`threads` must be >= 1"),
         ((model, data, "--save", tmp_path / "no" / "m.npz"), "the folder of"),
-        ((data, model), "two.csv is not a saved model; the order is MODEL.npz DATA.csv"),
+        ((data, model), "two.csv is not a saved model; the order is MODEL.npz DATA"),
         ((model, data, "--target", "p"), f"column 'p' is a feature of {model} and cannot be its"),
         ((model, data, "--target", "1"), f"column 'q' is a feature of {model} and cannot be its"),
     ]:

@@ -249,3 +249,13 @@ def test_classes_that_a_model_knows(csv: Any) -> None:
         tables.known_classes(table, "z", ["a", "c"])
     with pytest.raises(ValueError, match=r"must hold the classes 9, 10, got '0\.5' in row 3"):
         tables.known_classes(table, "y", ["9", "10"])
+
+
+def test_whole_numbers_too_large_for_classes(csv: Any) -> None:
+    table = tables.read_table(csv("x,y\n1,9007199254740993\n2,9007199254740992\n"))
+    assert tables.target_numbers(table, "y").tolist() == [2.0**53, 2.0**53]
+    message = "'y' must hold text or numbers below 2^53 as classes, got '9007199254740993' in row 1"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        tables.target_classes(table, "y")
+    table = tables.read_table(csv("x,y\n1,9007199254740991\n2,9007199254740990\n"))
+    assert tables.target_classes(table, "y")[1] == ["9007199254740990", "9007199254740991"]

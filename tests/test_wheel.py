@@ -26,7 +26,7 @@ def test_wheel(tmp_path: Path) -> None:
         "py.typed",
         "_core.pyi",
         "kernels.pxd",
-        "cli/commands.py",
+        "cli/app.py",
         "examples/pipeline.py",
     ):
         assert f"pyconvexnn/{needed}" in names

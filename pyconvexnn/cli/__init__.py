@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from pyconvexnn.cli.commands import run
+from pyconvexnn.cli.app import run
 
 __all__ = ["run"]

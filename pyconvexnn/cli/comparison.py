@@ -1,17 +1,13 @@
-"""The demo's output: a table for each data set, JSON, and a picture."""
+"""The demo's output: a table for each data set, and JSON."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from rich import box
 from rich.table import Table
 
-from pyconvexnn import plots
-from pyconvexnn.cli.terminal import check_folder
 from pyconvexnn.demo import BIAS_COLUMN, HIDDEN_UNITS, Comparison
 
 NOTE = (
@@ -62,32 +58,3 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         if field.name != "fit"
     }
     return data | {"rows": [dataclasses.asdict(row) for row in comparison.rows]}
-
-
-def check_plot(path: Path) -> None:
-    """Refuse a plot that could not be written before the demo is computed."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-    except ImportError:
-        raise ImportError('--plot needs matplotlib: pip install "pyconvexnn[plot]"') from None
-    check_folder(path)
-    known = sorted(FigureCanvasAgg.get_supported_filetypes())
-    if path.suffix[1:].lower() not in known:
-        raise ValueError(f"--plot must end in one of .{', .'.join(known)}; got {path.name}")
-
-
-def draw(comparisons: Sequence[Comparison], path: Path) -> None:
-    """Draw the certificates of all data sets into one file, two in a row."""
-    from matplotlib.figure import Figure
-
-    n_rows = (len(comparisons) + 1) // 2
-    figure = Figure(figsize=(10, 3.4 * n_rows), layout="constrained")
-    places = figure.subplots(n_rows, 2, squeeze=False).ravel()
-    for ax, comparison in zip(places, comparisons, strict=False):
-        plots.certificate(comparison.fit, ax=ax)
-        ax.set_title(
-            f"{comparison.dataset}, {comparison.n_features} features, beta = {comparison.beta:g}"
-        )
-    for ax in places[len(comparisons) :]:
-        ax.set_axis_off()
-    figure.savefig(path, dpi=150)

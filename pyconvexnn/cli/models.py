@@ -2,68 +2,77 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from pyconvexnn import networks, tables
 from pyconvexnn._typing import FloatArray
 
+if TYPE_CHECKING:
+    from pyconvexnn.estimators.samples import Units
+
 _MADE_BY = "pyconvexnn fit 1"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
     """What ``predict`` and ``certify`` need to know.
 
     Attributes
     ----------
     network : GatedNetwork or TwoLayerNetwork
-        It has one output for a number and for two classes, else one for each class.
+        Of the features as they are, with the column of its hidden biases if there is one. It has
+        one output for a number and for two classes, else one for each class.
     recipe : Recipe
         From the columns of a table to the network's features.
     classes : list of str or None
         None for a regression.
-    intercept_scaling : float or None
-        Value of the column appended to the features; None for no such column.
+    units : Units
+        Of the features in training, to which the penalty refers.
     beta : float or None
         Penalty that it was trained with, if the file says so.
+    class_weight : list of float or None
+        Weight of each class in training; None for 1.
     """
 
     network: networks.Network
     recipe: tables.Recipe
     classes: list[str] | None
-    intercept_scaling: float | None
+    units: Units
     beta: float | None = None
+    class_weight: list[float] | None = None
 
     @property
     def loss(self) -> str:
         """Name of the loss that such models are trained with."""
         return "squared" if self.classes is None else "logistic"
 
-    def data(self, X: FloatArray) -> FloatArray:
-        """What the network acts on: features with the column of its hidden biases."""
-        from pyconvexnn.estimators.samples import with_intercept
-
-        return with_intercept(X, self.intercept_scaling)
-
     def save(self, path: Path) -> None:
         """Write the model, a network file with JSON beside the weights."""
+        units = self.units
         extra = {
             "made_by": _MADE_BY,
             "recipe": self.recipe.to_json(),
             "classes": self.classes,
-            "intercept_scaling": self.intercept_scaling,
+            "intercept_scaling": units.intercept,
+            "mean": None if units.mean is None else units.mean.tolist(),
+            "scale": None if units.scale is None else units.scale.tolist(),
             "beta": self.beta,
+            "class_weight": self.class_weight,
         }
         networks.write_network(path, self.network, extra)
 
     def predict(self, X: FloatArray) -> dict[str, list[Any]]:
         """Columns to print: the prediction and, for classes, the probability of each."""
         from pyconvexnn.estimators.classifier import predicted_codes, probabilities
+        from pyconvexnn.estimators.samples import with_intercept
 
-        scores = self.network.predict(self.data(X))
+        scores = self.network.predict(with_intercept(X, self.units.intercept))
         if self.classes is None:
             return {"prediction": scores.tolist()}
         columns: dict[str, list[Any]] = {
@@ -72,6 +81,17 @@ class Model:
         for name, values in zip(self.classes, probabilities(scores).T, strict=True):
             columns[f"probability {name}"] = values.tolist()
         return columns
+
+    def score(self, X: FloatArray, y: Any) -> float | None:
+        """R2 of a regression, accuracy for codes of classes; None for a single sample."""
+        if len(X) < 2:
+            return None
+        predictions = self.predict(X)["prediction"]
+        if self.classes is not None:
+            return float(np.mean(np.array(self.classes)[y] == predictions))
+        from sklearn.metrics import r2_score
+
+        return float(r2_score(y, predictions))
 
 
 def load_model(path: Path) -> Model:
@@ -82,8 +102,10 @@ def load_model(path: Path) -> Model:
     ValueError
         If it is no model.
     """
+    from pyconvexnn.estimators.samples import Units
+
     if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} is not a saved model; the order is MODEL.npz DATA.csv")
+        raise ValueError(f"{path} is not a saved model; the order is MODEL.npz DATA")
     network, extra = networks.read_network(path)
     if extra.get("made_by") != _MADE_BY:
         raise ValueError(f"{path} is a network but not a model that `pyconvexnn fit` saved")
@@ -92,17 +114,29 @@ def load_model(path: Path) -> Model:
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     classes, scaling = extra.get("classes"), extra.get("intercept_scaling")
-    beta = extra.get("beta")
-    shape = network.n_features, network.n_outputs
+    mean, scale, weight = extra.get("mean"), extra.get("scale"), extra.get("class_weight")
+    beta, n_features = extra.get("beta"), len(recipe.features)
     if (
         not (classes is None or _is_class_list(classes))
-        or not (scaling is None or isinstance(scaling, float))
-        or shape != (len(recipe.features) + (scaling is not None), _n_outputs(classes))
+        or not (scaling is None or _is_positive(scaling))
+        or (network.n_features, network.n_outputs)
+        != (n_features + (scaling is not None), _n_outputs(classes))
     ):
         raise ValueError(f"{path}: its network does not fit its recipe for the columns")
-    if not (beta is None or (isinstance(beta, float) and beta > 0.0)):
+    if (
+        not (scale is None or _are_floats(scale, n_features, positive=True))
+        or not (mean is None or (scale is not None and _are_floats(mean, n_features)))
+        or not (weight is None or _are_floats(weight, len(classes or ()), positive=True))
+    ):
+        raise ValueError(f"{path}: its means, scales or class weights are damaged")
+    if not (beta is None or _is_positive(beta)):
         raise ValueError(f"{path}: its penalty must be > 0, got {beta!r}")
-    return Model(network, recipe, classes, scaling, beta)
+    units = Units(
+        scaling,
+        None if mean is None else np.array(mean),
+        None if scale is None else np.array(scale),
+    )
+    return Model(network, recipe, classes, units, beta, weight)
 
 
 def provable(network: networks.Network, path: Path) -> networks.TwoLayerNetwork:
@@ -125,6 +159,19 @@ def provable(network: networks.Network, path: Path) -> networks.TwoLayerNetwork:
             f"one output {printed.format('of the sum over the outputs')}"
         )
     return network
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, float) and 0.0 < value < math.inf
+
+
+def _are_floats(values: Any, count: int, *, positive: bool = False) -> bool:
+    return (
+        isinstance(values, list)
+        and len(values) == count
+        and all(isinstance(value, float) and math.isfinite(value) for value in values)
+        and (not positive or all(map(_is_positive, values)))
+    )
 
 
 def _is_class_list(classes: Any) -> bool:

@@ -1,36 +1,41 @@
-"""Training and proving for the command line: column generation, or an estimator on patterns."""
+"""Training for the command line: the estimators, behind a progress bar."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import pyconvexnn as cx
-from pyconvexnn._typing import FloatArray
-from pyconvexnn._validation import positive
 from pyconvexnn.certificates import Certificate
+from pyconvexnn.cli.data import TrainingData
 from pyconvexnn.cli.models import Model
-from pyconvexnn.cli.terminal import Bar, progress, told_warnings
-from pyconvexnn.networks import ACTIVATIONS, Network
+from pyconvexnn.cli.terminal import Bar, progress, say, told_warnings
+from pyconvexnn.networks import ACTIVATIONS
 from pyconvexnn.solvers import Status
 from pyconvexnn.training import Round
 
+if TYPE_CHECKING:
+    from pyconvexnn.estimators.samples import Samples
+    from pyconvexnn.estimators.training import Trainer
+
 TIME_LIMIT = 60.0  # seconds of column generation where the user sets none: it may take for ever
-_BETA_MAX_LIMIT = 1.0
+N_BETAS, MIN_RATIO = 20, 0.01  # penalties to choose from, the smallest over the largest
+FOLDS = 5
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A network, what is known of it, and how that came about.
+    """A model, what is known of it, and how that came about.
 
     Attributes
     ----------
-    network : GatedNetwork or TwoLayerNetwork
+    model : Model
         Trained.
     certificate : Certificate
         Its objective and a lower bound, each summed over the classes where they are several.
@@ -45,149 +50,198 @@ class Trained:
         and for several outputs.
     """
 
-    network: Network
+    model: Model
     certificate: Certificate
     n_patterns: int
     reasons: list[str]
     seconds: float
-    beta_max: float | None = None
+    beta_max: float | None
 
 
-def targets_of(codes: Any, classes: list[str] | None) -> FloatArray:
-    """Columns of targets, one for each output: numbers as they are, classes as -1 and +1."""
-    from pyconvexnn.estimators.classifier import signs
+@dataclass(frozen=True)
+class Choice:
+    """Penalties compared by cross-validation.
 
-    return codes[:, np.newaxis] if classes is None else signs(codes, len(classes))
-
-
-def train(X: FloatArray, y: Any, classes: list[str] | None, options: dict[str, Any]) -> Trained:
-    """Train as the options of the command ask for, with a progress bar.
-
-    Without gates and without a number of patterns that is column generation over all patterns;
-    otherwise an estimator on a sample.
+    Attributes
+    ----------
+    betas : list of float
+        Falling.
+    scores, errors : list of float
+        Mean over the folds of the score on the rows held out, and its standard error.
+    best, chosen : int
+        Place of the best mean, and of what the rule chooses.
     """
-    import pyconvexnn.estimators  # noqa: F401  # loads scikit-learn before the clock starts
 
-    everything = options["patterns"] == "auto" and options["activation"] in ACTIVATIONS
+    betas: list[float]
+    scores: list[float]
+    errors: list[float]
+    best: int
+    chosen: int
+
+    @property
+    def beta(self) -> float:
+        """The penalty chosen."""
+        return self.betas[self.chosen]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One penalty of a path: the model trained with it, and what is known of that."""
+
+    model: Model
+    certificate: Certificate
+
+
+def train(data: TrainingData, chosen: dict[str, Any], beta: float) -> Trained:
+    """Train as the options of a command ask for, with a progress bar."""
+    estimator = _estimator(data, chosen, beta=beta)
     start = time.perf_counter()
     with progress("training") as bar, told_warnings(but="ConvergenceWarning"):
-        found = (_generate if everything else _sample)(X, y, classes, options, bar)
-        seconds = time.perf_counter() - start
-        largest = _beta_max(X, y, classes, options) if everything else None
-    return Trained(*found, seconds=seconds, beta_max=largest)
-
-
-def score(model: Model, X: FloatArray, y: Any) -> float:
-    """R2 of a regression, accuracy of a classification."""
-    from sklearn.metrics import r2_score
-
-    predictions = model.predict(X)["prediction"]
-    if model.classes is None:
-        return float(r2_score(y, predictions))
-    return float(np.mean(np.array(model.classes)[y] == predictions))
-
-
-# ---- over all patterns -------------------------------------------------------------------------
-
-
-def _generate(
-    X: FloatArray, y: Any, classes: list[str] | None, options: dict[str, Any], bar: Bar
-) -> tuple[Network, Certificate, int, list[str]]:
-    """One run of column generation for each output, within its share of the time."""
-    from pyconvexnn.estimators.outputs import side_by_side, summed
-    from pyconvexnn.estimators.samples import with_intercept
-
-    data = with_intercept(X, 1.0 if options["intercept"] else None)
-    rtol, limit = positive(options["tol"], "tol"), options["time_limit"]
-    limit = TIME_LIMIT if limit is None else positive(limit, "time_limit")
-    deadline = time.perf_counter() + limit
-    columns = targets_of(y, classes).T
-    fits = []
-    for done, column in enumerate(columns):
-        left = max(deadline - time.perf_counter(), 1e-3)
-        fit = cx.train(
-            data,
-            column,
-            options["beta"],
-            activation=options["activation"],
-            loss="squared" if classes is None else "logistic",
-            rtol=rtol,
-            time_limit=left / (len(columns) - done),
-            threads=options["threads"],
-            seed=options["seed"],
-            callback=_round_follower(bar, rtol) if bar.visible else None,
-        )
-        fits.append(fit)
-    networks = [fit.network for fit in fits]
-    return (
-        networks[0] if len(fits) == 1 else side_by_side(networks),
-        summed([fit.certificate for fit in fits]),
-        sum(fit.n_patterns for fit in fits),
-        _reasons(fit.status for fit in fits),
-    )
-
-
-def _beta_max(
-    X: FloatArray, y: Any, classes: list[str] | None, options: dict[str, Any]
-) -> float | None:
-    """Largest penalty worth trying, for one output; its bound is not shown and may be loose."""
-    from pyconvexnn.estimators.samples import with_intercept
-
-    columns = targets_of(y, classes).T
-    if len(columns) != 1:
-        return None
-    return cx.beta_max(
-        with_intercept(X, 1.0 if options["intercept"] else None),
-        columns[0],
-        activation=options["activation"],
-        loss="squared" if classes is None else "logistic",
-        rtol=0.5,
-        time_limit=min(_BETA_MAX_LIMIT, options["time_limit"] or TIME_LIMIT),
-        threads=options["threads"],
-    ).value
-
-
-def _round_follower(bar: Bar, tol: float) -> Callable[[Round], bool]:
-    """Callback that shows how far the proved gap has come from 1 to tol, in decades."""
-
-    def follow(state: Round) -> bool:
-        gap = (state.objective - state.lower_bound) / abs(state.objective or 1.0)
-        bar.show_gap(gap, tol)
-        known = "nothing proved yet" if math.isinf(gap) else f"relative gap {gap:.1e}"
-        bar.describe(f"{known}, {state.n_neurons} neurons, {state.n_patterns} patterns")
-        return False
-
-    return follow
-
-
-# ---- over a sample -----------------------------------------------------------------------------
-
-
-def _sample(
-    X: FloatArray, y: Any, classes: list[str] | None, options: dict[str, Any], bar: Bar
-) -> tuple[Network, Certificate, int, list[str]]:
-    """Fit the estimator of the task."""
-    kind = cx.ConvexMLPRegressor if classes is None else cx.ConvexMLPClassifier
-    estimator: Any = kind(
-        options["activation"],
-        options["beta"],
-        patterns=_pattern_option(options["patterns"]),
-        fit_intercept=options["intercept"],
-        tol=options["tol"],
-        time_limit=options["time_limit"],
-        threads=options["threads"],
-        random_state=options["seed"],
-    )
-    # Without a terminal there is no callback, so that nothing stops the solver.
-    estimator._fit(X, y, callback=_gap_follower(bar, estimator.tol) if bar.visible else None)
+        # Without a terminal there is no callback, so that nothing stops the solver.
+        follow = _follower(bar, estimator.tol) if bar.visible else None
+        estimator._fit(data.X, data.y, callback=follow)
+        seconds, largest = time.perf_counter() - start, None
+        if _over_everything(chosen) and data.targets.shape[1] == 1:
+            largest = _trainer(data, estimator)[0].beta_max()
     solutions = estimator.solution_
     solutions = solutions if isinstance(solutions, list) else [solutions]
-    return (
-        estimator.network_,
+    return Trained(
+        data.model(estimator.network_, estimator._units, beta),
         estimator.certificate_,
-        len(estimator.patterns_),
-        _reasons(sol.status for sol in solutions),
+        sum(getattr(found, "n_patterns", 0) for found in solutions) or len(estimator.patterns_),
+        sorted({found.status.name for found in solutions if found.status is not Status.SOLVED}),
+        seconds,
+        largest,
     )
+
+
+def grid(
+    data: TrainingData,
+    chosen: dict[str, Any],
+    n_betas: int = N_BETAS,
+    min_ratio: float = MIN_RATIO,
+) -> list[float]:
+    """Penalties in geometric progression, from the largest useful one down.
+
+    Raises
+    ------
+    ValueError
+        If no penalty is useful, all networks being zero.
+    """
+    with progress("largest penalty"), told_warnings(but="ConvergenceWarning"):
+        largest = _trainer(data, _estimator(data, chosen))[0].beta_max()
+    if not largest > 0.0:
+        raise ValueError("no penalty has a network that is not zero; are all targets zero?")
+    return list((largest * np.geomspace(1.0, min_ratio, n_betas)).tolist())
+
+
+def train_path(data: TrainingData, chosen: dict[str, Any], betas: Sequence[float]) -> list[Point]:
+    """Train for falling penalties.
+
+    Each training begins with the network of the one before and gets an equal share of the time
+    left, at most half of it for the proof.
+    """
+    from pyconvexnn.estimators.outputs import side_by_side, summed
+
+    estimator = _estimator(data, chosen)
+    limit = estimator.time_limit
+    points: list[Point] = []
+    with progress("training") as bar, told_warnings(but="ConvergenceWarning"):
+        trainer, samples = _trainer(data, estimator)
+        begun, outputs = time.perf_counter(), None
+        for done, beta in enumerate(betas):
+            bar.describe(f"beta {beta:.3g}, {done + 1} of {len(betas)}")
+            bar.advance_to(done / len(betas))
+            now, share = time.perf_counter(), None
+            if limit is not None:
+                share = max(begun + limit - now, 0.0) / (len(betas) - done)
+            outputs = trainer.train(
+                beta,
+                starts=outputs,
+                proof=0.0 if share is None else share / 2,
+                deadline=None if share is None else now + share,
+            )
+            network = samples.units.original(side_by_side([out.network for out in outputs]))
+            certificates = [out.certificate for out in outputs if out.certificate is not None]
+            points.append(Point(data.model(network, samples.units, beta), summed(certificates)))
+    return points
+
+
+def choose(data: TrainingData, chosen: dict[str, Any], betas: Sequence[float]) -> Choice:
+    """Compare falling penalties by cross-validation, as the options ``cv`` and ``rule`` say.
+
+    Rows are shuffled: those of a file are often sorted. On every fold the penalties share the time
+    limit.
+
+    Raises
+    ------
+    ValueError
+        If there are too few rows for the folds.
+    """
+    from sklearn.model_selection import KFold, StratifiedKFold
+
+    if data.classes is None and len(data.X) < 2 * chosen["cv"]:  # R2 needs two rows
+        raise ValueError(
+            f"--cv must be at most half the number of rows, {len(data.X)}; got {chosen['cv']}"
+        )
+    kind = KFold if data.classes is None else StratifiedKFold
+    settings = {
+        "betas": betas,
+        "cv": kind(chosen["cv"], shuffle=True, random_state=chosen["seed"]),
+        "rule": chosen["rule"],
+        "n_jobs": chosen["threads"],
+    }
+    estimator = _estimator(data, chosen, chooses=True, **settings)
+    estimator.set_params(certify=False, threads=None)
+    if estimator.time_limit is not None:
+        estimator.set_params(time_limit=estimator.time_limit / len(betas))
+    with progress("cross-validation"), told_warnings():
+        # What the folds came to is told, not what the network of all samples did, made in passing.
+        warnings.filterwarnings("ignore", "(training|solve) stopped with status", UserWarning)
+        estimator.fit(data.X, data.y)
+    if estimator.best_index_ == len(betas) - 1:
+        say("the smallest beta was chosen: `pyconvexnn path` with a smaller --min-ratio goes on")
+    results = estimator.cv_results_
+    folds = np.array([results[f"split{k}_test_score"] for k in range(chosen["cv"])])
+    return Choice(
+        list(betas),
+        results["mean_test_score"].tolist(),
+        (folds.std(axis=0, ddof=1) / np.sqrt(len(folds))).tolist(),
+        int(np.argmax(results["mean_test_score"])),
+        estimator.best_index_,
+    )
+
+
+def _estimator(
+    data: TrainingData, chosen: dict[str, Any], *, chooses: bool = False, **more: Any
+) -> Any:
+    """The estimator that the options of a command ask for, one that chooses beta or not."""
+    everything = _over_everything(chosen)
+    limit = chosen["time_limit"]
+    settings = {
+        **more,
+        "activation": chosen["activation"],
+        "patterns": _pattern_option(chosen["patterns"]),
+        "fit_intercept": chosen["intercept"],
+        "output_offset": chosen["output_offset"],
+        "scale": chosen["scale"],
+        # All that is told of a network over all patterns is what is proved of it.
+        "certify": "full" if everything else True,
+        "tol": chosen["tol"],
+        "time_limit": TIME_LIMIT if limit is None and everything else limit,
+        "threads": chosen["threads"],
+        "random_state": chosen["seed"],
+    }
+    if data.classes is None:
+        return (cx.ConvexMLPRegressorCV if chooses else cx.ConvexMLPRegressor)(**settings)
+    weight = data.class_weight
+    settings["class_weight"] = None if weight is None else dict(enumerate(weight))
+    return (cx.ConvexMLPClassifierCV if chooses else cx.ConvexMLPClassifier)(**settings)
+
+
+def _over_everything(chosen: dict[str, Any]) -> bool:
+    """Whether training is column generation over all patterns, not over a list of them."""
+    return chosen["patterns"] == "auto" and chosen["activation"] in ACTIVATIONS
 
 
 def _pattern_option(text: str) -> str | int:
@@ -197,17 +251,30 @@ def _pattern_option(text: str) -> str | int:
         return text
 
 
-def _gap_follower(bar: Bar, tol: float) -> Callable[[cx.Progress], bool]:
+def _trainer(data: TrainingData, estimator: Any) -> tuple[Trainer, Samples]:
+    """What an estimator trains with, and on."""
+    from pyconvexnn.estimators.training import trainer_of
+
+    estimator._check_settings()
+    samples = estimator._samples(data.X, data.targets, data.sample_weight)
+    return trainer_of(estimator._settings(), samples), samples
+
+
+def _follower(bar: Bar, tol: float) -> Callable[[cx.Progress | Round], bool]:
     """Callback that shows how far the relative gap has come from 1 to tol, in decades."""
 
-    def follow(state: cx.Progress) -> bool:
-        gap = state.gap / abs(state.objective) if state.objective else 0.0
+    def follow(state: cx.Progress | Round) -> bool:
+        if isinstance(state, Round):
+            bound, seen = (
+                state.lower_bound,
+                f"{state.n_neurons} neurons, {state.n_patterns} patterns",
+            )
+        else:
+            bound, seen = state.dual_objective, f"{state.active} neurons"
+        gap = (state.objective - bound) / abs(state.objective or 1.0)
         bar.show_gap(gap, tol)
-        bar.describe(f"relative gap {min(max(gap, tol), 1.0):.1e}, {state.active} neurons")
+        known = "nothing proved yet" if math.isinf(gap) else f"relative gap {gap:.1e}"
+        bar.describe(f"{known}, {seen}")
         return False
 
     return follow
-
-
-def _reasons(statuses: Any) -> list[str]:
-    return sorted({status.name for status in statuses if status is not Status.SOLVED})
