@@ -7,7 +7,6 @@ from sklearn.neural_network import MLPRegressor
 
 import pyconvexnn as cx
 
-
 BETA = 1.0  # in: sum of the squared errors / 2 + BETA / 2 * sum of the squared weights
 
 
