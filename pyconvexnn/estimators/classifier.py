@@ -180,8 +180,10 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
             weights = totals.sum() / (len(classes) * totals)
         else:
             weights = compute_class_weight(self.class_weight, classes=classes, y=y)
-        if not np.all(weights > 0):
-            raise ValueError(f"`class_weight` must hold weights > 0, got {self.class_weight!r}")
+        if not np.all(np.isfinite(weights) & (weights > 0)):
+            raise ValueError(
+                f"`class_weight` must hold finite weights > 0, got {self.class_weight!r}"
+            )
         every = np.asarray(weights[codes], dtype=np.float64)
         return every if given is None else every * given
 

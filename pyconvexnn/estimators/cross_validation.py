@@ -163,7 +163,7 @@ class ChoosesBeta(BaseConvexMLP):
                 f"{unsolved} of {scores.size} trainings on folds ended before their tolerance "
                 f"{max(self.tol, FOLD_TOL):g}; raise `beta_min_ratio`, `max_iter` or `time_limit`",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
 
 
@@ -196,6 +196,11 @@ def _try_betas(
     settings = dataclasses.replace(est._settings(), tol=max(est.tol, FOLD_TOL), verbose=0)
     if isinstance(est.patterns, PatternSet):
         settings = dataclasses.replace(settings, patterns=est.patterns.restrict(train))
+    if weight is not None and not np.any(weight[train] > 0):
+        raise ValueError(
+            "`sample_weight` must have a positive entry among the rows that each fold of `cv` is "
+            "trained on, got a fold with only zeros"
+        )
     samples = est._samples(X[train], Y[train], None if weight is None else weight[train])
     scorer = check_scoring(est, est.scoring)
     options = {} if given is None else {"sample_weight": given[test]}
@@ -203,6 +208,8 @@ def _try_betas(
     unsolved, outputs = 0, None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # one is said of all folds
+        # Folds have fewer patterns than all samples, of which it is said.
+        warnings.filterwarnings("ignore", "found .* distinct patterns", UserWarning)
         trainer = trainer_of(settings, samples)
         for beta in betas.tolist():
             begun = time.perf_counter()

@@ -60,16 +60,19 @@ class Samples:
         if merge:
             counts = np.ones(len(X)) if sample_weight is None else sample_weight
             used = np.flatnonzero(counts > 0)
-            inverse = np.arange(len(used))
-            first = inverse
+            first = inverse = np.arange(len(used))
             if np.all(counts == np.floor(counts)):
                 rows = np.column_stack([X, targets])[used]
-                _, first, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-            if len(first) < len(X) or np.any(counts != 1.0):  # else the order stays as it is
+                _, order, places = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+                if len(order) < len(used) or np.any(counts[used] != 1.0):  # else as they are
+                    first, inverse = order, places.ravel()
+            if len(first) < len(X) or np.any(first != np.arange(len(X))):
                 place = np.full(len(X), -1, dtype=np.int64)
-                place[used] = inverse.ravel()
+                place[used] = inverse
                 kept = used[first]
-                weight = np.bincount(place[used], counts[used], len(kept)).astype(np.float64)
+                weight = np.bincount(inverse, counts[used], len(kept)).astype(np.float64)
+        if weight is not None and np.all(weight == 1.0):
+            weight = None
         X = X[kept]
         units = Units.of(X, weight, intercept) if standardise else Units(intercept)
         return cls(units.data(X), targets[kept], weight, place, sample_weight, units)
@@ -111,7 +114,10 @@ class Units:
         from sklearn.preprocessing import StandardScaler
 
         scaler = StandardScaler().fit(X, sample_weight=sample_weight)
-        return cls(intercept, None if intercept is None else scaler.mean_, scaler.scale_)
+        # The mean of equal numbers may be another: what is left of a constant column would be one
+        # more that is constant, and take the intercept's place in gates.
+        mean = np.where((X[0] == X).all(axis=0), X[0], scaler.mean_)
+        return cls(intercept, None if intercept is None else mean, scaler.scale_)
 
     def data(self, X: FloatArray) -> FloatArray:
         """Features in these units with the intercept column, Fortran-ordered, read-only."""

@@ -166,7 +166,8 @@ class OnPatterns:
             network = self._network(problem, solution)
             certificate = None
             if proof is not None:
-                certificate = self._certificate(problem, solution, network, proof, deadline)
+                left = _share(deadline, len(self._problems) - done)
+                certificate = self._certificate(problem, solution, network, proof, left)
             outputs.append(Output(network, solution, problem.patterns, certificate))
         return outputs
 
@@ -199,12 +200,11 @@ class OnPatterns:
         solution: Solution,
         network: Network,
         proof: float,
-        deadline: float | None,
+        time_limit: float | None,
     ) -> Certificate:
         """Against the patterns; with all the time that it takes against all, without gates."""
         settings = self._settings
         if proof == math.inf and isinstance(network, TwoLayerNetwork):
-            left = _share(deadline, 1)
             return certify(
                 network,
                 problem.X,
@@ -214,7 +214,7 @@ class OnPatterns:
                 sample_weight=problem.sample_weight,
                 rtol=settings.tol,
                 improve=False,
-                time_limit=left,
+                time_limit=time_limit,
                 threads=settings.threads,
             )
         return Certificate(

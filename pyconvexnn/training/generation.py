@@ -40,6 +40,7 @@ _SMALL = 100_000  # n d up to which the program alone has a network soon
 _FIRST_NEURONS = 10
 _WHITENED = 2_000_000  # n d^2 up to which the random patterns are those of whitened data
 _SEARCH_SHARE = 0.5  # of the time left that a search may take before something is proved
+_SEARCH_SHARE_ALONE = 0.95  # where nothing is to be proved
 _MOST_ADDED = 300  # neurons whose patterns come in after a round, those of the highest prices
 _BOXES_PAY = 12  # columns above which boxes add nothing to a relaxation's bound in seconds
 
@@ -229,7 +230,8 @@ class Generation:
 
     def _search(self) -> Solution:
         """Add patterns until a search finds none that matters."""
-        share = self.clock.share(1 - _SEARCH_SHARE) or 0.0  # of the time that is to be left
+        part = _SEARCH_SHARE if self._proof_limit != 0.0 else _SEARCH_SHARE_ALONE
+        share = self.clock.share(1 - part) or 0.0  # of the time that is to be left
         finest = max(_FINEST, 0.1 * self._rtol)
         next_tol, level = max(1e-2, finest), 0
         while True:
@@ -297,6 +299,8 @@ class Generation:
             pays = prices > beta * math.sqrt(1 + needed)
             if pays.any() and self._add(U[pays]):
                 return rung, False
+            if found.status is Status.MAX_ITER and not self.is_trained:
+                return rung, False  # there is nothing finer: the time left is for training
             if found.status is not Status.SOLVED:
                 raise _StopRun(found.status)  # a finer rung would take longer still
             if last and sol.status is Status.TIME_LIMIT:
@@ -309,11 +313,11 @@ class Generation:
 
     def _begin_proof(self) -> None:
         """From here on the run is for the proof, which may have a time limit of its own."""
-        if self._proof_began is not None:
-            return
-        self._proof_began = self.clock.seconds
         if self._proof_limit == 0.0:
             raise _StopRun(Status.TIME_LIMIT)
+        if self._proof_began is not None or not self.is_trained:
+            return
+        self._proof_began = self.clock.seconds
         if self._proof_limit is not None:
             self.clock.end_within(self._proof_limit)
 

@@ -167,12 +167,12 @@ def test_ctrl_c_ends_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_cell_too_thin_for_a_gate_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     X, y = np.vstack([np.eye(3), [1.0, 1.0, 1e-17]]), [0.0, 0.0, 1.0, 3.0]
     cells = cx.enumerate_patterns(X, snap=False)  # else there are no such cells here
-    monkeypatch.setattr("pyconvexnn.estimators.base.exact_patterns", lambda _, threads: cells)
+    monkeypatch.setattr("pyconvexnn.estimators.patterns.exact_patterns", lambda _, threads: cells)
     settings: dict[str, Any] = {"patterns": "exact", "beta": 0.01, "fit_intercept": False}
     est: Any = cx.ConvexMLPRegressor("relu", **settings).fit(X, y)
     assert est.certificate_.is_optimal
     with pytest.raises(ValueError, match=r"`patterns` must be .* got 'exact', .* too thin"):
-        cx.ConvexMLPRegressor(**settings).fit(X, y)
+        cx.ConvexMLPRegressor("gated_relu", **settings).fit(X, y)
 
 
 @pytest.mark.parametrize("name", ["generic", "integers"])
