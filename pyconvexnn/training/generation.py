@@ -257,7 +257,8 @@ class Generation:
             elif level + 1 < len(_STARTS):
                 level += 1
             else:
-                self.is_trained = True
+                # Neurons may pay that the program has the cells of: it is not solved well.
+                self.is_trained = not pays.any() or outer <= self._rtol
                 return sol
 
     def _prove(self, sol: Solution, rung: int) -> tuple[int, bool]:
@@ -295,8 +296,10 @@ class Generation:
             if self.clock.is_over:
                 raise _StopRun(Status.TIME_LIMIT)
             pays = prices > beta * math.sqrt(1 + needed)
-            if pays.any() and self._add(U[pays]):
-                return rung, False
+            if pays.any():
+                if self._add(U[pays]):
+                    return rung, False
+                self.is_trained = False
             if found.status is not Status.SOLVED:
                 raise _StopRun(found.status)  # a finer rung would take longer still
             if last and sol.status is Status.TIME_LIMIT:
@@ -313,7 +316,7 @@ class Generation:
             return
         self._proof_began = self.clock.seconds
         if self._proof_limit == 0.0:
-            raise _StopRun(Status.TIME_LIMIT)
+            raise _StopRun(Status.TIME_LIMIT if self.is_trained else Status.NUMERICAL_ERROR)
         if self._proof_limit is not None:
             self.clock.end_within(self._proof_limit)
 
