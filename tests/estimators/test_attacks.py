@@ -33,7 +33,7 @@ def test_certificate_of_several_outputs_is_that_of_its_dual_point(patterns: Any)
     X, _, _ = data()
     w, codes = np.arange(30) % 3, np.arange(30) % 5 % 3
     est = cx.ConvexMLPClassifier(beta=0.3, patterns=patterns).fit(X, codes, w)
-    cert = est.certificate_
+    cert: Any = est.certificate_
     point, loss = cert.scale * cert.dual, get_loss("logistic")
     signs = np.where(codes[:, np.newaxis] == range(3), 1.0, -1.0)
     used = w > 0
@@ -114,7 +114,7 @@ def test_integer_weights_are_repeated_rows_with_class_weights_too(
     X, _, codes = data()
     w = np.arange(30) % 4
     rows = np.random.default_rng(2).permutation(np.repeat(np.arange(30), w))
-    est = cx.ConvexMLPClassifier(beta=0.1, class_weight=class_weight, **settings)
+    est: Any = cx.ConvexMLPClassifier(beta=0.1, class_weight=class_weight, **settings)
     weighted = est.fit(X, codes, w)
     scores, bound = weighted.decision_function(X), weighted.certificate_.lower_bound
     repeated = est.fit(X[rows], codes[rows])
@@ -135,7 +135,8 @@ def test_predictions_are_those_of_the_settings_in_fit() -> None:
 
 def cross_validated(**settings: Any) -> cx.ConvexMLPRegressorCV:
     """Estimator that is fast."""
-    return cx.ConvexMLPRegressorCV(**({"betas": [1.0, 0.3], "cv": 3, "certify": False} | settings))
+    chosen: dict[str, Any] = {"betas": [1.0, 0.3], "cv": 3, "certify": False}
+    return cx.ConvexMLPRegressorCV(**(chosen | settings))
 
 
 def test_folds_without_rows() -> None:
