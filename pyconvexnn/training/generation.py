@@ -145,7 +145,7 @@ class Generation:
     ) -> None:
         self.task, self.clock = task, clock
         self._proof_limit, self._max_rounds = proof_limit, max_rounds
-        self.is_trained = False
+        self.is_trained = self._has_searched = False
         self._proof_began: float | None = None
         if proof_limit is not None and method == "auto" and task.X.shape[1] > _BOXES_PAY:
             method = "bound"
@@ -259,7 +259,9 @@ class Generation:
             elif level + 1 < len(_STARTS):
                 level += 1
             else:
-                self.is_trained = True
+                # Neurons may pay that the program has the cells of: it is not solved well.
+                self._has_searched = True
+                self.is_trained = not pays.any() or outer <= self._rtol
                 return sol
 
     def _prove(self, sol: Solution, rung: int) -> tuple[int, bool]:
@@ -299,8 +301,10 @@ class Generation:
             pays = prices > beta * math.sqrt(1 + needed)
             if pays.any() and self._add(U[pays]):
                 return rung, False
-            if found.status is Status.MAX_ITER and not self.is_trained:
+            if found.status is Status.MAX_ITER and not self._has_searched:
                 return rung, False  # there is nothing finer: the time left is for training
+            if pays.any():
+                self.is_trained = False  # of neurons that pay the program has the cells already
             if found.status is not Status.SOLVED:
                 raise _StopRun(found.status)  # a finer rung would take longer still
             if last and sol.status is Status.TIME_LIMIT:
@@ -314,8 +318,10 @@ class Generation:
     def _begin_proof(self) -> None:
         """From here on the run is for the proof, which may have a time limit of its own."""
         if self._proof_limit == 0.0:
-            raise _StopRun(Status.TIME_LIMIT)
-        if self._proof_began is not None or not self.is_trained:
+            # What pays then is of cells that the program has: rounding is in its way.
+            ended = self.is_trained or not self._has_searched
+            raise _StopRun(Status.TIME_LIMIT if ended else Status.NUMERICAL_ERROR)
+        if self._proof_began is not None or not self._has_searched:
             return
         self._proof_began = self.clock.seconds
         if self._proof_limit is not None:
