@@ -380,4 +380,4 @@ def test_time_limits(certify: Any, patterns: Any) -> None:
 def test_all_the_time_is_for_training_where_nothing_is_proved() -> None:
     X, y = long_task()
     est: Any = cx.ConvexMLPRegressor(beta=1e-3, tol=1e-9, time_limit=2.0, certify=False).fit(X, y)
-    assert est.solution_.history[-1].seconds > 1.2
+    assert est.solution_.history[-1].seconds > 1.75
