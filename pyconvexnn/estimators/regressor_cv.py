@@ -16,7 +16,8 @@ class ConvexMLPRegressorCV(ChoosesBeta, ConvexMLPRegressor):
 
     On each fold networks are trained for a falling list of penalties, each from the one before, to
     a relative gap of 1e-2 and without a proof. The penalty chosen is fitted again to all samples,
-    as :class:`ConvexMLPRegressor` does it.
+    as :class:`ConvexMLPRegressor` does it. `max_iter` and
+    `time_limit` are of each of these trainings.
 
     {model}
 

@@ -131,7 +131,8 @@ class Units:
         """
         from sklearn.preprocessing import StandardScaler
 
-        scaler = StandardScaler().fit(as_matrix(X), sample_weight=sample_weight)
+        as_matrix(X)  # raises where its numbers are too large or too small
+        scaler = StandardScaler().fit(X, sample_weight=sample_weight)
         if np.min(scaler.scale_) < _LEAST_SCALE:
             raise ValueError(
                 f"`X` must have columns of standard deviation 0 or >= {_LEAST_SCALE:g} with "

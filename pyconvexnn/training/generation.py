@@ -30,6 +30,7 @@ from pyconvexnn.training.task import Task
 _FIRST = 10  # random patterns at the start
 RUNGS = (0.1, 0.01)  # coarse accuracies of rigorous pricing, tried before the one needed
 _STARTS = (10, 50)  # random starts of searches; more when fewer find nothing
+_LAST_STARTS = 200  # where no proof may follow that finds what a search has missed
 _KNOWN = 16  # neurons of the last search that rigorous pricing starts with
 _SURELY_PROVED = 6  # columns up to which branch and bound ends soon
 _ROUNDS_WITH_DROPS = 100  # after which no pattern is dropped: none may come and go for ever
@@ -146,6 +147,8 @@ class Generation:
         self.task, self.clock = task, clock
         self._proof_limit, self._max_rounds = proof_limit, max_rounds
         self.is_trained = self._has_searched = False
+        is_last_word = proof_limit is not None and task.X.size <= _SMALL
+        self._starts = (*_STARTS, _LAST_STARTS) if is_last_word else _STARTS
         self._proof_began: float | None = None
         if proof_limit is not None and method == "auto" and task.X.shape[1] > _BOXES_PAY:
             method = "bound"
@@ -238,7 +241,7 @@ class Generation:
             tol = next_tol
             sol = self._solve(tol)
             v = self._dual(sol)
-            found, prices = self._look(v, _STARTS[level], self._own_neurons())
+            found, prices = self._look(v, self._starts[level], self._own_neurons())
             top = float(prices.max(initial=0.0))
             estimate = estimated_bound(self.task, v, max(top, self.task.beta))
             outer = self._gap(self.objective, max(estimate, self.lower_bound))
@@ -256,7 +259,7 @@ class Generation:
                     self.master.drop()
             elif not self._is_fine(sol) and tol > finest:
                 next_tol = finest
-            elif level + 1 < len(_STARTS):
+            elif level + 1 < len(self._starts):
                 level += 1
             else:
                 # Neurons may pay that the program has the cells of: it is not solved well.

@@ -12,6 +12,10 @@ from pyconvexnn.networks import Network
 
 BOTH = [cx.ConvexMLPRegressor, cx.ConvexMLPClassifier]
 BOTH_CV = [cx.ConvexMLPRegressorCV, cx.ConvexMLPClassifierCV]
+SINGLE = {
+    cx.ConvexMLPRegressorCV: cx.ConvexMLPRegressor,
+    cx.ConvexMLPClassifierCV: cx.ConvexMLPClassifier,
+}
 UNGATED = {"relu": 0.0, "leaky_relu": 0.1, "abs": -1.0}  # and what they multiply t < 0 with
 ACTIVATIONS = ["gated_relu", *UNGATED]
 
