@@ -49,11 +49,12 @@ def prune(net: Net, X: ArrayLike) -> Net:
     Returns
     -------
     The same kind of network
-        Balanced, its directions among those of ``net.merge()``. ``net.objective(X, ...)`` is not
-        larger for any targets, loss, weights and penalty (without ridge and pattern weights).
-        Predictions on X are moved by rounding only, 1e-13 of the sum of all neurons' sizes in the
-        Euclidean norm: a neuron whose removal would move them more stays, however nearly it
-        depends on others.
+        Balanced, its directions among those of ``net.merge()``, or of `net` where merging would
+        move predictions on X, whose columns are then of very different sizes. ``net.objective(X,
+        ...)`` is not larger for any targets, loss, weights and penalty (without ridge and pattern
+        weights). Predictions on X are moved by rounding only, 1e-13 of the sum of all neurons'
+        sizes in the Euclidean norm: a neuron whose removal would move them more stays, however
+        nearly it depends on others.
 
     Raises
     ------
@@ -79,7 +80,7 @@ def prune(net: Net, X: ArrayLike) -> Net:
     """
     _check_network(net)
     X = as_matrix(X, columns=net.n_features)
-    merged = net.merge()
+    merged = _merged(net, X)
     U, C = units(merged)
     if len(U) == 0:
         return merged
@@ -93,6 +94,21 @@ def _check_network(net: object) -> None:
         raise TypeError(
             f"`net` must be a TwoLayerNetwork or a GatedNetwork, got {type(net).__name__}"
         )
+
+
+def _merged(net: Net, X: FloatArray) -> Net:
+    """``net.merge()``, unless that moves the outputs on X.
+
+    In columns of very different units directions are next to each other that are not the same.
+    """
+    merged = net.merge()
+    U, C = units(net)
+    lengths = np.linalg.norm(_outputs(net, U, X), axis=0)
+    moved = np.linalg.norm(merged.predict(X) - net.predict(X))
+    if moved <= _MOVED * float(np.sum(lengths @ np.abs(C))):
+        return merged
+    order = np.argsort(-np.sum(np.abs(C), axis=1), kind="stable")
+    return with_units(net, U[order], C[order], order)
 
 
 def _outputs(net: GatedNetwork | TwoLayerNetwork, U: FloatArray, X: FloatArray) -> FloatArray:

@@ -252,3 +252,15 @@ def test_wrong_arguments(net: Any, X: Any, kind: type[Exception], message: str) 
         net = cx.TwoLayerNetwork.from_arrays([[1.0, 2.0]], [[1.0]])
     with pytest.raises(kind, match=message):
         cx.prune(net, X)
+
+
+def test_columns_of_very_different_sizes() -> None:
+    # Directions that are the same to 1e-12 in these units are not the same on these rows.
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((30, 3)) * [1e-15, 1.0, 1.0]
+    W1, W2 = rng.standard_normal((20, 3)) * [1e15, 1.0, 1.0], rng.standard_normal((20, 1))
+    for activation in ("relu", "abs"):
+        net = cx.TwoLayerNetwork.from_arrays(W1, W2, activation=activation)
+        small = cx.prune(net, X)
+        assert small.predict(X) == pytest.approx(net.predict(X), rel=1e-11, abs=1e-11)
+        assert small.objective(X, np.zeros(30), 0.1) <= net.objective(X, np.zeros(30), 0.1)

@@ -45,10 +45,11 @@ def test_install_commands_stand_on_one_line() -> None:
 
 
 def test_options_of_the_shell_examples_exist(capsys: pytest.CaptureFixture[str]) -> None:
-    examples = re.findall(r"`pyconvexnn (fit|certify|predict) ([^`]*)`", TEXT)
-    assert {command for command, _ in examples} == {"fit", "certify", "predict"}
+    examples = re.findall(r"(?:^|`)pyconvexnn ([a-z]+) ([^`\n]*)", TEXT, re.M)
+    wanted = {"fit", "certify", "predict", "path", "patterns"}
+    assert {command for command, _ in examples} == wanted
     for command, arguments in examples:
         assert __main__.main([command, "--help"]) == 0
         shown = capsys.readouterr().out
-        for option in re.findall(r"--\w+", arguments):
+        for option in re.findall(r"--[\w-]+", arguments):
             assert option in shown

@@ -30,15 +30,7 @@ def _number_or_auto(ctx: click.Context, param: click.Parameter, value: Any) -> A
 @options.folds("Folds of the cross-validation for --beta auto.  [default: 5]")
 @options.rule
 @click.option("--save", required=True, type=options.new_file, help="File for the model (.npz).")
-@options.activation
-@options.patterns
-@options.task
-@options.intercept
-@options.output_offset
-@options.scale
-@options.class_weight
-@options.header
-@options.tol
+@options.of_training
 @click.option(
     "--time-limit",
     type=float,

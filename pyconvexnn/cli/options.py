@@ -79,3 +79,11 @@ seed = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all randomness."
 )
 json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+def of_training(command: Any) -> Any:
+    """Options of every command that trains, in the order of its help."""
+    several = activation, patterns, task, intercept, output_offset, scale, class_weight, header, tol
+    for option in reversed(several):
+        command = option(command)
+    return command

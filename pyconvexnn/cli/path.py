@@ -39,15 +39,7 @@ Row = dict[str, Any]  # what is told of one penalty, by name
 @options.folds("Compare them by cross-validation with so many folds, too.")
 @options.rule
 @click.option("--save", type=options.new_file, help="File for the model chosen by --cv (.npz).")
-@options.activation
-@options.patterns
-@options.task
-@options.intercept
-@options.output_offset
-@options.scale
-@options.class_weight
-@options.header
-@options.tol
+@options.of_training
 @click.option(
     "--time-limit",
     type=float,

@@ -256,7 +256,7 @@ def _trainer(data: TrainingData, estimator: Any) -> tuple[Trainer, Samples]:
     from pyconvexnn.estimators.training import trainer_of
 
     estimator._check_settings()
-    samples = estimator._samples(data.X, data.targets, data.sample_weight)
+    samples = estimator._samples(data.X, data.targets, None, data.sample_weight)
     return trainer_of(estimator._settings(), samples), samples
 
 

@@ -138,6 +138,9 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
 
     def _checked(self, *data: Any, **options: Any) -> Any:
         """scikit-learn's checks of X, or of X and y; float64."""
+        for name, value in zip(("X", "y"), data):  # noqa: B905  # y is there in `fit` only
+            if isinstance(value, np.ma.MaskedArray):  # of which scikit-learn forgets the mask
+                raise TypeError(f"`{name}` must be an array without a mask, got a masked array")
         try:
             return validate_data(self, *data, dtype=np.float64, **options)
         except OverflowError as error:
@@ -154,11 +157,18 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
             raise ValueError("`sample_weight` must have a positive entry, got only zeros")
         return np.asarray(weight)
 
-    def _samples(self, X: FloatArray, Y: FloatArray, sample_weight: FloatArray | None) -> Samples:
+    def _samples(
+        self,
+        X: FloatArray,
+        Y: FloatArray,
+        sample_weight: FloatArray | None,
+        class_weight: FloatArray | None = None,
+    ) -> Samples:
         return Samples.of(
             X,
             Y,
             sample_weight,
+            class_weight,
             intercept=self.intercept_scaling if self.fit_intercept else None,
             standardise=self.scale is not None,
             merge=not isinstance(self.patterns, PatternSet),
@@ -172,8 +182,11 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
 
     def _targets(
         self, X: Any, y: Any, sample_weight: Any
-    ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
-        """Check data: X, targets (n, K) as the losses want them, and weights or None."""
+    ) -> tuple[FloatArray, FloatArray, FloatArray | None, FloatArray | None]:
+        """Check data: X, targets (n, K) as the losses want them, and weights of each sample.
+
+        Those that were given and those of its class, or None.
+        """
         raise NotImplementedError
 
     def _fit(
@@ -182,9 +195,9 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         """``fit`` with a callback for the training, for the command line's progress bar."""
         self._check_settings()
         positive(self.beta, "beta")
-        X, Y, weight = self._targets(X, y, sample_weight)
+        data = self._targets(X, y, sample_weight)
         begun = time.perf_counter()
-        samples = self._samples(X, Y, weight)
+        samples = self._samples(*data)
         trainer = trainer_of(self._settings(), samples)
         # Patterns that are listed are the beginning of the work.
         begun = begun if self._settings().is_exact else time.perf_counter()
@@ -266,8 +279,7 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         """Output of the network: (n,) for one output, else (n, K)."""
         check_is_fitted(self)
         X = self._checked(X, reset=False)
-        scaling = self.intercept_scaling if self.fit_intercept else None
-        return self.network_.predict(with_intercept(X, scaling))
+        return self.network_.predict(with_intercept(X, self._units.intercept))
 
 
 def _iterations(solution: Solution | Fit) -> int:

@@ -150,7 +150,7 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
 
     def _targets(
         self, X: Any, y: Any, sample_weight: Any
-    ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+    ) -> tuple[FloatArray, FloatArray, FloatArray | None, FloatArray | None]:
         X, y = self._checked(X, y)
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
@@ -158,17 +158,18 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
         if len(classes) < 2:
             only = classes.tolist()[0]
             raise ValueError(f"`y` must have at least two classes, got one class: {only!r}")
-        weight = self._sample_weight(classes, codes, y, self._checked_weight(sample_weight, X))
+        given = self._checked_weight(sample_weight, X)
+        weights = self._class_weights(classes, codes, y, given)
         self.classes_ = classes
         self.out_activation_ = "logistic"
-        return X, signs(codes, len(classes)), weight
+        return X, signs(codes, len(classes)), given, weights
 
-    def _sample_weight(
+    def _class_weights(
         self, classes: Any, codes: IndexArray, y: Any, given: FloatArray | None
     ) -> FloatArray | None:
-        """Weight of each sample, with that of its class, or None when all are 1."""
+        """Weight of each sample's class, or None when all are 1."""
         if self.class_weight is None:
-            return given
+            return None
         if given is not None and isinstance(self.class_weight, str):
             choice(self.class_weight, "class_weight", ("balanced",))
             totals = np.bincount(codes, given, len(classes))
@@ -180,12 +181,11 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
             weights = totals.sum() / (len(classes) * totals)
         else:
             weights = compute_class_weight(self.class_weight, classes=classes, y=y)
-        if not np.all(np.isfinite(weights) & (weights > 0)):
+        if not (np.all(weights > 0) and np.all(np.isfinite(weights))):
             raise ValueError(
                 f"`class_weight` must hold finite weights > 0, got {self.class_weight!r}"
             )
-        every = np.asarray(weights[codes], dtype=np.float64)
-        return every if given is None else every * given
+        return np.asarray(weights[codes], dtype=np.float64)
 
     def decision_function(self, X: Any) -> FloatArray:
         """Output of the network before the sigmoid.

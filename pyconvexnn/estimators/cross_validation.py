@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from pyconvexnn.problems.masked import SMALLEST_BETA
 from pyconvexnn.solvers import Status
 
 RULES = ("best", "1se")
-FOLD_TOL = 1e-2  # relative gap to which folds are trained: scores do not change by more
+FOLD_TOL = 1e-2  # relative gap to which folds are trained; a finer one moves scores by .01
 
 
 class Fold(NamedTuple):
@@ -97,20 +98,24 @@ class ChoosesBeta(BaseConvexMLP):
         """
         self._check_settings()
         choice(self.rule, "rule", RULES)
-        X, Y, weight = self._targets(X, y, sample_weight)
-        samples = self._samples(X, Y, weight)
+        X, Y, *weights = self._targets(X, y, sample_weight)
+        samples = self._samples(X, Y, *weights)
         trainer = trainer_of(self._settings(), samples)
         self.betas_ = _grid(self.betas, self.beta_min_ratio, trainer.beta_max)
 
         y = self._as_given(Y)
         splitter = check_cv(self.cv, y, classifier=is_classifier(self))
-        given = self._checked_weight(sample_weight, X)
         jobs = [
-            delayed(_try_betas)(self._for_fold(), X, Y, y, weight, given, train, test, self.betas_)
+            delayed(_try_betas)(self._for_fold(), X, Y, y, *weights, train, test, self.betas_)
             for train, test in splitter.split(X, y)
         ]
+        if not jobs:
+            raise ValueError(f"`cv` must give at least one fold, got none from {self.cv!r}")
         parallel = Parallel(n_jobs=self.n_jobs, return_as="generator")
-        with _progress(parallel(jobs), len(jobs), shown=self.verbose > 0) as done:
+        with (
+            _without_convergence_warnings(),
+            _progress(parallel(jobs), len(jobs), shown=self.verbose > 0) as done,
+        ):
             folds = list(done)
         self._take_scores(folds)
         self._train(samples, trainer, self.beta_, time.perf_counter())
@@ -125,7 +130,12 @@ class ChoosesBeta(BaseConvexMLP):
 
     def _for_fold(self) -> Any:
         """An estimator of the same settings, and what it has to know to predict."""
-        other = clone(self)
+        parts = {  # the folds themselves are made already, perhaps by a generator
+            name: clone(value, safe=False)
+            for name, value in self.get_params(deep=False).items()
+            if name not in ("betas", "cv")
+        }
+        other = type(self)(**parts)
         for name in ("n_features_in_", "classes_", "out_activation_"):
             if hasattr(self, name):
                 setattr(other, name, getattr(self, name))
@@ -173,7 +183,7 @@ def _try_betas(
     Y: FloatArray,
     y: Any,
     weight: FloatArray | None,
-    given: FloatArray | None,
+    class_weight: FloatArray | None,
     train: IndexArray,
     test: IndexArray,
     betas: FloatArray,
@@ -186,8 +196,8 @@ def _try_betas(
         Settings; it is changed.
     X, Y, y : arrays of n rows
         Data, targets for the losses, and for the score.
-    weight, given : (n,) float64 or None
-        Weights of the losses, and those that the user gave, for the score.
+    weight, class_weight : (n,) float64 or None
+        Weights that the user gave, of losses and of the score, and those of the classes.
     train, test : integers
         Rows.
     betas : (k,) float64
@@ -196,20 +206,17 @@ def _try_betas(
     settings = dataclasses.replace(est._settings(), tol=max(est.tol, FOLD_TOL), verbose=0)
     if isinstance(est.patterns, PatternSet):
         settings = dataclasses.replace(settings, patterns=est.patterns.restrict(train))
-    if weight is not None and not np.any(weight[train] > 0):
-        raise ValueError(
-            "`sample_weight` must have a positive entry among the rows that each fold of `cv` is "
-            "trained on, got a fold with only zeros"
-        )
-    samples = est._samples(X[train], Y[train], None if weight is None else weight[train])
+    weights = [None if w is None else w[train] for w in (weight, class_weight)]
+    if not X[train].size or (weight is not None and not np.any(weights[0])):
+        raise ValueError("`cv` must leave rows of positive weight to train on in every fold")
+    samples = est._samples(X[train], Y[train], *weights)
     scorer = check_scoring(est, est.scoring)
-    options = {} if given is None else {"sample_weight": given[test]}
+    options = {} if weight is None else {"sample_weight": weight[test]}
     scores, seconds, neurons = [], [], []
     unsolved, outputs = 0, None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # one is said of all folds
-        # Folds have fewer patterns than all samples, of which it is said.
-        warnings.filterwarnings("ignore", "found .* distinct patterns", UserWarning)
+    # In a thread of its own the filters are those of all threads, which `fit` has set.
+    alone = threading.current_thread() is threading.main_thread()
+    with _without_convergence_warnings() if alone else contextlib.nullcontext():
         trainer = trainer_of(settings, samples)
         for beta in betas.tolist():
             begun = time.perf_counter()
@@ -219,8 +226,15 @@ def _try_betas(
             unsolved += any(out.solution.status is not Status.SOLVED for out in outputs)
             est._take(samples, outputs, beta)
             neurons.append(est.network_.n_neurons)
-            scores.append(float(scorer(est, X[test], y[test], **options)))
+            scores.append(_as_score(scorer(est, X[test], y[test], **options)))
     return Fold(np.array(scores), np.array(seconds), np.array(neurons), unsolved)
+
+
+def _as_score(score: Any) -> float:
+    try:
+        return float(score)
+    except (TypeError, ValueError):
+        raise TypeError(f"`scoring` must give a number, got {describe(score)}") from None
 
 
 def _grid(betas: Any, ratio: Any, largest: Any) -> FloatArray:
@@ -240,6 +254,16 @@ def _grid(betas: Any, ratio: Any, largest: Any) -> FloatArray:
     if len(wrong):
         raise ValueError(f"`betas` must be finite and >= {SMALLEST_BETA:g}, got {wrong[0]}")
     return np.sort(grid)[::-1].copy()
+
+
+@contextlib.contextmanager
+def _without_convergence_warnings() -> Iterator[None]:
+    """Nothing is said of single trainings: one warning is, of all folds."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        # Folds have fewer patterns than all samples, of which it is said.
+        warnings.filterwarnings("ignore", "found .* distinct patterns", UserWarning)
+        yield
 
 
 @contextlib.contextmanager

@@ -100,7 +100,8 @@ beta_min_ratio : float, default=1e-2
     Of the smallest penalty to the largest, where `betas` is a number; in (0, 1).
 cv : int, splitter or iterable, default=5
     Folds, as scikit-learn's ``cross_val_score`` takes them: an integer is so many, stratified for
-    classes, not shuffled.
+    classes, not shuffled; where the order of the rows means something, pass
+    ``KFold(5, shuffle=True, random_state=0)``.
 rule : {"best", "1se"}, default="best"
     Which penalty is chosen: that of the best mean score, or the largest whose mean score is no more
     than one standard error of the best one below it.

@@ -37,7 +37,8 @@ def side_by_side(networks: Sequence[Network]) -> Network:
 def summed(certificates: Sequence[Certificate]) -> Certificate:
     """Certificate of networks side by side, each of an output of its own.
 
-    The sum of the bounds is a bound of the sum; what is said of prices is the worst of them.
+    The sum of the bounds is a bound of the sum; what is said of prices is the worst of them. Each
+    dual point is scaled by its own factor first, so that the sum is the dual objective of them all.
     """
     if len(certificates) == 1:
         return certificates[0]
@@ -49,11 +50,11 @@ def summed(certificates: Sequence[Certificate]) -> Certificate:
         lower_bound=down(math.fsum(cert.lower_bound for cert in certificates)),
         method=max((cert.method for cert in certificates), key=_BY_STRENGTH.index),
         rtol=first.rtol,
-        dual=np.column_stack([cert.dual for cert in certificates]),
+        dual=np.column_stack([cert.scale * cert.dual for cert in certificates]),
         objective_at_zero=sum(cert.objective_at_zero for cert in certificates),
         beta=first.beta,
-        price_bound=max(cert.price_bound for cert in certificates),
-        price_found=max(cert.price_found for cert in certificates),
+        price_bound=max(_scaled_bound(cert) for cert in certificates),
+        price_found=max(cert.scale * cert.price_found for cert in certificates),
         restricted_bound=math.fsum(known) if len(known) == len(certificates) else None,
         rounding_slack=sum(cert.rounding_slack for cert in certificates),
         escape_neuron=escape.escape_neuron,
@@ -61,3 +62,8 @@ def summed(certificates: Sequence[Certificate]) -> Certificate:
         escape_price=escape.escape_price,
         complete=all(cert.complete for cert in certificates),
     )
+
+
+def _scaled_bound(cert: Certificate) -> float:
+    """Bound of the prices of the scaled dual point; inf where nothing is known of the other."""
+    return up(cert.scale * cert.price_bound) if math.isfinite(cert.price_bound) else math.inf

@@ -92,11 +92,11 @@ class ConvexMLPRegressor(RegressorMixin, BaseConvexMLP):  # type: ignore[misc]
 
     def _targets(
         self, X: Any, y: Any, sample_weight: Any
-    ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+    ) -> tuple[FloatArray, FloatArray, FloatArray | None, FloatArray | None]:
         X, y = self._checked(X, y, multi_output=True, y_numeric=True)
         Y = np.asarray(y, dtype=np.float64).reshape(X.shape[0], -1)
         self.out_activation_ = "identity"
-        return X, Y, self._checked_weight(sample_weight, X)
+        return X, Y, self._checked_weight(sample_weight, X), None
 
     def predict(self, X: Any) -> FloatArray:
         """Output of the network.

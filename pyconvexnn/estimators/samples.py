@@ -11,14 +11,17 @@ from pyconvexnn._typing import FloatArray, IndexArray
 from pyconvexnn._validation import as_matrix
 from pyconvexnn.networks import GatedNetwork, Network
 
+_LEAST_SCALE = 1e-50  # the weights of a network have to be below 1e60
+
 
 @dataclass(frozen=True, eq=False)
 class Samples:
     """Rows that a network is trained on.
 
-    Rows of weight 0 are left out. Where all weights are integers, rows that are equal, targets
-    included, are one of their summed weight, in an order that does not depend on theirs: a fit
-    with integer weights is then one with repeated rows, bit for bit.
+    Rows of weight 0 are left out. Where all weights of samples are integers, rows that are equal,
+    targets included, are one of their summed weight, in an order that does not depend on theirs: a
+    fit with integer weights is then one with repeated rows, bit for bit. Equal rows are of one
+    class, and its weight multiplies the sum.
 
     Attributes
     ----------
@@ -31,7 +34,7 @@ class Samples:
     place : (n,) int64 or None
         Row of `data` that each row of X has become, -1 for none; None where all are as they were.
     given_weight : (n,) float64 or None
-        Weights of the rows of X.
+        Weights of the rows of X; None where all are 1.
     units : Units
         Of the features.
     """
@@ -49,12 +52,16 @@ class Samples:
         X: FloatArray,
         targets: FloatArray,
         sample_weight: FloatArray | None,
+        class_weight: FloatArray | None = None,
         *,
         intercept: float | None,
         standardise: bool,
         merge: bool,
     ) -> Samples:
-        """Samples of the rows of X; `merge` is whether any may be left out or merged."""
+        """Samples of the rows of X; `merge` is whether any may be left out or merged.
+
+        The weight of a row is the product of its `sample_weight` and its `class_weight`, (n,) each.
+        """
         place: IndexArray | None = None
         weight, kept = sample_weight, np.arange(len(X), dtype=np.int64)
         if merge:
@@ -71,11 +78,15 @@ class Samples:
                 place[used] = inverse
                 kept = used[first]
                 weight = np.bincount(inverse, counts[used], len(kept)).astype(np.float64)
+        given = sample_weight
+        if class_weight is not None:
+            given = class_weight if given is None else class_weight * given
+            weight = class_weight[kept] if weight is None else class_weight[kept] * weight
         if weight is not None and np.all(weight == 1.0):
             weight = None
         X = X[kept]
         units = Units.of(X, weight, intercept) if standardise else Units(intercept)
-        return cls(units.data(X), targets[kept], weight, place, sample_weight, units)
+        return cls(units.data(X), targets[kept], weight, place, given, units)
 
     def on_rows(self, dual: FloatArray) -> FloatArray:
         """Dual point (m,) or (m, K) as one of the rows of X: equal rows share by their weights."""
@@ -110,10 +121,23 @@ class Units:
 
     @classmethod
     def of(cls, X: FloatArray, sample_weight: FloatArray | None, intercept: float | None) -> Units:
-        """Units in which columns have variance 1, and mean 0 where there is an intercept."""
+        """Units in which columns have variance 1, and mean 0 where there is an intercept.
+
+        Raises
+        ------
+        ValueError
+            If a column, or what varies in it, is so small or large that weights in the units of X
+            could not be told.
+        """
         from sklearn.preprocessing import StandardScaler
 
+        as_matrix(X)  # raises where its numbers are too large or too small
         scaler = StandardScaler().fit(X, sample_weight=sample_weight)
+        if np.min(scaler.scale_) < _LEAST_SCALE:
+            raise ValueError(
+                f"`X` must have columns of standard deviation 0 or >= {_LEAST_SCALE:g} with "
+                f"`scale` = 'standard', got {np.min(scaler.scale_):g}"
+            )
         # The mean of equal numbers may be another: what is left of a constant column would be one
         # more that is constant, and take the intercept's place in gates.
         mean = np.where((X[0] == X).all(axis=0), X[0], scaler.mean_)

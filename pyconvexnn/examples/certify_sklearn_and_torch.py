@@ -6,18 +6,17 @@ import numpy as np
 from sklearn.neural_network import MLPRegressor
 
 import pyconvexnn as cx
-from pyconvexnn._typing import FloatArray
 
 BETA = 1.0  # in: sum of the squared errors / 2 + BETA / 2 * sum of the squared weights
 
 
-def from_sklearn(X: FloatArray, y: FloatArray) -> cx.TwoLayerNetwork:
+def from_sklearn(X: np.ndarray, y: np.ndarray) -> cx.TwoLayerNetwork:
     """Train with ``alpha = beta``; scikit-learn does not decay hidden biases, which cost here."""
     mlp = MLPRegressor(hidden_layer_sizes=30, alpha=BETA, solver="lbfgs", max_iter=2000)
     return cx.TwoLayerNetwork.from_sklearn(mlp.set_params(random_state=0).fit(X, y))
 
 
-def from_torch(X: FloatArray, y: FloatArray) -> cx.TwoLayerNetwork:
+def from_torch(X: np.ndarray, y: np.ndarray) -> cx.TwoLayerNetwork:
     """Train with MSELoss, the mean of the squared errors: ``weight_decay = 2 beta / n``."""
     import torch
 

@@ -30,6 +30,7 @@ from pyconvexnn.training.task import Task
 _FIRST = 10  # random patterns at the start
 RUNGS = (0.1, 0.01)  # coarse accuracies of rigorous pricing, tried before the one needed
 _STARTS = (10, 50)  # random starts of searches; more when fewer find nothing
+_LAST_STARTS = 200  # where no proof may follow that finds what a search has missed
 _KNOWN = 16  # neurons of the last search that rigorous pricing starts with
 _SURELY_PROVED = 6  # columns up to which branch and bound ends soon
 _ROUNDS_WITH_DROPS = 100  # after which no pattern is dropped: none may come and go for ever
@@ -145,7 +146,9 @@ class Generation:
     ) -> None:
         self.task, self.clock = task, clock
         self._proof_limit, self._max_rounds = proof_limit, max_rounds
-        self.is_trained = False
+        self.is_trained = self._has_searched = False
+        is_last_word = proof_limit is not None and task.X.size <= _SMALL
+        self._starts = (*_STARTS, _LAST_STARTS) if is_last_word else _STARTS
         self._proof_began: float | None = None
         if proof_limit is not None and method == "auto" and task.X.shape[1] > _BOXES_PAY:
             method = "bound"
@@ -238,7 +241,7 @@ class Generation:
             tol = next_tol
             sol = self._solve(tol)
             v = self._dual(sol)
-            found, prices = self._look(v, _STARTS[level], self._own_neurons())
+            found, prices = self._look(v, self._starts[level], self._own_neurons())
             top = float(prices.max(initial=0.0))
             estimate = estimated_bound(self.task, v, max(top, self.task.beta))
             outer = self._gap(self.objective, max(estimate, self.lower_bound))
@@ -256,10 +259,12 @@ class Generation:
                     self.master.drop()
             elif not self._is_fine(sol) and tol > finest:
                 next_tol = finest
-            elif level + 1 < len(_STARTS):
+            elif level + 1 < len(self._starts):
                 level += 1
             else:
-                self.is_trained = True
+                # Neurons may pay that the program has the cells of: it is not solved well.
+                self._has_searched = True
+                self.is_trained = not pays.any() or outer <= self._rtol
                 return sol
 
     def _prove(self, sol: Solution, rung: int) -> tuple[int, bool]:
@@ -299,8 +304,10 @@ class Generation:
             pays = prices > beta * math.sqrt(1 + needed)
             if pays.any() and self._add(U[pays]):
                 return rung, False
-            if found.status is Status.MAX_ITER and not self.is_trained:
+            if found.status is Status.MAX_ITER and not self._has_searched:
                 return rung, False  # there is nothing finer: the time left is for training
+            if pays.any():
+                self.is_trained = False  # of neurons that pay the program has the cells already
             if found.status is not Status.SOLVED:
                 raise _StopRun(found.status)  # a finer rung would take longer still
             if last and sol.status is Status.TIME_LIMIT:
@@ -314,8 +321,10 @@ class Generation:
     def _begin_proof(self) -> None:
         """From here on the run is for the proof, which may have a time limit of its own."""
         if self._proof_limit == 0.0:
-            raise _StopRun(Status.TIME_LIMIT)
-        if self._proof_began is not None or not self.is_trained:
+            # What pays then is of cells that the program has: rounding is in its way.
+            ended = self.is_trained or not self._has_searched
+            raise _StopRun(Status.TIME_LIMIT if ended else Status.NUMERICAL_ERROR)
+        if self._proof_began is not None or not self._has_searched:
             return
         self._proof_began = self.clock.seconds
         if self._proof_limit is not None:

@@ -124,7 +124,12 @@ def test_several_outputs_are_separate_problems(activation: str) -> None:
     assert est.certificate_.lower_bound == pytest.approx(sum(bounds), rel=1e-12)
     assert est.certificate_.lower_bound <= sum(bounds)
     assert est.certificate_.objective == pytest.approx(est.loss_, rel=1e-12)
-    assert est.certificate_.price_bound == max(s.certificate_.price_bound for s in singles)
+    # Each output's dual point is scaled before they stand side by side.
+    certificates = [single.certificate_ for single in singles]
+    prices = [cert.scale * cert.price_bound for cert in certificates]
+    assert est.certificate_.price_bound == pytest.approx(max(prices), rel=1e-12)
+    duals = np.column_stack([cert.scale * cert.dual for cert in certificates])
+    np.testing.assert_array_equal(est.certificate_.dual, duals)
     assert est.certificate_.dual.shape == Y.shape
     assert isinstance(est.solution_, list)
     for ours, single in zip(est.solution_, singles, strict=True):
