@@ -10,6 +10,7 @@ so that a model of the one predicts the other, with the same bits.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -274,6 +275,11 @@ def _has_header(cells: Any) -> bool:
 def _is_number(cells: Any) -> BoolArray:
     """Whether each cell of a Series is a decimal number."""
     return np.asarray(cells.str.fullmatch(_NUMBER), dtype=bool)
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a decimal number."""
+    return re.fullmatch(_NUMBER, text) is not None
 
 
 def _is_missing(cells: Any) -> BoolArray:

@@ -163,6 +163,19 @@ def test_unknown_category_is_told(run: Any, iris: Path, tmp_path: Path) -> None:
     )
 
 
+def test_numbers_with_a_misspelled_one_are_told(run: Any, tmp_path: Path) -> None:
+    table, model = tmp_path / "t.csv", tmp_path / "t.npz"
+    rows = "".join(f"{k},{k % 3},{k % 2}\n" for k in range(9))
+    table.write_text(f"size,b,kind\n{rows}0x10,1,0\n")
+    code, _, err = run("fit", table, "--target", "kind", "--beta", "9", "--save", model)
+    assert code == 0
+    told = "column 'size' holds numbers but also '0x10': it is taken as text, of 10 different"
+    assert told in err
+    table.write_text("size,kind\n" + "red,0\n4,1\n" * 3)
+    err = run("fit", table, "--target", "kind", "--beta", "9", "--save", model)[2]
+    assert "holds numbers" not in err
+
+
 def test_exit_code_3_when_not_proved(run: Any, numbers: Path, tmp_path: Path) -> None:
     model = tmp_path / "m.npz"
     code, out, err = run(

@@ -188,6 +188,8 @@ def test_model_files_of_anybody(run: Any, classes: Path, tmp_path: Path) -> None
         {"class_weight": [1.0, 0.0]},
         {"class_weight": {}},
     ]
+    networks.write_network(other, network, extra | {"classes": ["yes", "yes"]})
+    assert "its network does not fit its recipe" in run("predict", other, classes)[2]
     for change in changes:
         networks.write_network(other, network, extra | change)
         for command in ("predict", "certify"):

@@ -96,6 +96,8 @@ def read_training_data(path: Path, chosen: dict[str, Any]) -> TrainingData:
     if task == "auto":
         task = tables.guess_task(table, target)
         say(f"target {target!r}: {task} assumed (choose with --task)")
+    for column in recipe.columns:
+        _tell_mixed(column)
     X, _ = recipe.apply(table)
     if chosen["scale"] is None and _are_uneven(X):
         say("the columns are far from zero or of different sizes: --scale standard makes it easier")
@@ -107,6 +109,17 @@ def read_training_data(path: Path, chosen: dict[str, Any]) -> TrainingData:
     y, classes = tables.target_classes(table, target)
     balanced = len(y) / (len(classes) * np.bincount(y).astype(np.float64))
     return TrainingData(recipe, X, y, classes, balanced.tolist() if weighted else None)
+
+
+def _tell_mixed(column: tables.Column) -> None:
+    """Say it of a column of text that is mostly of numbers: perhaps one is misspelled."""
+    categories = column.categories or ()
+    text = [category for category in categories if not tables.is_number(category)]
+    if text and 2 * len(text) < len(categories):
+        say(
+            f"column {column.name!r} holds numbers but also {text[0]!r}: it is taken as text, of "
+            f"{len(categories)} different values"
+        )
 
 
 def _are_uneven(X: FloatArray) -> bool:

@@ -179,6 +179,7 @@ def _is_class_list(classes: Any) -> bool:
         isinstance(classes, list)
         and len(classes) >= 2
         and all(isinstance(name, str) for name in classes)
+        and len(set(classes)) == len(classes)
     )
 
 

@@ -171,7 +171,10 @@ class Units:
             if self.intercept is None:
                 return weights
             plain = weights if sign < 0 else W[:, :d]  # those of the features as given
-            return np.column_stack([weights, W[:, d] + sign * (plain @ mean) / self.intercept])
+            # A network refuses weights that overflow.
+            with np.errstate(over="ignore", invalid="ignore"):
+                bias = W[:, d] + sign * (plain @ mean) / self.intercept
+            return np.column_stack([weights, bias])
 
         if isinstance(net, GatedNetwork):
             return dataclasses.replace(net, W1=changed(net.W1), gates=changed(net.gates))

@@ -32,6 +32,7 @@ _FIRST = 64  # cells of a block's first round; each round is twice as large as t
 _KEPT = 64  # neurons that are remembered
 _EXACT, _BELOW = 0, 1  # codes of projections: to rounding, and stopped at the threshold
 _DIGITS = 9  # of neurons that count as different
+_LARGEST_FLOOR = 1e300
 _LOOSE = 1e-12  # of ||g||: a bound that exceeds the projection by more is looked at again
 
 
@@ -124,11 +125,10 @@ def price_cells(
     unit = int(exponent)
     if np.any(np.ldexp(np.ldexp(v, -unit), unit) != v):
         unit = 0
+    with np.errstate(over="ignore"):  # a lower floor than the one asked for does no harm
+        low = min(float(np.ldexp(floor, -unit)), _LARGEST_FLOOR)
     search = _Search(
-        np.asfortranarray(X[live]),
-        np.ldexp(v[live], -unit),
-        slope,
-        max(0.0, down(math.ldexp(floor, -unit))),
+        np.asfortranarray(X[live]), np.ldexp(v[live], -unit), slope, max(0.0, down(low))
     )
     status, n_cells = Status.SOLVED, 0
     for block in iter_patterns(search.X, block_size=_BLOCK, snap=False, threads=threads):

@@ -19,7 +19,7 @@ from pyconvexnn.pricing import cells
 from pyconvexnn.pricing.cells import price_cells
 from pyconvexnn.solvers import Status
 from tests.exact_prices import largest_price_squared
-from tests.small_data import left_open
+from tests.small_data import gaussian, left_open
 
 KINDS = ["plain", "far from zero", "columns of all sizes", "large targets", "cancelling"]
 SLOPES = [0.0, 0.3, -1.0]
@@ -268,3 +268,8 @@ def test_the_slack_of_ordinary_data_is_small() -> None:
     found = price_cells(X, v)
     assert found.bound - found.value <= 1e-13 * found.bound
     assert down(found.bound) < found.bound
+
+
+def test_a_floor_that_overflows_in_units_of_the_dual_point() -> None:
+    found = price_cells(gaussian(6, 2), np.full(6, 1e-3), floor=1e308)
+    assert found.bound == 1e308
