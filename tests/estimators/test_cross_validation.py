@@ -38,19 +38,19 @@ def scores_of(est: Any) -> FloatArray:
 def test_scores_are_those_of_a_loop(estimator: type, activation: str, weighted: bool) -> None:
     X, y = make_data()
     # Class weights change the losses but not the scores.
-    t: Any = y if estimator is cx.ConvexMLPRegressorCV else np.digitize(y, [-0.3, 0.3])
+    t: Any = y if estimator is cx.ConvexMLPRegressorCV else np.digitize(y, [0.0])
     own: dict[str, Any] = (
-        {} if estimator is cx.ConvexMLPRegressorCV else {"class_weight": {0: 2.0, 1: 1.0, 2: 1.0}}
+        {} if estimator is cx.ConvexMLPRegressorCV else {"class_weight": {0: 2.0, 1: 1.0}}
     )
     weight = np.random.default_rng(0).uniform(0.2, 2.0, 60) if weighted else None
     patterns: Any = "auto" if activation == "relu" else 40
     folds = (KFold if not own else StratifiedKFold)(3, shuffle=True, random_state=0)
-    settings: dict[str, Any] = {"patterns": patterns, "scale": "standard", "tol": 1e-7, **own}
+    settings: dict[str, Any] = {"patterns": patterns, "scale": "standard", "tol": 1e-6, **own}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cross_validation, "FOLD_TOL", 1e-7)
-        est: Any = estimator(activation, betas=[5.0, 1.0, 0.2], cv=folds, certify=False, **settings)
+        patch.setattr(cross_validation, "FOLD_TOL", 1e-6)
+        est: Any = estimator(activation, betas=[5.0, 0.5], cv=folds, certify=False, **settings)
         est.fit(X, t, weight)
-    expected, neurons = np.zeros((3, 3)), np.zeros((3, 3))
+    expected, neurons = np.zeros((3, 2)), np.zeros((3, 2))
     single = SINGLE[estimator](activation, certify=False, **settings)
     for k, (train, test) in enumerate(folds.split(X, t)):
         parts = [None, None] if weight is None else [weight[train], weight[test]]
@@ -91,19 +91,18 @@ def test_folds_are_trained_to_a_gap_of_their_own() -> None:
 def test_folds_in_processes_of_their_own_change_no_bit(estimator: type, activation: str) -> None:
     X, y = make_data()
     t, weight = targets(estimator, y), np.arange(60) % 3 + 0.5
-    for random_state in (0, np.random.default_rng(3)):
-        est: Any = estimator(
-            activation,
-            betas=3,
-            cv=3,
-            certify=False,
-            patterns=40 if activation == "gated_relu" else "auto",
-            random_state=random_state,
-        )
-        one, two = clone(est).fit(X, t, weight), clone(est).set_params(n_jobs=2).fit(X, t, weight)
-        np.testing.assert_array_equal(scores_of(one), scores_of(two))
-        np.testing.assert_array_equal(one.betas_, two.betas_)
-        np.testing.assert_array_equal(one.predict(X), two.predict(X))
+    est: Any = estimator(
+        activation,
+        betas=3,
+        cv=3,
+        certify=False,
+        patterns=40 if activation == "gated_relu" else "auto",
+        random_state=np.random.default_rng(3),  # every fold has one that is at the same place
+    )
+    one, two = clone(est).fit(X, t, weight), clone(est).set_params(n_jobs=2).fit(X, t, weight)
+    np.testing.assert_array_equal(scores_of(one), scores_of(two))
+    np.testing.assert_array_equal(one.betas_, two.betas_)
+    np.testing.assert_array_equal(one.predict(X), two.predict(X))
 
 
 def test_any_way_to_say_what_the_folds_are() -> None:

@@ -343,7 +343,7 @@ def test_a_list_of_patterns_is_proved_against_all_on_demand() -> None:
 
 def test_the_proof_has_seconds_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     X, y = long_task()
-    make = functools.partial(cx.ConvexMLPRegressor, beta=20.0, tol=1e-3)
+    make = functools.partial(cx.ConvexMLPRegressor, beta=40.0, tol=1e-3)
     begun = time.perf_counter()
     alone: Any = make(certify=False).fit(X, y)
     seconds = time.perf_counter() - begun

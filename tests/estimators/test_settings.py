@@ -253,7 +253,7 @@ def random_rows(n: int, d: int) -> FloatArray:
         (200, 4, 20_000),
         (8000, 100, 2**32 // (8000 * 100)),
         (100_000, 5, 2**32 // (100_000 * 5)),
-        (60_000, 80, 1000),
+        (150_000, 30, 1000),
     ],
 )
 def test_auto_count(n: int, d: int, count: int) -> None:
