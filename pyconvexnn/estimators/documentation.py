@@ -40,7 +40,8 @@ patterns : "auto", "exact", int or PatternSet, default="auto"
     Patterns to choose from. ``"auto"``: all of them, without listing them; for gates up to 20 000
     that are drawn, fewer where the data are large or have fewer, by the rule of
     :func:`~pyconvexnn.estimators.patterns.auto_pattern_count`. An integer draws that many distinct
-    ones from Gaussian gates. A :class:`~pyconvexnn.PatternSet` of the rows of X is used as it is;
+    ones from Gaussian gates, of whitened data, or of X as it is where it has fewer than ten rows
+    for each column. A :class:`~pyconvexnn.PatternSet` of the rows of X is used as it is;
     gates are found by :meth:`~pyconvexnn.PatternSet.realise` unless it has gates for the features
     followed by the intercept column.
     ``"exact"`` lists every pattern that X with the intercept column has, by

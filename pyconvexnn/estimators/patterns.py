@@ -17,6 +17,7 @@ from pyconvexnn.sampling.everything import cell_bound
 
 AUTO_MOST = 20_000
 AUTO_LEAST = 1000
+ROWS_FOR_WHITENING = 10  # for each column
 AUTO_WORK = 2**32  # m r P, the multiplications of a pass over all patterns
 
 
@@ -75,12 +76,17 @@ def draw_patterns(
     if isinstance(setting, str) and setting == "exact":
         return exact_patterns(X, threads=threads)
     seed = as_seed(random_state)
+    # Gates of whitened data are drawn with no regard to the units of the columns. With few rows
+    # for each column they tell any rows from any others, and a network learns nothing by them:
+    # 800 images of digits, 50 gates: 79 % of others are recognised, in their own units 86 %.
+    whitened = len(X) >= ROWS_FOR_WHITENING * X.shape[1]
+    coordinates = "whitened" if whitened else "raw"
     if setting != "auto":
-        return sample_patterns(X, int(setting), seed=seed)
+        return sample_patterns(X, int(setting), coordinates=coordinates, seed=seed)
     with warnings.catch_warnings():
         # "auto" asks for up to so many: fewer cells than that are no news to the user.
         warnings.simplefilter("ignore", UserWarning)
-        return sample_patterns(X, auto_pattern_count(X), seed=seed)
+        return sample_patterns(X, auto_pattern_count(X), coordinates=coordinates, seed=seed)
 
 
 def given_patterns(patterns: PatternSet, X: FloatArray, *, has_intercept: bool) -> PatternSet:
