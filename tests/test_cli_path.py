@@ -91,7 +91,7 @@ def test_three_classes_are_summed_up(
     assert code == 0
     assert err.endswith(f"pyconvexnn: wrote {picture}\n")
     assert re.search(r"^classes +x, y, z$", out, re.M)
-    assert re.search(r"^ *beta +objective +gap +neurons +train accuracy *$", out, re.M)
+    assert re.search(r"^ +train *\n *beta +objective +gap +neurons +accuracy *$", out, re.M)
     assert picture.read_bytes().startswith(b"\x89PNG")
     rows = pd.read_csv(table)
     weight = 25 / (3 * frame["kind"].map(frame["kind"].value_counts()).to_numpy())
@@ -162,8 +162,13 @@ def test_cross_validation_in_words(run: Any, classes: Path) -> None:
     code, out, _ = run("path", classes, *options)
     assert code == 0
     assert re.search(r"^folds +2$", out, re.M)
-    assert re.search(r"neurons +train accuracy +held out accuracy +standard error *$", out, re.M)
-    assert len(re.findall(r" best, chosen *$", out, re.M)) == 1
+    heads = re.search(
+        r"^ +train +held out +standard *\n.*neurons +accuracy +accuracy +error", out, re.M
+    )
+    assert heads is not None
+    table = out[heads.start() :].splitlines()
+    assert max(len(line.rstrip()) for line in table) < 80  # as wide as a terminal
+    assert len(re.findall(r" chosen *$", out, re.M)) == 1
 
 
 def test_what_is_not_proved_is_exit_code_3(run: Any, tmp_path: Path) -> None:

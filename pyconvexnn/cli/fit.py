@@ -34,7 +34,7 @@ def _number_or_auto(ctx: click.Context, param: click.Parameter, value: Any) -> A
 @click.option(
     "--time-limit",
     type=float,
-    help="Seconds; the best network so far is saved.  "
+    help="Seconds; the best network so far is saved. The folds of --cv come on top.  "
     f"[default: {training.TIME_LIMIT:g} over all patterns, else none]",
 )
 @options.threads

@@ -43,7 +43,7 @@ Row = dict[str, Any]  # what is told of one penalty, by name
 @click.option(
     "--time-limit",
     type=float,
-    help="Seconds for all of them, shared alike.  "
+    help="Seconds for all of them, shared alike; the folds of --cv come on top.  "
     f"[default: {training.TIME_LIMIT:g} over all patterns, else none]",
 )
 @click.option("--out", type=options.new_file, help="Write the table to this CSV file, too.")
@@ -155,9 +155,9 @@ def _held_out(choice: training.Choice | None, place: int) -> Row:
 
 def _as_table(rows: list[Row], score: str, choice: training.Choice | None) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    names = ["beta", "objective", "gap", "neurons", f"train {score}"]
+    names = ["beta", "objective", "gap", "neurons", f"train\n{score}"]
     if choice is not None:
-        names += [f"held out {score}", "standard error", ""]
+        names += [f"held out\n{score}", "standard\nerror", ""]
     for name in names:
         table.add_column(name, justify="right", no_wrap=True)
     for place, row in enumerate(rows):
@@ -169,9 +169,9 @@ def _as_table(rows: list[Row], score: str, choice: training.Choice | None) -> Ta
             _as_score(row["train_score"]),
         ]
         if choice is not None:
-            marks = ["best"] * (place == choice.best) + ["chosen"] * (place == choice.chosen)
+            mark = {choice.best: "best", choice.chosen: "chosen"}.get(place, "")
             cells += [_as_score(row["held_out_score"]), _as_score(row["standard_error"])]
-            cells.append(", ".join(marks))
+            cells.append(mark)
         table.add_row(*cells)
     return table
 

@@ -257,6 +257,9 @@ def generate(
         restricted_bound=run.restricted_bound,
         escape=best_escape(task, run.network, run.known_neurons(), clock),
     )
+    out_of_rounds = max_rounds is not None and len(run.history) >= max_rounds
+    if status is Status.MAX_ITER and proof_limit is not None and not out_of_rounds:
+        status = Status.NUMERICAL_ERROR  # neurons pay, and the program learns no more of them
     if proof.is_optimal or (proof_limit is not None and run.is_trained):
         status = Status.SOLVED
     elif status is Status.SOLVED:
