@@ -125,6 +125,10 @@ class ExactCells:
         return 1.0
 
 
+class EndlessListError(ValueError):
+    """So many cells that no machine lists them."""
+
+
 def bound(n: int, r: int) -> int:
     """Largest number of half cells of n hyperplanes of rank r, ``sum_{k<r} C(n - 1, k)``."""
     total = term = 1
@@ -143,7 +147,7 @@ def find_cells(
     """
     most = bound(rows.count, rows.rank)
     if most >= _NOTHING:
-        raise ValueError(
+        raise EndlessListError(
             f"`X` has up to {2 * most} patterns ({rows.count} distinct rows of rank {rows.rank}), "
             "more than can be listed; use sample_patterns"
         )

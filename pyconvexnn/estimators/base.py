@@ -99,8 +99,8 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         # A loss object is accepted by the name that it bears.
         loss = getattr(self.loss, "name", self.loss)
         choice(loss, "loss", self._losses, later=self._later_losses)
-        if self.scale is not None:
-            choice(self.scale, "scale", ("standard",))
+        if self.scale not in (None, "standard"):
+            raise ValueError(f"`scale` must be None or 'standard', got {describe(self.scale)}")
         for name in ("fit_intercept", "output_offset", "warm_start"):
             if not isinstance(getattr(self, name), (bool, np.bool_)):
                 raise TypeError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyconvexnn._bits import n_words, zero_rows_of
-from pyconvexnn._cells import available_bytes
+from pyconvexnn._cells import EndlessListError, available_bytes
 from pyconvexnn._listing import TooManyPatternsError
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.enumeration import enumerate_patterns
@@ -49,8 +49,8 @@ def exact_patterns(X: FloatArray, *, threads: int | None = None) -> PatternSet:
             f"over them takes some {error.n_patterns * size} bytes, more than can be had; "
             + _INSTEAD
         ) from None
-    except MemoryError as error:
-        raise MemoryError(f"`patterns` = 'exact': {error}; {_INSTEAD}") from None
+    except (MemoryError, EndlessListError) as error:
+        raise MemoryError(f"`patterns` = 'exact': {str(error).split(';')[0]}; {_INSTEAD}") from None
     except ValueError as error:
         raise ValueError(
             "`patterns` must be 'auto', an integer or a PatternSet for these data, got 'exact': "

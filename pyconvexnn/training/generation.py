@@ -43,6 +43,7 @@ _WHITENED = 2_000_000  # n d^2 up to which the random patterns are those of whit
 _SEARCH_SHARE = 0.5  # of the time left that a search may take before something is proved
 _SEARCH_SHARE_ALONE = 0.95  # where nothing is to be proved
 _MOST_ADDED = 300  # neurons whose patterns come in after a round, those of the highest prices
+_HOPELESS = 0.7  # relative gap of a relaxation that no seconds of boxes make much smaller
 _BOXES_PAY = 12  # columns above which boxes add nothing to a relaxation's bound in seconds
 
 
@@ -117,8 +118,8 @@ class Generation:
         Further reason to end: called with (objective, lower bound), the best so far.
     proof_limit : float, optional
         Seconds that the run may go on when a first search finds no more neurons; with 0 it ends
-        there, and nothing is proved. Where boxes would not help within seconds, a relaxation is
-        all that is tried.
+        there, and nothing is proved. Where boxes would not help within seconds, for the number of
+        columns or for the gap that a relaxation leaves, that is all that is tried.
     max_rounds : int, optional
         Most rounds of pricing.
 
@@ -274,7 +275,8 @@ class Generation:
         """
         if self.bound is None and self.task.X.shape[1] > _SURELY_PROVED:
             self._relax(self._dual(sol))
-            if self.clock.is_over:
+            hopeless = self._proof_limit is not None and self.gap > _HOPELESS
+            if self.clock.is_over or hopeless:
                 raise _StopRun(Status.TIME_LIMIT)
         v, beta = dual_point(self.task, self._dual(sol)), self.task.beta
         needed = self._needed(v)

@@ -48,7 +48,7 @@ from tests.estimators.tasks import ACTIVATIONS, BOTH, make_data, targets, with_o
         ({"activation": "tanh"}, ValueError, "`activation` must be one of gated_relu, relu,"),
         ({"activation": "leaky_relu", "slope": 1.0}, ValueError, "`slope` must be < 1, got 1.0"),
         ({"activation": "relu", "slope": "a"}, TypeError, "`slope` must be a real number, got 'a'"),
-        ({"scale": "minmax"}, ValueError, "`scale` must be one of standard; got 'minmax'"),
+        ({"scale": "minmax"}, ValueError, "`scale` must be None or 'standard', got 'minmax'"),
         ({"output_offset": 1}, TypeError, "`output_offset` must be True or False, got 1"),
         ({"warm_start": 1}, TypeError, "`warm_start` must be True or False, got 1"),
         ({"certify": "half"}, ValueError, "`certify` must be True, False or 'full', got 'half'"),
