@@ -171,7 +171,7 @@ class ChoosesBeta(BaseConvexMLP):
         if unsolved:
             warnings.warn(
                 f"{unsolved} of {scores.size} trainings on folds ended before their tolerance "
-                f"{max(self.tol, FOLD_TOL):g}; larger penalties, or more time or iterations, would do",
+                f"{max(self.tol, FOLD_TOL):g}; larger penalties or more time would do",
                 ConvergenceWarning,
                 stacklevel=3,
             )

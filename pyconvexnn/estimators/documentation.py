@@ -72,8 +72,9 @@ max_iter : int, default=None
 certify : bool or "full", default=True
     What ``certificate_`` says. Over all patterns: the bound proved within 10 seconds after the
     training, fewer where more would not help, or, with ``"full"``, in all the time that it takes;
-    a proof to `tol` is usual up to about six features. Over a list of patterns: the bound over that list, without gates and with
-    ``"full"`` the bound over all networks. False: nothing, ``certificate_`` is None.
+    a proof to `tol` is usual up to about six features. Over a list of patterns: the bound over
+    that list, without gates and with ``"full"`` the bound over all networks. False: nothing,
+    ``certificate_`` is None.
 time_limit : float, default=None
     Most seconds of training and proving, shared alike by the outputs; the best network so far is
     kept, with its gap. With ``patterns="exact"`` the time for listing them counts, but is not cut.
