@@ -259,8 +259,11 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         self.certificate_ = None
         if certificates:
             certificate = summed(certificates)
+            best: Any = certificate.best_network
             self.certificate_ = dataclasses.replace(
-                certificate, dual=samples.on_rows(certificate.dual)
+                certificate,
+                dual=samples.on_rows(certificate.dual),
+                best_network=None if best is None else samples.units.original(best),
             )
         self._set_mlp_attributes(self.n_features_in_)
 

@@ -343,3 +343,11 @@ def test_scale_with_weights_and_its_certificate() -> None:
     for u in np.random.default_rng(0).standard_normal((500, 4)):
         t = data @ (u / np.linalg.norm(u))
         assert abs(v @ np.maximum(t, 0.0)) <= 1.0 + 1e-9
+
+
+def test_the_best_network_of_the_certificate_is_of_the_columns_as_given() -> None:
+    X, y = make_data()
+    X = X * [1.0, 100.0, 1e-3] + [5.0, -30.0, 0.0]
+    est: Any = cx.ConvexMLPRegressor(beta=1.0, scale="standard").fit(X, y)
+    best = est.certificate_.best_network
+    np.testing.assert_allclose(best.predict(with_ones(X)), est.predict(X), rtol=1e-9, atol=1e-9)
