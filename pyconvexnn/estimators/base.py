@@ -260,10 +260,12 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         if certificates:
             certificate = summed(certificates)
             best: Any = certificate.best_network
+            if best is not None:
+                best = samples.units.original(best)
             self.certificate_ = dataclasses.replace(
                 certificate,
                 dual=samples.on_rows(certificate.dual),
-                best_network=None if best is None else samples.units.original(best),
+                best_network=best,
             )
         self._set_mlp_attributes(self.n_features_in_)
 
