@@ -70,7 +70,8 @@ def test_over_patterns_it_is_solve_path(run: Any, frame: pd.DataFrame, numbers: 
         options += ["--n-betas", "4", "--min-ratio", "0.1", "--tol", "1e-6", "--json"]
         code, out, _ = run("path", numbers, *options)
         X, y = with_ones(frame), frame["y"].to_numpy()
-        patterns = cx.sample_patterns(X, 40, seed=3)
+        # With fewer than ten rows for each column gates are drawn in the units of the columns.
+        patterns = cx.sample_patterns(X, 40, coordinates="raw", seed=3)
         kind = cx.GatedReLUProblem if activation == "gated_relu" else cx.ReLUProblem
         path = cx.solve_path(kind(X, y, patterns, 1.0), n_betas=4, beta_min_ratio=0.1)
         points = json.loads(out)["points"]
