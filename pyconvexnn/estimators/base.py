@@ -26,17 +26,6 @@ from pyconvexnn.solvers import Solution
 from pyconvexnn.training import Fit
 
 LATER_ACTIVATIONS = ("threshold", "linear")
-_OF_TRAINING = (
-    "activation",
-    "slope",
-    "patterns",
-    "loss",
-    "tol",
-    "max_iter",
-    "threads",
-    "random_state",
-    "verbose",
-)
 PROOF_SECONDS = 10.0  # of ``certify=True``
 
 
@@ -175,10 +164,8 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         )
 
     def _settings(self) -> Settings:
-        return Settings(
-            **{name: getattr(self, name) for name in _OF_TRAINING},
-            output_offset=bool(self.output_offset),
-        )
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(Settings)}
+        return Settings(**values | {"output_offset": bool(self.output_offset)})
 
     def _targets(
         self, X: Any, y: Any, sample_weight: Any
@@ -195,12 +182,12 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         """``fit`` with a callback for the training, for the command line's progress bar."""
         self._check_settings()
         positive(self.beta, "beta")
-        data = self._targets(X, y, sample_weight)
+        settings, data = self._settings(), self._targets(X, y, sample_weight)
         begun = time.perf_counter()
         samples = self._samples(*data)
-        trainer = trainer_of(self._settings(), samples)
-        # Patterns that are listed are the beginning of the work.
-        begun = begun if self._settings().is_exact else time.perf_counter()
+        trainer = trainer_of(settings, samples)
+        if not settings.is_exact:  # whose list is the beginning of the work
+            begun = time.perf_counter()
         self._train(samples, trainer, self.beta, begun, callback)
         return self
 

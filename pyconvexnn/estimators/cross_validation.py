@@ -7,7 +7,7 @@ import dataclasses
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -112,11 +112,8 @@ class ChoosesBeta(BaseConvexMLP):
         if not jobs:
             raise ValueError(f"`cv` must give at least one fold, got none from {self.cv!r}")
         parallel = Parallel(n_jobs=self.n_jobs, return_as="generator")
-        with (
-            _without_convergence_warnings(),
-            _progress(parallel(jobs), len(jobs), shown=self.verbose > 0) as done,
-        ):
-            folds = list(done)
+        with _without_convergence_warnings():
+            folds = list(_with_bar(parallel(jobs), len(jobs), shown=self.verbose > 0))
         self._take_scores(folds)
         self._train(samples, trainer, self.beta_, time.perf_counter())
         return self
@@ -266,13 +263,11 @@ def _without_convergence_warnings() -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def _progress(folds: Iterator[Fold], total: int, *, shown: bool) -> Iterator[Iterator[Fold]]:
+def _with_bar(folds: Iterable[Fold], total: int, *, shown: bool) -> Iterable[Fold]:
     """The folds as they are done, with a tqdm bar if it is to be shown."""
     if not shown:
-        yield folds
-        return
+        return folds
     from tqdm import tqdm
 
-    with tqdm(folds, desc="cross-validation", unit="fold", total=total) as bar:
-        yield iter(bar)
+    bar: Iterable[Fold] = tqdm(folds, desc="cross-validation", unit="fold", total=total)
+    return bar

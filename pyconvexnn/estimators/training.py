@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +22,7 @@ from pyconvexnn.networks import Network, TwoLayerNetwork
 from pyconvexnn.patterns import PatternSet
 from pyconvexnn.problems import GatedReLUProblem, ReLUProblem
 from pyconvexnn.recovery import recover
-from pyconvexnn.solvers import Progress, Solution, Status, solve
+from pyconvexnn.solvers import Progress, Solution, solve
 from pyconvexnn.solvers.progress_bar import progress_bar
 from pyconvexnn.solvers.solve import Problem
 from pyconvexnn.training import Fit, Round, beta_max, certify
@@ -81,9 +83,13 @@ class Output:
     certificate: Certificate | None
 
 
-class Trainer(Protocol):
+class Trainer(ABC):
     """Trains the outputs of samples one after the other, for any penalty."""
 
+    def __init__(self, settings: Settings, samples: Samples) -> None:
+        self._settings, self._samples = settings, samples
+
+    @abstractmethod
     def beta_max(self) -> float:
         """Smallest penalty, about, from which on no output has neurons."""
 
@@ -111,6 +117,34 @@ class Trainer(Protocol):
         callback : callable, optional
             Called with the state of every output's training; returning True ends it.
         """
+        outputs: list[Output] = []
+        for place in range(self._samples.targets.shape[1]):
+            # An equal part of what is left: the last output gets no less than the first.
+            parts = self._samples.targets.shape[1] - place
+            output, spent = self._train_output(
+                place,
+                beta,
+                None if starts is None else starts[place],
+                None if proof is None else proof / parts,
+                functools.partial(_share, deadline, parts),
+                callback,
+            )
+            if proof is not None:
+                proof = max(proof - spent, 0.0)
+            outputs.append(output)
+        return outputs
+
+    @abstractmethod
+    def _train_output(
+        self,
+        place: int,
+        beta: float,
+        start: Output | None,
+        proof: float | None,
+        time_left: Callable[[], float | None],
+        callback: Callback | None,
+    ) -> tuple[Output, float]:
+        """Train one output; return it, and the seconds that proving took beside training."""
 
 
 def trainer_of(settings: Settings, samples: Samples) -> Trainer:
@@ -121,11 +155,14 @@ def trainer_of(settings: Settings, samples: Samples) -> Trainer:
     return OnPatterns(settings, samples)
 
 
-class OnPatterns:
-    """One program for each output, all over the same patterns."""
+class OnPatterns(Trainer):
+    """One program for each output, all over the same patterns.
+
+    Another output is a start where it is of the same patterns.
+    """
 
     def __init__(self, settings: Settings, samples: Samples) -> None:
-        self._settings, self._samples = settings, samples
+        super().__init__(settings, samples)
         data = samples.data
         if isinstance(settings.patterns, PatternSet):
             has_intercept = samples.units.intercept is not None
@@ -140,36 +177,31 @@ class OnPatterns:
         """Smallest penalty from which on no output has neurons."""
         return max(problem.beta_max for problem in self._problems)
 
-    def train(
+    def _train_output(
         self,
+        place: int,
         beta: float,
-        *,
-        starts: Sequence[Output] | None,
+        start: Output | None,
         proof: float | None,
-        deadline: float | None = None,
-        callback: Callback | None = None,
-    ) -> list[Output]:
-        """See :class:`Trainer`; `starts` count where they are of the same patterns."""
-        settings, outputs = self._settings, []
-        for done, prob in enumerate(self._problems):
-            problem = prob.with_beta(beta)
-            solution = solve(
-                problem,
-                tol=settings.tol,
-                max_iter=settings.max_iter,
-                time_limit=_share(deadline, len(self._problems) - done),
-                warm_start=None if starts is None else _same_blocks(starts[done], problem),
-                threads=settings.threads,
-                callback=callback,
-                verbose=settings.verbose,
-            )
-            network = self._network(problem, solution)
-            certificate = None
-            if proof is not None:
-                left = _share(deadline, len(self._problems) - done)
-                certificate = self._certificate(problem, solution, network, proof, left)
-            outputs.append(Output(network, solution, problem.patterns, certificate))
-        return outputs
+        time_left: Callable[[], float | None],
+        callback: Callback | None,
+    ) -> tuple[Output, float]:
+        settings, problem = self._settings, self._problems[place].with_beta(beta)
+        solution = solve(
+            problem,
+            tol=settings.tol,
+            max_iter=settings.max_iter,
+            time_limit=time_left(),
+            warm_start=None if start is None else _same_blocks(start, problem),
+            threads=settings.threads,
+            callback=callback,
+            verbose=settings.verbose,
+        )
+        network = self._network(problem, solution)
+        certificate = None
+        if proof is not None:
+            certificate = self._certificate(problem, solution, network, proof, time_left())
+        return Output(network, solution, problem.patterns, certificate), 0.0
 
     def _problem(self, y: FloatArray, patterns: PatternSet) -> Problem:
         settings, samples = self._settings, self._samples
@@ -234,12 +266,12 @@ class OnPatterns:
         )
 
 
-class Generating:
+class Generating(Trainer):
     """Column generation for each output: no list of patterns is needed."""
 
     def __init__(self, settings: Settings, samples: Samples) -> None:
-        self._settings, self._samples = settings, samples
-        seed = as_seed(settings.random_state)
+        super().__init__(settings, samples)
+        seed = as_seed(settings.random_state)  # a number: every training begins with it
         self._rng = np.random.default_rng(seed) if seed is None else seed
 
     def beta_max(self) -> float:
@@ -257,42 +289,38 @@ class Generating:
             for column in self._samples.targets.T
         )
 
-    def train(
+    def _train_output(
         self,
+        place: int,
         beta: float,
-        *,
-        starts: Sequence[Output] | None,
+        start: Output | None,
         proof: float | None,
-        deadline: float | None = None,
-        callback: Callback | None = None,
-    ) -> list[Output]:
-        """See :class:`Trainer`."""
-        settings, columns = self._settings, self._samples.targets.T
-        outputs, left = [], 0.0 if proof is None else proof
-        for done, column in enumerate(columns):
-            shown = settings.verbose > 0
-            with progress_bar(callback, "train", "round", _shown_facts, shown=shown) as told:
-                found = generate(
-                    Clock(_share(deadline, len(columns) - done)),
-                    self._samples.data,
-                    column,
-                    beta,
-                    **self._problem_options(),
-                    rtol=settings.tol,
-                    warm_start=None if starts is None else starts[done].network,
-                    threads=settings.threads,
-                    seed=self._rng,
-                    callback=told,
-                    proof_limit=None if left == math.inf else left / (len(columns) - done),
-                    max_rounds=settings.max_iter,
-                )
-            left = max(left - found.proof_seconds, 0.0)
-            fit = found.fit
-            if not found.is_trained or (proof == math.inf and not fit.certificate.is_optimal):
-                _warn_not_solved(fit, settings.tol)
-            certificate = None if proof is None else fit.certificate
-            outputs.append(Output(fit.network, fit, found.patterns, certificate))
-        return outputs
+        time_left: Callable[[], float | None],
+        callback: Callback | None,
+    ) -> tuple[Output, float]:
+        settings = self._settings
+        shown = settings.verbose > 0
+        with progress_bar(callback, "train", "round", _shown_facts, shown=shown) as told:
+            found = generate(
+                Clock(time_left()),
+                self._samples.data,
+                self._samples.targets[:, place],
+                beta,
+                **self._problem_options(),
+                rtol=settings.tol,
+                warm_start=None if start is None else start.network,
+                threads=settings.threads,
+                seed=self._rng,
+                callback=told,
+                proof_limit=None if proof == math.inf else proof or 0.0,
+                max_rounds=settings.max_iter,
+            )
+        fit = found.fit
+        wanted = not found.is_trained or proof == math.inf
+        if wanted and not fit.certificate.is_optimal:
+            _warn_not_solved(fit, settings.tol)
+        certificate = None if proof is None else fit.certificate
+        return Output(fit.network, fit, found.patterns, certificate), found.proof_seconds
 
     def _problem_options(self) -> dict[str, Any]:
         settings = self._settings
@@ -314,7 +342,7 @@ def _same_blocks(start: Output, problem: Problem) -> Any:
 
 
 def _share(deadline: float | None, parts: int) -> float | None:
-    """An equal part of the time left: the last output gets no less than the first."""
+    """An equal part of the time left, > 0."""
     if deadline is None:
         return None
     return max(deadline - time.perf_counter(), _LEAST_SECONDS) / parts
@@ -332,13 +360,10 @@ def _shown_facts(state: Round) -> dict[str, Any]:
 def _warn_not_solved(fit: Fit, tol: float) -> None:
     from sklearn.exceptions import ConvergenceWarning
 
-    status = fit.status
-    if status is Status.SOLVED:
-        status = Status.TIME_LIMIT
     bound = fit.certificate.restricted_bound
     warnings.warn(
-        f"training stopped with status {status.name} after {len(fit.history)} rounds, objective "
-        f"{fit.certificate.objective:.6g}, "
+        f"training stopped with status {fit.status.name} after {len(fit.history)} rounds, "
+        f"objective {fit.certificate.objective:.6g}, "
         + ("" if bound is None else f"{bound:.6g} at least over the patterns looked at, ")
         + f"a relative gap of {fit.certificate.relative_gap:.3g} proved, tol = {tol:g}; "
         "standardise the columns of X, or raise beta, or max_iter or time_limit, or tol",

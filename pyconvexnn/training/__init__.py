@@ -2,7 +2,7 @@
 
 from pyconvexnn.training.beta_max import BetaMax, beta_max
 from pyconvexnn.training.certify import certify
-from pyconvexnn.training.generation import Round
+from pyconvexnn.training.rounds import Round
 from pyconvexnn.training.stationarity import Stationarity, stationarity
 from pyconvexnn.training.train import Fit, train
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from pyconvexnn.training.cells import cells_around
 from pyconvexnn.training.clock import Clock
 from pyconvexnn.training.escape import best_escape
 from pyconvexnn.training.master import Master
+from pyconvexnn.training.rounds import Round, RoundCallback
 from pyconvexnn.training.task import Task
 
 _FIRST = 10  # random patterns at the start
@@ -45,42 +45,6 @@ _SEARCH_SHARE_ALONE = 0.95  # where nothing is to be proved
 _MOST_ADDED = 300  # neurons whose patterns come in after a round, those of the highest prices
 _HOPELESS = 0.7  # relative gap of a relaxation that no seconds of boxes make much smaller
 _BOXES_PAY = 12  # columns above which boxes add nothing to a relaxation's bound in seconds
-
-
-class Round(NamedTuple):
-    """State of a training run after one round of pricing.
-
-    Attributes
-    ----------
-    iteration : int
-        Rounds so far.
-    objective : float
-        Best objective of a network so far.
-    lower_bound : float
-        Best lower bound over all networks so far; -inf before the first rigorous one.
-    price : float
-        Largest price found in this round, as a multiple of beta: above 1 some neuron pays.
-    n_patterns : int
-        Patterns of the restricted program.
-    n_neurons : int
-        Neurons of its solution.
-    method : str
-        What priced: "search", or a rigorous engine.
-    seconds : float
-        Since the start.
-    """
-
-    iteration: int
-    objective: float
-    lower_bound: float
-    price: float
-    n_patterns: int
-    n_neurons: int
-    method: str
-    seconds: float
-
-
-RoundCallback = Callable[[Round], object]
 
 
 class _StopRun(Exception):  # noqa: N818  # it is no error

@@ -18,7 +18,8 @@ from pyconvexnn.solvers import Status
 from pyconvexnn.training.bounds import certificate
 from pyconvexnn.training.clock import Clock
 from pyconvexnn.training.escape import best_escape
-from pyconvexnn.training.generation import Generation, Round, RoundCallback
+from pyconvexnn.training.generation import Generation
+from pyconvexnn.training.rounds import Round, RoundCallback
 from pyconvexnn.training.task import Task
 
 
