@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pyconvexnn import _core
-from pyconvexnn._typing import FloatArray
+from pyconvexnn._typing import BoolArray, FloatArray
 from pyconvexnn.pricing.rows import SignedRows
 
 _SAME = 1e-9  # 1 - cosine of neurons that are taken for one
@@ -54,7 +54,8 @@ def search(
     slope : float
         Slope of the activation left of zero.
     starts : (k, d) float64, optional
-        Further neurons to climb from, and from their opposites; zero ones are left out.
+        Further neurons to climb from, and from their opposites, to maxima of the sign that they
+        have themselves; zero ones are left out.
     n_starts : int
         Random starts for each sign: half of them Gaussian, half such that X u is.
     rng : numpy.random.Generator
@@ -72,12 +73,15 @@ def search(
     limit = 1e300 if time_limit is None else time_limit
     found = [np.zeros((0, rows.rank))]
     if rows.rank > 0:
-        W = _starts(rows, starts, n_starts, rng)
-        for side in (rows, rows.swapped()):
+        obvious, others = _starts(rows, n_starts, rng)
+        given, is_positive = _given(X, v, rows, slope, starts)
+        for side, own in ((rows, given[is_positive]), (rows.swapped(), given[~is_positive])):
             if len(side.plus):
                 left = max(limit - (time.monotonic() - begun), 0.0)
                 # Half of the time for each sign.
                 share = left / 2 if side is rows else left
+                # The most promising come first: time may be for a few only.
+                W = np.concatenate([obvious, own, -own, others])
                 found.append(_climb(side, W, rng, share, threads))
     return distinct(X, v, rows.neurons(np.concatenate(found)), slope)
 
@@ -107,33 +111,43 @@ def raw_prices(X: FloatArray, v: FloatArray, U: FloatArray, slope: float = 0.0) 
 
 
 def _starts(
-    rows: SignedRows, given: FloatArray | None, n_starts: int, rng: np.random.Generator
-) -> FloatArray:
-    """Starts (k, r) in principal coordinates, C-ordered."""
+    rows: SignedRows, n_starts: int, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
+    """Starts (k, r) in principal coordinates: obvious ones; random ones and axes."""
     r = rows.rank
     if r == 1:
-        return np.array([[1.0], [-1.0]])
+        return np.array([[1.0], [-1.0]]), np.zeros((0, 1))
     sides = (rows.plus, rows.minus)
     sizes = np.sqrt(sum(np.einsum("kj,kj->j", side, side) for side in sides))
     Z = rng.standard_normal((n_starts, r))
     # Noise of the smallest singular values, or a column of zeros, is no direction to start in.
     there = sizes > 1e-14 * np.max(sizes)
     Z[n_starts // 2 :] *= np.where(there, 1.0 / np.where(there, sizes, 1.0), 0.0)
-    # The most promising come first: time may be for a few only.
-    parts = []
+    obvious = []
     for side in sides:
         if len(side):
             longest = np.argsort(-np.einsum("kj,kj->k", side, side), kind="stable")[:2]
-            parts += [np.sum(side, axis=0, keepdims=True), side[longest]]
-    if given is not None:
-        inside = rows.inside(given)
-        parts += [inside, -inside]
+            obvious += [np.sum(side, axis=0, keepdims=True), side[longest]]
     axes = np.eye(min(r, 3), r)
-    parts += [Z, axes, -axes]
-    W = np.concatenate(parts)
+    return _scaled(np.concatenate(obvious)), _scaled(np.concatenate([Z, axes, -axes]))
+
+
+def _given(
+    X: FloatArray, v: FloatArray, rows: SignedRows, slope: float, U: FloatArray | None
+) -> tuple[FloatArray, BoolArray]:
+    """Neurons (k, d) in principal coordinates, without zero ones, and whose price is >= 0."""
+    if U is None:
+        return np.zeros((0, rows.rank)), np.zeros(0, bool)
+    W = rows.inside(U)
+    kept = np.any(W != 0.0, axis=1)
+    return _scaled(W[kept]), raw_prices(X, v, U[kept], slope) >= 0.0
+
+
+def _scaled(W: FloatArray) -> FloatArray:
+    """Rows of largest entry 1; without zero ones."""
     largest = np.max(np.abs(W), axis=1, keepdims=True)
     kept = largest[:, 0] > 0.0
-    return np.ascontiguousarray(W[kept] / largest[kept])
+    return np.asarray(W[kept] / largest[kept])
 
 
 def _climb(

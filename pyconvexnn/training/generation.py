@@ -30,7 +30,7 @@ from pyconvexnn.training.task import Task
 _FIRST = 10  # random patterns at the start
 RUNGS = (0.1, 0.01)  # coarse accuracies of rigorous pricing, tried before the one needed
 _STARTS = (10, 50)  # random starts of searches; more when fewer find nothing
-_LAST_STARTS = 200  # where no proof may follow that finds what a search has missed
+_MOST_STARTS = 200  # also the last ones, where no proof may follow that finds what was missed
 _KNOWN = 16  # neurons of the last search that rigorous pricing starts with
 _SURELY_PROVED = 6  # columns up to which branch and bound ends soon
 _ROUNDS_WITH_DROPS = 100  # after which no pattern is dropped: none may come and go for ever
@@ -113,7 +113,7 @@ class Generation:
         self._proof_limit, self._max_rounds = proof_limit, max_rounds
         self.is_trained = self._has_searched = False
         is_last_word = proof_limit is not None and task.X.size <= _SMALL
-        self._starts = (*_STARTS, _LAST_STARTS) if is_last_word else _STARTS
+        self._starts = (*_STARTS, _MOST_STARTS) if is_last_word else _STARTS
         self._proof_began: float | None = None
         if proof_limit is not None and method == "auto" and task.X.shape[1] > _BOXES_PAY:
             method = "bound"
@@ -305,7 +305,11 @@ class Generation:
         self, v: FloatArray, n_starts: int, starts: FloatArray | None
     ) -> tuple[FloatArray, FloatArray]:
         """Neurons (k, r) found by a search, and their prices."""
-        outside = None if starts is None else self.task.outside(starts)
+        outside = None
+        if starts is not None:
+            outside = self.task.outside(starts)
+            # The more neurons there are, the rarer a start that leads to one that is missing.
+            n_starts = max(n_starts, min(len(starts), _MOST_STARTS))
         self.found = self._price(v, "search", outside, n_starts, self.clock.share(0.3))
         return self.task.inside(self.found.neurons), self.found.values
 

@@ -100,6 +100,19 @@ def test_given_starts_count() -> None:
     assert one.values[0] == pytest.approx(many.values[0], rel=1e-9)
 
 
+def test_given_starts_are_climbed_from_on_their_own_side() -> None:
+    rng = np.random.default_rng(8)
+    X, v = rng.standard_normal((60, 5)), rng.standard_normal(60)
+    rows = SignedRows.of(X, v)
+    U = rng.standard_normal((30, 5))
+    U /= np.linalg.norm(U, axis=1, keepdims=True)
+    prices = np.maximum(X @ U.T, 0.0).T @ v
+    assert np.any(prices > 0) and np.any(prices < 0)
+    for u, price in zip(U, prices, strict=True):
+        one = search(X, v, rows, starts=u[np.newaxis], n_starts=0, rng=np.random.default_rng(0))
+        assert np.max(np.sign(price) * one.signs * one.values) >= abs(price) * (1 - 1e-12)
+
+
 def test_result_depends_on_the_seed_alone() -> None:
     rng = np.random.default_rng(6)
     X, v = rng.standard_normal((80, 7)), rng.standard_normal(80)
