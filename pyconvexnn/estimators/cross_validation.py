@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import threading
 import time
 import warnings
@@ -24,10 +25,13 @@ from pyconvexnn.estimators.base import BaseConvexMLP
 from pyconvexnn.estimators.training import trainer_of
 from pyconvexnn.patterns import PatternSet
 from pyconvexnn.problems.masked import SMALLEST_BETA
-from pyconvexnn.solvers import Status
+from pyconvexnn.solvers import Progress, Status
+from pyconvexnn.training import Round
 
 RULES = ("best", "1se")
 FOLD_TOL = 1e-2  # relative gap to which folds are trained; a finer one moves scores by .01
+_STALLED = 1e-3  # of the objective: two rounds in a row that lower it by less are the last
+_DONE = (Status.SOLVED, Status.INTERRUPTED)  # the latter at a stall
 
 
 class Fold(NamedTuple):
@@ -218,13 +222,35 @@ def _try_betas(
         for beta in betas.tolist():
             begun = time.perf_counter()
             deadline = None if est.time_limit is None else begun + est.time_limit
-            outputs = trainer.train(beta, starts=outputs, proof=None, deadline=deadline)
+            outputs = trainer.train(
+                beta, starts=outputs, proof=None, deadline=deadline, callback=_Stall()
+            )
             seconds.append(time.perf_counter() - begun)
-            unsolved += any(out.solution.status is not Status.SOLVED for out in outputs)
+            unsolved += any(out.solution.status not in _DONE for out in outputs)
             est._take(samples, outputs, beta)
             neurons.append(est.network_.n_neurons)
             scores.append(_as_score(scorer(est, X[test], y[test], **options)))
     return Fold(np.array(scores), np.array(seconds), np.array(neurons), unsolved)
+
+
+class _Stall:
+    """Ends a training once rounds lower the objective no more; to be called with each.
+
+    Near interpolation a hundred rounds more would follow, for a percent of the objective.
+    """
+
+    def __init__(self) -> None:
+        self._objective, self._stalled = math.inf, 0
+
+    def __call__(self, state: Progress | Round) -> bool:
+        if isinstance(state, Progress) or state.iteration == 1:
+            self._stalled = 0  # solvers of one program end soon; another output begins
+        elif state.objective > (1 - _STALLED) * self._objective:
+            self._stalled += 1
+        else:
+            self._stalled = 0
+        self._objective = state.objective
+        return self._stalled >= 2
 
 
 def _as_score(score: Any) -> float:

@@ -185,7 +185,7 @@ def test_search_with_weights(estimator: type) -> None:
     with sklearn.config_context(enable_metadata_routing=True):
         est.set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
         routed = cross_validate(est, X, t, cv=3, params={"sample_weight": weight})
-        assert routed["test_score"].min() > 0.8
+        assert routed["test_score"].min() > 0.75
         assert np.all(routed["test_score"] > plain["test_score"])
         pipe = Pipeline(
             [("scale", StandardScaler().set_fit_request(sample_weight=True)), ("est", est)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from sklearn.model_selection import KFold, StratifiedKFold
 import pyconvexnn as cx
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.estimators import cross_validation
-from pyconvexnn.estimators.cross_validation import FOLD_TOL, Fold
+from pyconvexnn.estimators.cross_validation import FOLD_TOL, Fold, _Stall
+from pyconvexnn.training import Round
 from tests.estimators.tasks import BOTH_CV, SINGLE, make_data, targets, with_ones
 from tests.test_interrupt import seconds_to_stop
 
@@ -84,6 +86,46 @@ def test_folds_are_trained_to_a_gap_of_their_own() -> None:
         exact = scores_of(clone(tight).fit(X, y))
     assert FOLD_TOL == 1e-2
     assert 0.0 < np.abs(rough - exact).max() < 0.05
+
+
+def round_of(iteration: int, objective: float) -> Round:
+    return Round(iteration, objective, 0.0, 1.0, 10, 3, "search", 0.1)
+
+
+def test_a_training_stalls_when_two_rounds_in_a_row_lower_the_objective_little() -> None:
+    stall = _Stall()
+    told = [10.0, 9.0, 8.999, 8.0, 7.999, 7.998]
+    assert [stall(round_of(k + 1, value)) for k, value in enumerate(told)] == [False] * 5 + [True]
+    # Another output begins: it is not compared with the one before.
+    assert [stall(round_of(k + 1, 7.998)) for k in range(3)] == [False, False, True]
+
+
+def test_folds_end_where_they_stall(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Near interpolation: what is left is a percent of the objective, and many rounds.
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((80, 6))
+    y = np.sin(2 * X[:, 0]) + rng.standard_normal(80)
+    fits: list[Any] = []
+    train = cx.estimators.training.Trainer.train
+
+    def told(self: Any, *args: Any, **options: Any) -> Any:
+        outputs = train(self, *args, **options)
+        fits.append(outputs[0].solution)
+        return outputs
+
+    monkeypatch.setattr(cx.estimators.training.Trainer, "train", told)
+    est: Any = cx.ConvexMLPRegressorCV(betas=[0.003], cv=2, tol=1e-2, certify=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a stall is nothing to warn of
+        est.fit(X, y)
+        monkeypatch.setattr(cross_validation, "_STALLED", -math.inf)
+        est.fit(X, y)
+    for stalled, full in zip(fits[:2], fits[3:5], strict=True):
+        assert stalled.status is cx.Status.INTERRUPTED
+        assert full.status is cx.Status.SOLVED
+        assert len(stalled.history) < len(full.history)
+        found = stalled.history[-1].objective, full.history[-1].objective
+        assert found[1] <= found[0] < 1.05 * found[1]
 
 
 @pytest.mark.parametrize("estimator", BOTH_CV)
