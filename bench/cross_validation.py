@@ -78,7 +78,7 @@ def folds(name: str) -> Any:
 
 
 def seeds(name: str) -> dict[str, tuple[int, ...]]:
-    """What is trained, and its seeds; column generation comes out the same with any."""
+    """What is trained, and its seeds; one for column generation, which they change little."""
     every = {"ReLU": SEEDS[:1], "gates": SEEDS, "MLP": SEEDS}
     return every if name != "mnist" else {"gates": SEEDS, "MLP": SEEDS}
 

@@ -15,14 +15,19 @@ COMPILER = shutil.which(os.environ.get("CXX", "g++"))
 
 @pytest.mark.parametrize(
     "sanitizers",
-    ["address,undefined", pytest.param("thread", marks=pytest.mark.slow)],  # 100 s each
+    [
+        None,
+        *(pytest.param(which, marks=pytest.mark.slow) for which in ("address,undefined", "thread")),
+    ],
 )
-def test_cpp(sanitizers: str, tmp_path: Path) -> None:
+def test_cpp(sanitizers: str | None, tmp_path: Path) -> None:
     assert COMPILER is not None, "the C++ tests need g++ (or set CXX)"
     sources = [*(ROOT / "csrc/convexnn").rglob("*.cpp"), *(ROOT / "tests/cpp").glob("*.cpp")]
     # At -O1 less is optimised away before it is checked, and compiling takes half the time.
-    flags = ["-std=c++20", "-O1", "-g1", "-ffp-contract=off", "-fopenmp-simd", "-pthread"]
-    flags += [f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all", f"-I{ROOT / 'csrc'}"]
+    flags = ["-std=c++20", "-O1", "-ffp-contract=off", "-fopenmp-simd", "-pthread"]
+    flags.append(f"-I{ROOT / 'csrc'}")
+    if sanitizers is not None:
+        flags += ["-g1", f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all"]
     objects = []
     for source in sources:
         objects.append(tmp_path / f"{source.parent.name}_{source.stem}.o")
