@@ -40,9 +40,7 @@ QUICK = [
     cx.ConvexMLPClassifierCV("gated_relu", betas=3, cv=2, patterns=50),
 ]
 LONG = [
-    *(cx.ConvexMLPRegressor(a, beta=40.0, tol=1e-2, max_iter=10) for a in UNGATED),
-    *(cx.ConvexMLPClassifier(activation) for activation in UNGATED),
-    *(estimator("gated_relu") for estimator in BOTH),
+    *(estimator(activation) for estimator in BOTH for activation in ACTIVATIONS),
     *(cx.ConvexMLPRegressorCV(a, betas=[80.0, 40.0], cv=2, max_iter=3, **FAST) for a in UNGATED),
     *(cx.ConvexMLPClassifierCV(a, betas=[2.0, 1.0], cv=2, **FAST) for a in UNGATED),
 ]
