@@ -99,7 +99,8 @@ betas : int or array-like of shape (k,), default=50
 
 _CV_LAST = """
 beta_min_ratio : float, default=1e-2
-    Of the smallest penalty to the largest, where `betas` is a number; in (0, 1).
+    Of the smallest penalty to the largest, where `betas` is a number; in (0, 1). Where the smallest
+    one is chosen, one smaller still may be better.
 cv : int, splitter or iterable, default=5
     Folds, as scikit-learn's ``cross_val_score`` takes them: an integer is so many, stratified for
     classes, not shuffled; where the order of the rows means something, pass

@@ -15,9 +15,10 @@ class ConvexMLPRegressorCV(ChoosesBeta, ConvexMLPRegressor):
     """Two-layer network for regression, its penalty chosen by cross-validation.
 
     On each fold networks are trained for a falling list of penalties, each from the one before, to
-    a relative gap of 1e-2 and without a proof. The penalty chosen is fitted again to all samples,
-    as :class:`ConvexMLPRegressor` does it. `max_iter` and
-    `time_limit` are of each of these trainings.
+    a relative gap of 1e-2, or until two rounds in a row lower the objective by less than a
+    thousandth, and without a proof. The penalty chosen is fitted again to all samples, as
+    :class:`ConvexMLPRegressor` does it. `max_iter` and `time_limit` are of each of these
+    trainings.
 
     {model}
 

@@ -15,6 +15,7 @@ from sklearn.model_selection import KFold
 
 import pyconvexnn as cx
 from pyconvexnn.losses import get_loss
+from pyconvexnn.training.train import generate
 
 Matrix = NDArray[np.float64]
 
@@ -58,6 +59,23 @@ def test_a_training_that_rounding_ended_is_told() -> None:
         est = cx.ConvexMLPRegressor(beta=0.1, fit_intercept=False, certify=certify)
         with pytest.warns(ConvergenceWarning, match="NUMERICAL_ERROR"):
             est.fit(X, y)
+
+
+@pytest.mark.parametrize("proved", [True, False])
+def test_what_is_proved_is_not_told_to_be_unfinished(
+    monkeypatch: pytest.MonkeyPatch, proved: bool
+) -> None:
+    X, y, _ = data()
+
+    def untrained(*args: Any, **options: Any) -> Any:
+        return generate(*args, **options)._replace(is_trained=False)
+
+    monkeypatch.setattr(cx.estimators.training, "generate", untrained)
+    est = cx.ConvexMLPRegressor(beta=0.1, certify="full" if proved else False)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        est.fit(X, y)
+    assert len(caught) == (0 if proved else 1)
 
 
 # ---- data ------------------------------------------------------------------------------------
