@@ -118,7 +118,8 @@ class TwoLayers(ABC):
         beta : float
             Penalty, >= 0.
         loss : str or Loss
-            ``"squared"``, ``"huber"``, ``"logistic"``, ``"squared_hinge"``, or a loss object.
+            ``"squared"``, ``"huber"``, ``"logistic"``, ``"squared_hinge"``,
+            ``"poisson"``, or a loss object.
         sample_weight : (n_samples,) array, optional
             Weights s >= 0; 1 by default.
         ridge : float

@@ -358,7 +358,9 @@ def lower_bound(
         raise ValueError("`v` must sum to zero exactly with an output offset: see `balanced`")
     limit = math.inf if price_bound == 0.0 else max(down(beta / price_bound), 0.0)
     scale = loss.best_scale(v, y, sample_weight, limit)
-    return LowerBound(loss.dual_bound(v, y, sample_weight, scale), scale, v)
+    value = loss.dual_bound(v, y, sample_weight, scale)
+    # No loss is negative, and D(0) = 0.
+    return LowerBound(value, scale, v) if value >= 0.0 else LowerBound(0.0, 0.0, v)
 
 
 def objective_bound(

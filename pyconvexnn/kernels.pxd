@@ -46,10 +46,10 @@ cdef int masked_forward(const double *X, size_t n, size_t d, const uint64_t *pac
 # min over u, b of  sum_k s_k l((sum_i D_i X u_i)_k + b, y_k)  +  beta sum_i w_i ||u_i||  by block
 # coordinate descent, from zero.
 #
-#   y                n targets; -1 or 1 for the losses of classification
+#   y                n targets; -1 or 1 for the losses of classification, >= 0 for counts
 #   sample_weight    n entries s >= 0, or NULL: ones
 #   pattern_weight   P entries w > 0, or NULL: ones
-#   loss             0 squared, 1 logistic, 2 Huber, 3 squared hinge
+#   loss             0 squared, 1 logistic, 2 Huber, 3 squared hinge, 4 Poisson
 #   loss_parameter   Huber's delta > 0; else ignored
 #   output_offset    0: b = 0
 #   tol              on the relative gap, > 0

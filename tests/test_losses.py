@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
 from pyconvexnn._typing import FloatArray
-from pyconvexnn.losses import Huber, Logistic, Loss, Squared, SquaredHinge, get_loss
+from pyconvexnn.losses import Huber, Logistic, Loss, Poisson, Squared, SquaredHinge, get_loss
 
 ONE = np.ones(1)
 FORMULA: dict[str, Callable[[float, float], float]] = {
@@ -24,8 +24,9 @@ FORMULA: dict[str, Callable[[float, float], float]] = {
         (f - y) ** 2 / 2 if abs(f - y) <= 1.35 else 1.35 * abs(f - y) - 1.35**2 / 2
     ),
     "squared_hinge": lambda f, y: max(1 - y * f, 0.0) ** 2 / 2,
+    "poisson": lambda f, y: math.exp(f) - y * f + (y * math.log(y) - y if y > 0 else 0.0),
 }
-LOSSES = [Squared(), Logistic(), Huber(), SquaredHinge()]
+LOSSES = [Squared(), Logistic(), Huber(), SquaredHinge(), Poisson()]
 NAMES = [loss.name for loss in LOSSES]
 FIT = st.floats(-20, 20)
 WEIGHT = st.floats(0.01, 10)
@@ -33,6 +34,8 @@ WEIGHT = st.floats(0.01, 10)
 
 def targets(loss: Loss, number: float) -> float:
     """Some target of the loss."""
+    if loss.name == "poisson":
+        return max(number, 0.0)
     return number if loss.name in ("squared", "huber") else math.copysign(1.0, number)
 
 
@@ -64,12 +67,22 @@ def test_gradient_is_the_slope_of_the_value(loss: Loss, f: float, y: float, s: f
     gradient = loss.gradient(np.array([f]), np.array([y]), np.array([s]))
     assert gradient.shape == (1,)
     # Next to a bend of the slope the difference is off by up to h / 2 per unit of weight.
-    assert gradient[0] == pytest.approx(slope, rel=1e-8, abs=1e-8 + (s * h if bends(loss) else 0))
+    off = s * h if bends(loss) else 0.0
+    if loss.name == "poisson":
+        off = s * 1e-15 / h * (math.exp(f) + abs(y * f) + y * abs(math.log(y or 1.0)) + y)
+    assert gradient[0] == pytest.approx(slope, rel=1e-8, abs=1e-8 + off)
 
 
 @pytest.mark.parametrize(
     ("loss", "v"),
-    [(LOSSES[0], 1.7), (LOSSES[0], -0.3), (LOSSES[1], 0.3), (LOSSES[2], -0.3), (LOSSES[3], 1.7)],
+    [
+        (LOSSES[0], 1.7),
+        (LOSSES[0], -0.3),
+        (LOSSES[1], 0.3),
+        (LOSSES[2], -0.3),
+        (LOSSES[3], 1.7),
+        (LOSSES[4], 0.3),
+    ],
 )
 @pytest.mark.parametrize("s", [1.0, 0.5, 3.0])
 def test_dual_objective_is_the_conjugate(loss: Loss, v: float, s: float) -> None:
@@ -96,7 +109,8 @@ def test_fenchel_inequality_with_equality_at_the_gradient(
 
 @pytest.mark.parametrize("loss", LOSSES, ids=NAMES)
 def test_dual_objective_of_zero_is_zero(loss: Loss) -> None:
-    assert loss.dual_objective(np.zeros(4), np.array([1.0, -1.0, 1.0, 1.0]), np.ones(4)) == 0.0
+    y = np.array([1.0, 0.0 if loss.name == "poisson" else -1.0, 1.0, 1.0])
+    assert loss.dual_objective(np.zeros(4), y, np.ones(4)) == 0.0
 
 
 def test_known_values() -> None:
@@ -209,6 +223,8 @@ def test_best_offset(loss: Loss, seed: int, size: float, spread: float) -> None:
     n = int(rng.integers(2, 20))
     f = 10.0**size * rng.standard_normal(n)
     y = np.array([targets(loss, number) for number in 10.0**size * rng.standard_normal(n)])
+    if loss.name == "poisson":
+        f = np.clip(f, -50.0, 50.0)
     y[:2] = targets(loss, 1.0), targets(loss, -1.0)
     s = 10.0 ** (spread * rng.uniform(-1, 1, n))
     s[2:][rng.random(n - 2) < 0.2] = 0.0
@@ -220,6 +236,33 @@ def test_best_offset(loss: Loss, seed: int, size: float, spread: float) -> None:
     least = loss.value(f + b, y, s)
     for other in b + 10.0**size * np.array([-1.0, -1e-3, 1e-3, 1.0]):
         assert loss.value(f + other, y, s) >= least * (1 - 1e-12)
+
+
+def test_the_best_offset_of_counts() -> None:
+    # sum s (exp(f + b) - y) = 0
+    f, y, s = np.array([0.3, -1.0, 2.0]), np.array([4.0, 0.0, 1.0]), np.array([1.0, 2.0, 0.5])
+    expected = math.log(np.sum(s * y) / np.sum(s * np.exp(f)))
+    assert Poisson().best_offset(f, y, s) == pytest.approx(expected, rel=1e-14)
+    Poisson().check_offset(y, s)
+    with pytest.raises(ValueError, match=r"`y` must hold a number above 0 .* got only zeros$"):
+        Poisson().check_offset(y, np.array([0.0, 1.0, 0.0]))
+
+
+def test_counts() -> None:
+    with pytest.raises(ValueError, match=r"^`y` must be >= 0 for loss 'poisson', got -0.5$"):
+        Poisson().check_targets(np.array([1.0, -0.5]))
+    y, s = np.array([3.0, 0.0]), np.array([2.0, 1.0])
+    best = np.array([math.log(3.0), -800.0])
+    assert Poisson().value(best, y, s) == 0.0
+    np.testing.assert_array_equal(Poisson().gradient(best, y, s), [0.0, 0.0])
+    # v = s y, of q = 0, is on the edge of the domain: D = sum s (y log y - y).
+    edge = Poisson().dual_objective(s * y, y, s)
+    assert edge == pytest.approx(2 * (3 * math.log(3) - 3), rel=1e-14)
+    assert Poisson().dual_objective(s * y + np.array([0.0, 1e-9]), y, s) == -np.inf
+    # Near the best fit half of the deviance is y r^2 / 2, and nothing cancels.
+    near = Poisson().value(np.array([math.log(1e6) + 1e-6]), np.array([1e6]), ONE)
+    assert near == pytest.approx(5e-7, rel=1e-4)
+    assert Poisson().value(np.array([800.0]), ONE, ONE) == np.inf
 
 
 def test_offsets_known() -> None:
@@ -251,7 +294,7 @@ def test_a_loss_that_the_compiled_part_does_not_know_is_refused() -> None:
     assert "Tenfold()" in str(error.value)
 
 
-KNOWN = "squared, logistic, huber, squared_hinge"
+KNOWN = "squared, logistic, huber, squared_hinge, poisson"
 
 
 @pytest.mark.parametrize(
@@ -266,13 +309,13 @@ KNOWN = "squared, logistic, huber, squared_hinge"
             "hinge",
             NotImplementedError,
             "`loss` = 'hinge' is not available yet; available: "
-            "squared, logistic, huber, squared_hinge",
+            "squared, logistic, huber, squared_hinge, poisson",
         ),
         (
             "cross_entropy",
             NotImplementedError,
             "`loss` = 'cross_entropy' is not available yet; available: "
-            "squared, logistic, huber, squared_hinge",
+            "squared, logistic, huber, squared_hinge, poisson",
         ),
     ],
 )

@@ -338,6 +338,10 @@ class PatternProblem(ABC):
                 losses = cp.huber(f - self.y, self.loss.parameter) / 2
             case "squared_hinge":
                 losses = cp.square(cp.pos(1 - cp.multiply(self.y, f))) / 2
+            case "poisson":
+                y = self.y
+                rest = y * np.log(np.where(y > 0, y, 1.0)) - y
+                losses = cp.exp(f) - cp.multiply(y, f) + rest
             case _:
                 losses = cp.logistic(-cp.multiply(self.y, f))
         fit = cp.sum(cp.multiply(self.sample_weight, losses))

@@ -68,7 +68,8 @@ class ReLUProblem(PatternProblem):
     loss : str or Loss
         "squared": ``(f - y)^2 / 2``; "huber": the same up to ``|f - y| = 1.35``, linear beyond, or
         ``cx.losses.Huber(delta)``; for labels "logistic": ``log(1 + exp(-y f))``, and
-        "squared_hinge": ``(1 - y f)_+^2 / 2``.
+        "squared_hinge": ``(1 - y f)_+^2 / 2``; for counts "poisson":
+        ``exp(f) - y f + (y log y - y)``, y >= 0.
     sample_weight : (n_samples,) array, optional
         s_k >= 0, 1 by default; a row of weight 0 does not count in the loss, but its inequality is
         one of its pattern's still.

@@ -70,7 +70,8 @@ def certify(
     beta : float
         Penalty, >= 1e-120.
     loss : str or Loss
-        "squared", "huber", "logistic", "squared_hinge", or a loss object. No factor 1/n.
+        "squared", "huber", "logistic", "squared_hinge", "poisson", or a loss object. No factor
+        1/n.
     sample_weight : (n_samples,) array, optional
         s_k >= 0, 1 by default.
     method : {"auto", "enumeration", "branch_and_bound", "bound"}

@@ -118,7 +118,8 @@ def stationarity(
     beta : float
         Penalty, >= 1e-120.
     loss : str or Loss
-        "squared", "huber", "logistic", "squared_hinge", or a loss object. No factor 1/n.
+        "squared", "huber", "logistic", "squared_hinge", "poisson", or a loss object. No factor
+        1/n.
     sample_weight : (n_samples,) array, optional
         s_k >= 0, 1 by default; rows of weight 0 are left out.
     tol : float

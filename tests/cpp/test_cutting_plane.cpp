@@ -13,7 +13,7 @@ using namespace convexnn;
 namespace {
 
 constexpr LossKind kLosses[] = {LossKind::squared, LossKind::logistic, LossKind::huber,
-                                LossKind::squared_hinge};
+                                LossKind::squared_hinge, LossKind::poisson};
 
 struct Problem {
     Data data;
@@ -30,6 +30,8 @@ struct Problem {
             s[k] = k % 3 == 0 ? 2.0 : 1.0;
             if (loss == LossKind::logistic || loss == LossKind::squared_hinge) {
                 data.y[k] = data.y[k] >= 0.0 ? 1.0 : -1.0;
+            } else if (loss == LossKind::poisson) {
+                data.y[k] = std::abs(data.y[k]);
             }
         }
         for (std::size_t i = 0; i < P; ++i) {

@@ -41,9 +41,11 @@ struct Problem {
           s(n, 1.0),
           w(P, 1.0),
           lasso{data.masked(), {data.y, s}, w, beta, loss} {
-        if (loss == LossKind::logistic || loss == LossKind::squared_hinge) {
-            for (double& y : data.y) {
+        for (double& y : data.y) {
+            if (loss == LossKind::logistic || loss == LossKind::squared_hinge) {
                 y = y >= 0 ? 1.0 : -1.0;
+            } else if (loss == LossKind::poisson) {
+                y = std::abs(y);
             }
         }
     }
@@ -166,8 +168,8 @@ TEST(a_stop_is_obeyed_and_leaves_a_valid_bound) {
 }
 
 TEST(fista_agrees_with_descent_for_every_loss) {
-    for (const LossKind loss :
-         {LossKind::squared, LossKind::logistic, LossKind::huber, LossKind::squared_hinge}) {
+    for (const LossKind loss : {LossKind::squared, LossKind::logistic, LossKind::huber,
+                                LossKind::squared_hinge, LossKind::poisson}) {
         for (const bool output_offset : {false, true}) {
             for (const double beta : {0.5, 5.0}) {
                 Problem problem(90, 4, 60, beta, loss);
@@ -226,8 +228,8 @@ TEST(fista_obeys_a_stop_at_any_time) {
 }
 
 TEST(newton_agrees_with_descent_for_every_loss) {
-    for (const LossKind loss :
-         {LossKind::squared, LossKind::logistic, LossKind::huber, LossKind::squared_hinge}) {
+    for (const LossKind loss : {LossKind::squared, LossKind::logistic, LossKind::huber,
+                                LossKind::squared_hinge, LossKind::poisson}) {
         for (const bool output_offset : {false, true}) {
             for (const double beta : {0.5, 5.0}) {
                 Problem problem(90, 4, 60, beta, loss);

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <type_traits>
 #include <vector>
 
 #include "check.hpp"
@@ -27,7 +28,9 @@ void check_duality(const Loss& loss, double y) {
             const double step = g - f;
             const double above =
                 loss.value(f, y) - p * step + 0.5 * loss.majorant(f, y) * step * step;
-            CHECK(loss.value(g, y) <= above + 1e-12);
+            // Poisson's parabola is above only between f and the best fit.
+            const bool there = Loss::kCurvature < HUGE_VAL || (g - f) * (g - std::log(y)) <= 0.0;
+            CHECK(!there || loss.value(g, y) <= above + 1e-12);
         }
     }
 }
@@ -35,16 +38,18 @@ void check_duality(const Loss& loss, double y) {
 // The offset is best, -gradient sums to zero, from whatever offset the search starts.
 template <typename Loss>
 void check_offset(const Loss& loss, bool labels, double size) {
+    const bool counts = std::is_same_v<Loss, PoissonLoss>;
     const std::vector<double> s = {1.0, 0.3, 2.0, 0.0, 1e-3, 5.0};
     std::vector<double> y = {1.0, -1.0, 2.5, -300.0, -40.0, 0.3};
     std::vector<double> f = {0.2, 1.0, -3.0, 1e9, 0.0, 0.7};
     for (std::size_t k = 0; k < y.size(); ++k) {
         y[k] = labels ? (y[k] > 0.0 ? 1.0 : -1.0) : size * y[k];
-        f[k] *= size;
+        y[k] = counts ? std::abs(y[k]) : y[k];
+        f[k] *= counts && s[k] == 0.0 ? 0.0 : size;  // exp(1e9) overflows
     }
     DataTerm<Loss> data({y, s}, loss, true);
     std::vector<double> v(y.size());
-    for (const double shift : {0.0, 1e6 * size, -3.0 * size}) {
+    for (const double shift : {0.0, (counts ? 1e2 : 1e6) * size, -3.0 * size}) {
         for (double& x : f) {
             x += shift;
         }
@@ -78,6 +83,7 @@ TEST(the_offset_is_the_best_one) {
         check_offset(HuberLoss{1e-3 * size}, false, size);
         check_offset(LogisticLoss{}, true, std::min(size, 1.0));
         check_offset(SquaredHingeLoss{}, true, std::min(size, 1.0));
+        check_offset(PoissonLoss{}, false, std::min(size, 1.0));
     }
 }
 
@@ -93,6 +99,7 @@ void check_secant(const Loss& loss, bool labels) {
     std::vector<double> a(n), h(n), v(n);
     for (std::size_t k = 0; k < n; ++k) {
         y[k] = labels ? (y[k] > 0.0 ? 1.0 : -1.0) : y[k];
+        y[k] = std::is_same_v<Loss, PoissonLoss> ? std::abs(y[k]) : y[k];
     }
     const std::vector<double> other = check::gaussian(n, 3);
     DataTerm<Loss> data({y, s}, loss, false);
@@ -119,15 +126,35 @@ TEST(secants_lie_between_two_fits) {
     check_secant(HuberLoss{0.5}, false);
     check_secant(LogisticLoss{}, true);
     check_secant(SquaredHingeLoss{}, true);
+    check_secant(PoissonLoss{}, false);
 }
 
 TEST(losses_are_dual_to_their_conjugates) {
     check_duality(SquaredLoss{}, 0.7);
     check_duality(HuberLoss{1.35}, 0.7);
     check_duality(HuberLoss{0.1}, -0.7);
+    check_duality(PoissonLoss{}, 0.7);
+    check_duality(PoissonLoss{}, 12.0);
     for (const double label : {-1.0, 1.0}) {
         check_duality(LogisticLoss{}, label);
         check_duality(SquaredHingeLoss{}, label);
+    }
+}
+
+TEST(counts_of_zero) {
+    for (const double f : {-700.0, -3.0, 0.0, 2.0}) {
+        CHECK(PoissonLoss::value(f, 0.0) == std::exp(f));
+        CHECK(PoissonLoss::slope(f, 0.0) == std::exp(f));
+        const double p = -std::exp(f);
+        CHECK(std::abs(PoissonLoss::dual(p, 0.0) - p * f - std::exp(f)) <= 1e-12);
+    }
+    CHECK(PoissonLoss::dual(0.0, 0.0) == 0.0);
+    CHECK(PoissonLoss::clip(0.1, 0.0) == 0.0);
+    CHECK(std::isfinite(PoissonLoss::majorant(-1e6, 5.0)));
+    for (const double t : {-1.0, -2e-4, -1e-5, 1e-9, 9e-5, 0.5}) {
+        const double excess = PoissonLoss::excess(0.3, t) / std::exp(0.3);
+        const double series = t * t / 2 + t * t * t / 6 + t * t * t * t / 24;
+        CHECK(std::abs(excess - series) <= 1e-11 * excess + std::abs(std::pow(t, 5)) / 50);
     }
 }
 

@@ -21,7 +21,7 @@ import pyconvexnn as cx
 from pyconvexnn._typing import BoolArray, FloatArray
 from tests.vertex_method import DATA, every_pattern
 
-LOSSES = ["squared", "logistic", "huber", "squared_hinge"]
+LOSSES = ["squared", "logistic", "huber", "squared_hinge", "poisson"]
 LABELS = ("logistic", "squared_hinge")
 HUBER = 1.35
 
@@ -53,13 +53,20 @@ def random_data(loss: str, seed: int = 0, n: int = 9, d: int = 3, P: int = 5) ->
     y = rng.standard_normal(n)
     return Data(
         X=rng.standard_normal((n, d)),
-        y=np.sign(y) if loss in LABELS else y,
+        y=targets_of(loss, y),
         masks=rng.random((P, n)) < 0.6,
         s=rng.uniform(0.1, 3, n),
         w=rng.uniform(0.1, 3, P),
         beta=0.7,
         loss=loss,
     )
+
+
+def targets_of(loss: str, y: FloatArray) -> FloatArray:
+    """Numbers as the loss wants them."""
+    if loss == "poisson":
+        return np.abs(y)
+    return np.sign(y) if loss in LABELS else y
 
 
 def loss_of(loss: str, f: FloatArray, y: FloatArray) -> FloatArray:
@@ -70,6 +77,8 @@ def loss_of(loss: str, f: FloatArray, y: FloatArray) -> FloatArray:
         return np.asarray(np.where(r <= HUBER, 0.5 * r**2, HUBER * (r - 0.5 * HUBER)))
     if loss == "squared_hinge":
         return np.asarray(0.5 * np.maximum(1 - y * f, 0) ** 2)
+    if loss == "poisson":
+        return np.asarray(np.exp(f) - y * f + y * np.log(y) - y)
     return np.log1p(np.exp(-y * f))
 
 
@@ -80,6 +89,8 @@ def slope_of(loss: str, f: FloatArray, y: FloatArray) -> FloatArray:
         return np.clip(f - y, -HUBER, HUBER)
     if loss == "squared_hinge":
         return -y * np.maximum(1 - y * f, 0)
+    if loss == "poisson":
+        return np.asarray(np.exp(f) - y)
     return np.asarray(-y / (1 + np.exp(y * f)))
 
 
@@ -247,7 +258,7 @@ def test_an_offset_is_the_best(loss: str, seed: int) -> None:
 @settings(max_examples=40, deadline=None)
 def test_weak_duality_with_an_offset(seed: int, loss: str, scale: float) -> None:
     data = random_data(loss, seed)
-    data.y[:2] = (1.0, -1.0)
+    data.y[:2] = (1.0, 0.0 if loss == "poisson" else -1.0)
     prob, rng = data.problem(output_offset=True), np.random.default_rng(seed + 1)
     # -gradient at some point sums to zero, and is inside the domain with all smaller multiples.
     V = rng.standard_normal((5, 3)) * 10 ** rng.uniform(-3, 1)
@@ -517,12 +528,12 @@ NAN = float("nan")
             {"loss": "hinge"},
             NotImplementedError,
             "`loss` = 'hinge' is not available yet; available: "
-            "squared, logistic, huber, squared_hinge",
+            "squared, logistic, huber, squared_hinge, poisson",
         ),
         (
             {"loss": "l2"},
             ValueError,
-            "`loss` must be one of squared, logistic, huber, squared_hinge; got 'l2'",
+            "`loss` must be one of squared, logistic, huber, squared_hinge, poisson; got 'l2'",
         ),
         ({"sample_weight": [1.0, 2.0]}, ValueError, "`sample_weight` must have 3 entries, got 2"),
         ({"sample_weight": 2.0}, ValueError, "`sample_weight` must have 1 dimension, got shape ()"),

@@ -12,13 +12,14 @@ from typing import Any
 import cvxpy as cp
 import numpy as np
 import pytest
+import scipy.special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pyconvexnn as cx
 from pyconvexnn._typing import BoolArray, FloatArray
 from pyconvexnn.problems import cones
-from tests.problems.test_gated_relu import HUBER, LABELS, LOSSES, loss_of, slope_of
+from tests.problems.test_gated_relu import HUBER, LOSSES, loss_of, slope_of, targets_of
 from tests.relu_reference import BETA_MAX, OPTIMA, clarabel, in_cones, optimum, solved, with_dual
 from tests.vertex_method import DATA, all_cells, every_pattern
 
@@ -77,7 +78,7 @@ def random_data(
             masks.append(mask)
     return Data(
         X=X,
-        y=np.sign(y) if loss in LABELS else y,
+        y=targets_of(loss, y),
         masks=np.array(masks),
         s=rng.uniform(0.1, 3, n),
         w=rng.uniform(0.1, 3, P),
@@ -185,7 +186,7 @@ def test_prices_are_those_of_the_second_order_cone_program(activation: str) -> N
 @settings(max_examples=40, deadline=None)
 def test_weak_duality(seed: int, loss: str, activation: str, offset: bool, scale: float) -> None:
     data = random_data(loss, activation, seed)
-    data.y[:2] = (1.0, -1.0)
+    data.y[:2] = (1.0, 0.0 if loss == "poisson" else -1.0)
     prob, rng = data.problem(output_offset=offset), np.random.default_rng(seed + 1)
     V, U = (rng.standard_normal((2, 5, 3)) * 10 ** rng.uniform(-3, 1) for _ in "VU")
     v = -data.s * slope_of(loss, prob.fit_values(V), data.y)
@@ -218,8 +219,8 @@ def test_an_offset_is_the_free_part_of_a_pattern_that_is_on_everywhere(
     loss: str, activation: str
 ) -> None:
     # Of a ones column whose norms are not counted all but the constant stays: M16 of the notes.
-    data = random_data(loss, activation, seed=6)
-    data.y[:2] = (1.0, -1.0)
+    data = random_data(loss, activation, seed=6, beta=0.1 if loss == "poisson" else 0.7)
+    data.y[:2] = (1.0, 0.0 if loss == "poisson" else -1.0)
     prob = data.problem(output_offset=True)
     V, W = cp.Variable((5, 3)), cp.Variable((5, 3))
     free = cp.Variable(2, nonneg=True)  # of both signs of the block that is on everywhere
@@ -231,6 +232,7 @@ def test_an_offset_is_the_free_part_of_a_pattern_that_is_on_everywhere(
         "huber": cp.huber(f - data.y, HUBER) / 2,
         "logistic": cp.logistic(-margin),
         "squared_hinge": cp.square(cp.pos(1 - margin)) / 2,
+        "poisson": cp.exp(f) - margin + scipy.special.xlogy(data.y, data.y) - data.y,
     }
     penalty = data.w @ (cp.norm2(V, axis=1) + cp.norm2(W, axis=1))
     inside = [
@@ -365,7 +367,7 @@ def test_a_solution_is_verified_and_recovered(loss: str, activation: str, name: 
         checked = cx.verify(prob, sol)
         assert checked.objective == sol.objective
         assert checked.infeasibility <= 1e-12
-        assert -1e-12 <= checked.relative_gap <= (1e-4 if loss == "logistic" else 1e-5)
+        assert -1e-12 <= checked.relative_gap <= (1e-4 if loss in ("logistic", "poisson") else 1e-5)
         assert sol.objective == pytest.approx(clarabel(prob.to_cvxpy()), rel=1e-6, abs=1e-8)
         network = cx.recover(prob, sol)
         P = len(prob.patterns)
@@ -586,7 +588,7 @@ PS_GOOD = cx.PatternSet.from_dense([[1, 0, 1], [0, 1, 1]])
             {"loss": "hinge"},
             NotImplementedError,
             "`loss` = 'hinge' is not available yet; available: "
-            "squared, logistic, huber, squared_hinge",
+            "squared, logistic, huber, squared_hinge, poisson",
         ),
         ({"ridge": 0.5}, NotImplementedError, "`ridge` = 0.5 is not available yet"),
         ({"pattern_weight": np.ones(3)}, ValueError, "`pattern_weight` must have 2 entries, got 3"),

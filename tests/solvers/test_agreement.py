@@ -13,7 +13,14 @@ import pyconvexnn as cx
 from pyconvexnn.losses import Loss
 from tests.solvers.conftest import SOLVERS
 
-LOSSES: list[Any] = ["squared", "logistic", "squared_hinge", "huber", cx.losses.Huber(0.3)]
+LOSSES: list[Any] = [
+    "squared",
+    "logistic",
+    "squared_hinge",
+    "huber",
+    cx.losses.Huber(0.3),
+    "poisson",
+]
 
 
 def random_problem(
@@ -26,6 +33,9 @@ def random_problem(
     y = np.maximum(X @ rng.standard_normal((d, 3)), 0).sum(axis=1) + rng.standard_normal(n)
     if cx.losses.get_loss(loss).name in ("logistic", "squared_hinge"):
         y = np.where(y > np.median(y), 1.0, -1.0)
+    if loss == "poisson":
+        y = rng.poisson(np.maximum(y, 0.1)).astype(float)
+        y[0] += 1.0  # not all zero
     options: dict[str, Any] = {"loss": loss, "output_offset": offset}
     patterns = cx.PatternSet.from_dense(rng.random((P, n)) < 0.6)
     if weighted:
@@ -40,9 +50,9 @@ def test_the_solvers_agree_to_the_gap() -> None:
     for seed in range(100):
         prob = random_problem(
             seed,
-            LOSSES[seed % 5],
-            weighted=seed // 5 % 2 == 1,
-            offset=seed // 10 % 2 == 1,
+            LOSSES[seed % len(LOSSES)],
+            weighted=seed // len(LOSSES) % 2 == 1,
+            offset=seed // (2 * len(LOSSES)) % 2 == 1,
             ratio=float(np.random.default_rng(seed).choice([0.7, 0.2, 0.05])),
         )
         sols = {solver: cx.solve(prob, tol=tol, solver=solver) for solver in SOLVERS}

@@ -16,7 +16,14 @@ import pyconvexnn as cx
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.losses import Loss
 
-LOSSES: list[Any] = ["squared", "logistic", "squared_hinge", "huber", cx.losses.Huber(0.3)]
+LOSSES: list[Any] = [
+    "squared",
+    "logistic",
+    "squared_hinge",
+    "huber",
+    cx.losses.Huber(0.3),
+    "poisson",
+]
 LABELS = ("logistic", "squared_hinge")
 
 
@@ -29,6 +36,8 @@ def random_problem(
     y = np.maximum(X @ rng.standard_normal((3, 4)), 0).sum(axis=1) + 0.3 * rng.standard_normal(n)
     if cx.losses.get_loss(loss).name in LABELS:
         y = np.where(y > np.quantile(y, 0.3), 1.0, -1.0)
+    if loss == "poisson":
+        y = np.round(np.maximum(y, 0.0))
     return at_ratio(X, y, cx.sample_patterns(X, P, seed=seed), ratio, loss=loss, **options)
 
 
@@ -154,6 +163,7 @@ def test_a_block_that_is_an_offset_costs_more_than_the_offset(loss: Any) -> None
     rng = np.random.default_rng(1)
     y = rng.standard_normal(9)
     y = np.sign(y) if cx.losses.get_loss(loss).name in LABELS else y
+    y = np.abs(y) if loss == "poisson" else y
     patterns = cx.PatternSet.from_dense(np.ones((1, 9), bool))
     prob = cx.GatedReLUProblem(np.ones((9, 1)), y, patterns, 1e-6, loss=loss, output_offset=True)
     sol = proved(prob, 1e-9)
@@ -187,6 +197,7 @@ def test_any_scale(loss: Any, size: float, spread: float, offset: bool, seed: in
     X, y = rng.standard_normal((30, 3)), 10.0**size * rng.standard_normal(30)
     if cx.losses.get_loss(loss).name in LABELS:
         y = np.sign(y)
+    y = np.abs(y) if loss == "poisson" else y
     options: dict[str, Any] = {
         "loss": loss,
         "output_offset": offset,

@@ -11,7 +11,7 @@ import numpy as np
 import pyconvexnn as cx
 from pyconvexnn._typing import FloatArray
 
-LOSSES = ["squared", "huber", "logistic", "squared_hinge"]
+LOSSES = ["squared", "huber", "logistic", "squared_hinge", "poisson"]
 
 
 def gaussian_task(
@@ -23,6 +23,8 @@ def gaussian_task(
     y = np.maximum(X @ rng.standard_normal(r), 0.0) - 0.5 + 0.5 * rng.standard_normal(n)
     if loss in ("logistic", "squared_hinge"):
         y = np.where(y > np.median(y), 1.0, -1.0)
+    if loss == "poisson":
+        y = np.round(2 * np.abs(y))
     return X, y, 0.1 * float(np.linalg.norm(X.T @ y)) / (1 if loss == "squared" else 2)
 
 

@@ -102,11 +102,16 @@ def test_degenerate_data(name: str, ratio: float) -> None:
 
 
 def test_one_row() -> None:
-    X, y = np.array([[1.0, -2.0, 0.5]]), np.array([1.0])
+    X = np.array([[1.0, -2.0, 0.5]])
     for loss in LOSSES:
+        y = np.array([4.0 if loss == "poisson" else 1.0])
         fit = cx.train(X, y, 0.1, loss=loss)
         check(fit, X, y, 0.1, optimum(X @ X.T / 5.25**0.5, y, 0.1, loss=loss), loss=loss)
         assert fit.network.n_neurons == 1
+    fit = cx.train(X, np.ones(1), 0.1, loss="poisson")  # exp(0) = 1
+    assert fit.network.n_neurons == 0
+    assert fit.certificate.is_optimal
+    y = np.array([1.0])
     fit = cx.train(X, y, 0.1, output_offset=True)  # the offset alone fits it
     assert fit.network.n_neurons == 0
     assert fit.certificate.is_optimal

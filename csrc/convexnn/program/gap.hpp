@@ -15,6 +15,9 @@
 #include <span>
 #include <vector>
 
+#include "convexnn/base/simd.hpp"
+#include "convexnn/program/loss.hpp"
+
 namespace convexnn {
 
 // Targets y and weights s >= 0 of the n samples.
@@ -33,24 +36,23 @@ class DataTerm {
 public:
     DataTerm(const Samples& samples, const Loss& loss, bool has_offset)
         : samples_(samples), loss_(loss), has_offset_(has_offset) {
-        double above = 0.0;
-        double below = 0.0;
-        double mean = 0.0;
+        TargetSums sums;
         for (std::size_t k = 0; k < samples.s.size(); ++k) {
-            (samples.y[k] > 0.0 ? above : below) += samples.s[k];
+            (samples.y[k] > 0.0 ? sums.above : sums.below) += samples.s[k];
         }
-        total_weight_ = above + below;
-        log_odds_ = std::log(above) - std::log(below);
+        total_weight_ = sums.above + sums.below;
+        for (std::size_t k = 0; k < samples.s.size(); ++k) {
+            sums.mean += samples.s[k] / total_weight_ * samples.y[k];
+        }
+        level_ = Loss::level(sums);
         if (!has_offset || !Loss::kShifts) {
             return;
         }
         // Targets about zero: f + b - y and v^T y would cancel where all y are large.
-        for (std::size_t k = 0; k < samples.s.size(); ++k) {
-            mean += samples.s[k] / total_weight_ * samples.y[k];
-        }
-        centre_ = mean;
+        centre_ = sums.mean;
         centred_.resize(samples.y.size());
-        std::ranges::transform(samples.y, centred_.begin(), [mean](double y) { return y - mean; });
+        std::ranges::transform(samples.y, centred_.begin(),
+                               [this](double y) { return y - centre_; });
         samples_.y = centred_;
     }
     DataTerm(const DataTerm&) = delete;  // samples_ may view centred_
@@ -92,6 +94,20 @@ public:
         find_offset(f);
         for (std::size_t k = 0; k < f.size(); ++k) {
             h[k] = samples_.s[k] * loss_.majorant(f[k] + offset_, samples_.y[k]);
+        }
+    }
+
+    // At least 2 (L(f + t) - L(f) - L'(f) t) for a change t of the fit, to rounding.
+    double curvature_along(std::span<const double> f, std::span<const double> t) {
+        if constexpr (Loss::kCurvature < std::numeric_limits<double>::infinity()) {
+            return Loss::kCurvature * simd::weighted_square(samples_.s.data(), t.data(), t.size());
+        } else {
+            find_offset(f);
+            double sum = 0.0;
+            for (std::size_t k = 0; k < t.size(); ++k) {
+                sum += samples_.s[k] * loss_.excess(f[k] + offset_, t[k]);
+            }
+            return 2.0 * sum;
         }
     }
 
@@ -196,7 +212,7 @@ private:
         double high = -low;
         for (std::size_t k = 0; k < f.size(); ++k) {
             if (samples_.s[k] > 0.0) {
-                const double b = loss_.settled(samples_.y[k], log_odds_) - f[k];
+                const double b = loss_.settled(samples_.y[k], level_) - f[k];
                 low = std::min(low, b);
                 high = std::max(high, b);
             }
@@ -245,7 +261,7 @@ private:
     Loss loss_;
     bool has_offset_;
     double total_weight_ = 0.0;
-    double log_odds_ = 0.0;
+    double level_ = 0.0;
     std::vector<double> centred_;  // targets less centre_
     double centre_ = 0.0;
     double offset_ = 0.0;  // less centre_

@@ -3,20 +3,23 @@
 //   value(f, y)      l
 //   slope(f, y)      dl/df
 //   curvature(f, y)  d2l/df2 (from one side where it jumps)
-//   majorant(f, y)   curvature of a parabola that touches l at f and is nowhere below it
+//   majorant(f, y)   curvature of a parabola that touches l at f and is nowhere below it (Poisson:
+//                    not below it between f and the best fit, log y)
 //   fit(p, y)        an f with -dl/df = p, for p inside of the dual's domain; any one at its ends
 //   dual(p, y)       -l*(-p); only asked for p = -slope scaled by a factor >= 0 that `reach` allows
 //   clip(p, y)       the p of the dual's domain next to p
 //   reach()          the largest |p| of the dual's domain; infinite where there is none
-//   settled(y, odds) the c for which sum_k s_k l(f_k + b, y_k) rises in b once all f_k + b >= c_k,
-//                    and falls while all f_k + b <= c_k; odds = log(sum_{y > 0} s / sum_{y < 0} s)
-//   kCurvature       an upper bound of d2l/df2
+//   level(sums)      what all targets and weights say, for `settled`
+//   settled(y, l)    the c for which sum_k s_k l(f_k + b, y_k) rises in b once all f_k + b >= c_k,
+//                    and falls while all f_k + b <= c_k; l = level(...)
+//   kCurvature       an upper bound of d2l/df2; infinite where there is none, and then
+//                    excess(f, t) = l(f + t) - l(f) - t dl/df
 //   kLinearTails     whether l is linear, its curvature zero, where the fit is far from y
 //   kLinearSlope     whether dl/df = f - y, so that v = -s (f - y) follows f by s times its change
 //   kShifts          whether l depends on f - y alone
 //   kQuadraticDual   whether dual(p, y) = p y - p^2 / 2 on its domain
 //
-// The Python reference (pyconvexnn/losses.py) holds the same formulas and shares no code.
+// The Python reference (pyconvexnn/losses/) holds the same formulas and shares no code.
 #pragma once
 
 #include <algorithm>
@@ -25,8 +28,15 @@
 
 namespace convexnn {
 
-enum class LossKind : int { squared = 0, logistic = 1, huber = 2, squared_hinge = 3 };
-inline constexpr int kLossKinds = 4;
+enum class LossKind : int { squared = 0, logistic = 1, huber = 2, squared_hinge = 3, poisson = 4 };
+inline constexpr int kLossKinds = 5;
+
+// Of the samples of positive weight: the weights where y > 0 and elsewhere, and the mean of y.
+struct TargetSums {
+    double above = 0.0;
+    double below = 0.0;
+    double mean = 0.0;
+};
 
 struct SquaredLoss {
     static constexpr double kCurvature = 1.0;
@@ -42,7 +52,8 @@ struct SquaredLoss {
     static double dual(double p, double y) { return p * y - 0.5 * p * p; }
     static double clip(double p, double /*y*/) { return p; }
     static double reach() { return std::numeric_limits<double>::infinity(); }
-    static double settled(double y, double /*odds*/) { return y; }
+    static double level(const TargetSums& /*sums*/) { return 0.0; }
+    static double settled(double y, double /*level*/) { return y; }
 };
 
 // y in {-1, +1}
@@ -83,7 +94,10 @@ struct LogisticLoss {
     }
     static double clip(double p, double y) { return y * std::clamp(y * p, 0.0, 1.0); }
     static double reach() { return 1.0; }
-    static double settled(double /*y*/, double odds) { return odds; }
+    static double level(const TargetSums& sums) {
+        return std::log(sums.above) - std::log(sums.below);
+    }
+    static double settled(double /*y*/, double level) { return level; }
 };
 
 // r^2 / 2 for |r| <= delta, else delta |r| - delta^2 / 2, r = f - y
@@ -109,7 +123,8 @@ struct HuberLoss {
     double dual(double p, double y) const { return p * y - 0.5 * p * p; }
     double clip(double p, double /*y*/) const { return std::clamp(p, -delta, delta); }
     double reach() const { return delta; }
-    static double settled(double y, double /*odds*/) { return y; }
+    static double level(const TargetSums& /*sums*/) { return 0.0; }
+    static double settled(double y, double /*level*/) { return y; }
 };
 
 // (1 - y f)_+^2 / 2, y in {-1, +1}
@@ -133,8 +148,55 @@ struct SquaredHingeLoss {
     static double dual(double p, double y) { return p * y - 0.5 * p * p; }  // where p y >= 0
     static double clip(double p, double y) { return y * p > 0.0 ? p : 0.0; }
     static double reach() { return std::numeric_limits<double>::infinity(); }
-    static double settled(double y, double /*odds*/) { return y; }
+    static double level(const TargetSums& /*sums*/) { return 0.0; }
+    static double settled(double y, double /*level*/) { return y; }
 };
+
+// exp(f) - y f + y log y - y, y >= 0
+struct PoissonLoss {
+    static constexpr double kCurvature = std::numeric_limits<double>::infinity();
+    static constexpr bool kLinearTails = false;
+    static constexpr bool kLinearSlope = false;
+    static constexpr bool kShifts = false;
+    static constexpr bool kQuadraticDual = false;
+    // Near the best fit, log y, what nothing cancels in, r = f - log y.
+    static double value(double f, double y) {
+        const double r = y > 0.0 ? f - std::log(y) : 0.0;
+        return y > 0.0 && std::abs(r) < 1.0 ? y * (std::expm1(r) - r) : std::exp(f) - y * (1.0 + r);
+    }
+    static double slope(double f, double y) {
+        const double r = y > 0.0 ? f - std::log(y) : 0.0;
+        return y > 0.0 && std::abs(r) < 1.0 ? y * std::expm1(r) : std::exp(f) - y;
+    }
+    static double curvature(double f, double /*y*/) { return std::exp(f); }
+    // Below log y the mean curvature on the way there: Newton's steps would be far too long.
+    static double majorant(double f, double y) {
+        const double r = y > 0.0 ? f - std::log(y) : 0.0;
+        return r < -1e-8 ? y * (std::expm1(r) / r) : std::exp(f);
+    }
+    static double excess(double f, double t) {
+        const bool tiny = std::abs(t) < 1e-4;  // where expm1(t) - t would cancel
+        return std::exp(f) *
+               (tiny ? t * t * (0.5 + t * (1.0 / 6.0 + t / 24.0)) : std::expm1(t) - t);
+    }
+    static double fit(double p, double y) { return std::log(std::max(y - p, 1e-300)); }
+    static double dual(double p, double y) {
+        const double q = std::max(y - p, 0.0);
+        if (std::abs(p) < y) {  // in p, as sums of small terms
+            return p * (std::log(y) - 1.0) - q * std::log1p(-p / y);
+        }
+        return q - (q > 0.0 ? q * std::log(q) : 0.0) + (y > 0.0 ? y * std::log(y) : 0.0) - y;
+    }
+    static double clip(double p, double y) { return std::min(p, y); }
+    static double reach() { return std::numeric_limits<double>::infinity(); }
+    static double level(const TargetSums& sums) { return std::log(sums.mean); }
+    static double settled(double /*y*/, double level) { return level; }
+};
+
+// Length of a probe of second derivatives: of those at the fit, where they have no bound.
+template <typename Loss>
+inline constexpr double kProbeLength =
+    Loss::kCurvature < std::numeric_limits<double>::infinity() ? 1.0 : 1e-6;
 
 // body(loss) for the loss of that kind; `parameter` is Huber's delta.
 template <typename Body>
@@ -146,6 +208,8 @@ auto with_loss(LossKind kind, double parameter, const Body& body) {
             return body(HuberLoss{parameter});
         case LossKind::squared_hinge:
             return body(SquaredHingeLoss{});
+        case LossKind::poisson:
+            return body(PoissonLoss{});
         case LossKind::squared:
             break;
     }

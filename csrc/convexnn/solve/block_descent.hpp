@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -90,11 +91,12 @@ public:
                 return;
             }
             forward_block(problem_.A, i, step_, fit_step_);
-            const double curvature = curvature_along(fit_step_);
+            const double curvature = data_.curvature_along(f, fit_step_);
             if (curvature <= L * length * (1.0 + 1e-10)) {
                 break;
             }
-            lipschitz_[i] = 1.1 * curvature / length;
+            // Along a step that is far too long there is far more of it than is needed.
+            lipschitz_[i] = std::min(1.1 * curvature / length, kMostRaise * L);
         }
         for (std::size_t j = 0; j < d_; ++j) {
             u[j] += step_[j];
@@ -104,11 +106,10 @@ public:
     }
 
 private:
-    // Curvature of the loss along a change t of the fit, at most: Loss::kCurvature sum_k s_k t_k^2.
-    double curvature_along(std::span<const double> t) const {
-        return Loss::kCurvature *
-               simd::weighted_square(problem_.samples.s.data(), t.data(), t.size());
-    }
+    // Of a Lipschitz constant: all at once where the loss has a largest curvature.
+    static constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    static constexpr double kMostRaise = Loss::kCurvature < kInfinity ? kInfinity : 4.0;
+    static constexpr double kProbe = kProbeLength<Loss>;
 
     // v after f has moved by fit_step_.
     void move_v() {
@@ -152,7 +153,10 @@ private:
                 x /= length;
             }
             forward_block(problem_.A, i, step_, fit_step_);
-            estimate = std::max(estimate, curvature_along(fit_step_));
+            for (double& t : fit_step_) {
+                t *= kProbe;
+            }
+            estimate = std::max(estimate, data_.curvature_along(f, fit_step_) / (kProbe * kProbe));
             for (std::size_t k = 0; k < fit_step_.size(); ++k) {
                 fit_step_[k] *= problem_.samples.s[k];
             }

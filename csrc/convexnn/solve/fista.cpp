@@ -291,9 +291,11 @@ private:
             return false;
         }
         const double size = norm({gradient_.get(), working_set_.size() * d_});
-        const double image =
-            std::sqrt(simd::weighted_square(problem_.samples.s.data(), fit_z_.data(), n_));
-        const double ratio = Loss::kCurvature * (image / size) * (image / size);
+        constexpr double kProbe = kProbeLength<Loss>;
+        for (double& t : fit_z_) {
+            t *= kProbe / size;
+        }
+        const double ratio = data_.curvature_along(fit_y_, fit_z_) / (kProbe * kProbe);
         lipschitz_ = ratio > 0.0 && std::isfinite(ratio) ? ratio : 1.0;
         return true;
     }

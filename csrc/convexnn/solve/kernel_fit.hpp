@@ -156,8 +156,9 @@ private:
     // Huber's curvature jumps from 1 to 0, and a parabola above says what lies between.
     static constexpr bool kParabolaFirst = std::is_same_v<Loss, HuberLoss>;
     static constexpr int kIterations = 1000;
-    static constexpr double kForcing = 0.03;  // of the residual, in a Newton step of many
-    static constexpr double kCutShort = 0.3;  // of a Newton step: a parabola is safer
+    static constexpr double kForcing = 0.03;     // of the residual, in a Newton step of many
+    static constexpr double kShortest = 1e-200;  // of a start that does not fit: nothing is left
+    static constexpr double kCutShort = 0.3;     // of a Newton step: a parabola is safer
 
     // Moves a and f = K a along the change, halved until the inner function falls; how far.
     double line_search() {
@@ -199,7 +200,11 @@ private:
         }
         double t = 1.0;
         double value = inner_value(t);
-        for (double next = inner_value(0.5 * t); next < value; next = inner_value(0.5 * t)) {
+        while (t > kShortest) {
+            const double next = inner_value(0.5 * t);
+            if (next >= value && std::isfinite(value)) {
+                break;
+            }
             value = next;
             t *= 0.5;
         }

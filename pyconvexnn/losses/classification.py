@@ -1,0 +1,171 @@
+"""Losses of labels -1 and +1."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from pyconvexnn._rounding import growth, products_in_order, underflow
+from pyconvexnn._typing import FloatArray
+from pyconvexnn.losses.base import Loss
+from pyconvexnn.losses.sums import (
+    LOGARITHM,
+    ROUNDING,
+    smallest_margin,
+    smallest_quotient,
+    sum_above,
+    summit,
+)
+
+
+@dataclass(frozen=True)
+class Logistic(Loss):
+    """``l(f, y) = log(1 + exp(-y f))``, y in {-1, +1}; D(v) is the entropy of ``y v / s``."""
+
+    name: ClassVar[str] = "logistic"
+    code: ClassVar[int] = 1
+
+    def value(self, f: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        """``sum s log(1 + exp(-y f))``."""
+        return float(np.sum(s * np.logaddexp(0.0, -y * f)))
+
+    def gradient(self, f: FloatArray, y: FloatArray, s: FloatArray) -> FloatArray:
+        """``-s y / (1 + exp(y f))``."""
+        margin = y * f
+        # exp of a non-positive number only: neither branch overflows.
+        small = np.exp(-np.abs(margin))
+        return -s * y * np.where(margin >= 0, small, 1.0) / (1.0 + small)
+
+    def dual_objective(self, v: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        """``-sum s (p log p + (1 - p) log(1 - p))``, p = y v / s; -inf unless 0 <= p <= 1."""
+        p = y * v / s
+        if np.any(p < -ROUNDING) or np.any(p > 1.0 + ROUNDING):
+            return -np.inf
+        p = np.clip(p, 0.0, 1.0)
+        # log1p: 1 - p is not exact where p is tiny, and D is a sum of such terms there.
+        inside, below = p > 0, p < 1
+        entropy = np.where(inside, p * np.log(np.where(inside, p, 1.0)), 0.0)
+        entropy += np.where(below, (1.0 - p) * np.log1p(-np.where(below, p, 0.0)), 0.0)
+        return float(-np.sum(s * entropy))
+
+    def dual_bound(self, v: FloatArray, y: FloatArray, s: FloatArray, scale: float) -> float:
+        """A number <= ``D(scale v)`` in real arithmetic: the entropy of p, rounded down.
+
+        p is known to three roundings, and the entropy is concave: on an interval it is least at
+        one of the ends.
+        """
+        if scale == 0.0:
+            return 0.0
+        if not self._is_inside(v, y, s, scale):
+            return -np.inf
+        counted = s > 0
+        p, s = scale * np.abs(v[counted]) / s[counted], s[counted]
+        error = growth(4) * p + underflow(1) * (v[counted] != 0)
+        ends = [_entropy_below(np.clip(end, 0.0, 1.0)) for end in (p - error, p + error)]
+        total = math.fsum((s * np.minimum(*ends)).tolist())
+        return max(0.0, total * (1.0 - growth(6)) - underflow(len(s)))
+
+    def best_scale(self, v: FloatArray, y: FloatArray, s: FloatArray, limit: float) -> float:
+        """The t in [0, limit] with ``t v`` in the domain and the largest entropy, by halving."""
+        counted = (s > 0) & (v != 0)
+        weights = np.abs(v[counted])
+        if not len(weights):
+            return 0.0
+        quotients = weights / s[counted]
+
+        def slope(t: float) -> float:
+            p = np.minimum(t * quotients, 1.0)
+            with np.errstate(divide="ignore"):
+                return float(np.sum(weights * (np.log1p(-p) - np.log(p))))
+
+        return summit(slope, min(limit, self.largest_scale(v, y, s)))
+
+    def value_bound(self, f: FloatArray, error: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        """``sum s log(1 + exp(-m))`` at the smallest margin ``m = y f - error``, rounded up."""
+        margin = smallest_margin(y * f, error)
+        return sum_above(np.logaddexp(0.0, -margin), s, 2 * LOGARITHM + 4, s > 0)
+
+    def check_targets(self, y: FloatArray, name: str = "y") -> None:
+        """Labels are -1 and +1."""
+        _check_labels(y, name, self.name)
+
+    def check_offset(self, y: FloatArray, s: FloatArray) -> None:
+        """Both labels are needed: with one the loss falls to zero as b grows, and never is."""
+        labels = np.unique(y[s > 0])
+        if len(labels) < 2:
+            raise ValueError(
+                "`y` must hold both -1 and +1 among the rows of positive weight for loss "
+                f"'logistic' with `output_offset` = True, got only {labels[0]}"
+            )
+
+    def _is_inside(self, v: FloatArray, y: FloatArray, s: FloatArray, scale: float) -> bool:
+        signs = np.all(y * v >= 0)
+        return bool(signs and np.all(products_in_order(scale, np.abs(v), 1.0, s)))
+
+    def _about_largest_scale(self, v: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        return 0.0 if np.any(y * v < 0) else smallest_quotient(s, np.abs(v))
+
+    def _around_best_offset(
+        self, f: FloatArray, y: FloatArray, s: FloatArray
+    ) -> tuple[float, float]:
+        # At f + b = log(sum of the weights of +1 / that of -1) in every row the slope is zero.
+        odds = float(np.log(np.sum(s[y > 0])) - np.log(np.sum(s[y < 0])))
+        return odds - float(np.max(f)), odds - float(np.min(f))
+
+
+@dataclass(frozen=True)
+class SquaredHinge(Loss):
+    """``l(f, y) = (1 - y f)_+^2 / 2``, y in {-1, +1}.
+
+    The dual objective is that of the squared loss, for ``y_k v_k >= 0``.
+    """
+
+    name: ClassVar[str] = "squared_hinge"
+    code: ClassVar[int] = 3
+
+    def value(self, f: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        """``sum s (1 - y f)_+^2 / 2``."""
+        return float(0.5 * np.sum(s * np.maximum(1.0 - y * f, 0.0) ** 2))
+
+    def gradient(self, f: FloatArray, y: FloatArray, s: FloatArray) -> FloatArray:
+        """``-s y (1 - y f)_+``."""
+        return -s * y * np.maximum(1.0 - y * f, 0.0)
+
+    def dual_objective(self, v: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        """``sum v y - v^2 / (2 s)``; -inf unless all ``y v >= 0``."""
+        if np.any(y * v < 0):
+            return -np.inf
+        return float(np.sum(v * y - v**2 / (2 * s)))
+
+    def value_bound(self, f: FloatArray, error: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        """``sum s (1 - m)_+^2 / 2`` at the smallest margin ``m = y f - error``, rounded up."""
+        short = np.maximum(1.0 - smallest_margin(y * f, error), 0.0)
+        return sum_above(0.5 * short**2, s, 6, short != 0)
+
+    def check_targets(self, y: FloatArray, name: str = "y") -> None:
+        """Labels are -1 and +1."""
+        _check_labels(y, name, self.name)
+
+    def _is_inside(self, v: FloatArray, y: FloatArray, s: FloatArray, scale: float) -> bool:
+        return bool(np.all(y * v >= 0)) and not np.any(v[s == 0])
+
+    def _about_largest_scale(self, v: FloatArray, y: FloatArray, s: FloatArray) -> float:
+        return 0.0 if np.any(y * v < 0) else np.inf
+
+
+def _entropy_below(p: FloatArray) -> FloatArray:
+    """A number <= ``-p log p - (1 - p) log(1 - p)`` for each p in [0, 1]."""
+    inside, below = p > 0, p < 1
+    entropy = np.where(inside, -p * np.log(np.where(inside, p, 1.0)), 0.0)
+    entropy -= np.where(below, (1.0 - p) * np.log1p(-np.where(below, p, 0.0)), 0.0)
+    # Both terms are >= 0, so that nothing cancels.
+    return np.maximum(entropy * (1.0 - growth(LOGARITHM + 4)) - underflow(1), 0.0)
+
+
+def _check_labels(y: FloatArray, name: str, loss: str) -> None:
+    bad = y[(y != -1.0) & (y != 1.0)]
+    if bad.size:
+        raise ValueError(f"`{name}` must hold only -1 and +1 for loss {loss!r}, got {bad[0]}")
