@@ -15,7 +15,7 @@ class GroupLassoResult:
     @property
     def values(self) -> _Float: ...
     @property
-    def offset(self) -> float: ...
+    def free_part(self) -> _Float: ...
     @property
     def dual(self) -> _Float: ...
     @property
@@ -153,6 +153,9 @@ def solve_group_lasso(
     indices: _Indices,
     values: _Float,
     callback: Callable[[int, float, float, int, float], bool] | None,
+    ridge: float = 0.0,
+    outputs: int = 1,
+    skip: bool = False,
 ) -> GroupLassoResult: ...
 def solve_cone_lasso(
     X: _Float,
@@ -173,6 +176,9 @@ def solve_cone_lasso(
     indices: _Indices,
     values: _Float,
     callback: Callable[[int, float, float, int, float], bool] | None,
+    ridge: float = 0.0,
+    skip: bool = False,
+    linear_part: bool = False,
 ) -> GroupLassoResult: ...
 def isa_level() -> str: ...
 

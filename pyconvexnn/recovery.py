@@ -71,6 +71,10 @@ def recover(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> GatedNetwork
             "`prob` must be a GatedReLUProblem or a ReLUProblem, got " + type(prob).__name__
         )
     check_solution(prob, sol)
+    if prob.skip is not None:
+        raise ValueError(
+            f"`prob` must have no linear part to recover a network, got `skip` = {prob.skip:g}"
+        )
     if isinstance(prob, ReLUProblem):
         return _ungated(prob, sol)
     active = prob.patterns[sol.coef.indices]
@@ -192,7 +196,9 @@ def check_solution(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> None:
         raise TypeError(f"`sol` must be a Solution, got {type(sol).__name__}")
     signed = isinstance(prob, ReLUProblem)
     try:
-        as_blocks(sol.coef, len(prob.patterns), prob.n_features, signed=signed)
+        as_blocks(
+            sol.coef, len(prob.patterns), prob.n_features, n_outputs=prob.n_outputs, signed=signed
+        )
     except ValueError:
         shape = (len(prob.patterns), prob.n_features)
         raise ValueError(
@@ -238,4 +244,5 @@ def _output_offset(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> list[
     if not prob.output_offset:
         return None
     # Next to data that a network may be of, what is tinier is zero.
-    return [sol.offset if abs(sol.offset) >= SMALLEST_SCALE else 0.0]
+    offsets = np.atleast_1d(sol.offset)
+    return [float(b) if abs(b) >= SMALLEST_SCALE else 0.0 for b in offsets]

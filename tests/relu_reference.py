@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import cvxpy as cp
 import numpy as np
 
 import pyconvexnn as cx
@@ -38,7 +39,10 @@ def clarabel(program: Any) -> float:
     for tol in (1e-9, 1e-8, 1e-7):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that it may be inaccurate
-            program.solve(solver="CLARABEL", tol_gap_abs=tol, tol_gap_rel=tol, tol_feas=tol)
+            try:
+                program.solve(solver="CLARABEL", tol_gap_abs=tol, tol_gap_rel=tol, tol_feas=tol)
+            except cp.SolverError:
+                continue
         if program.status == "optimal":
             return float(program.value)
     raise RuntimeError(f"Clarabel ended with status {program.status}")

@@ -199,7 +199,7 @@ def test_coordinate_descent(
     assert (objective, dual_objective, b, n_iter) == (
         same.objective,
         same.dual_objective,
-        same.offset,
+        same.free_part[0],
         same.n_iter,
     )
     assert np.flatnonzero(u.any(axis=1)).tolist() == same.indices.tolist()

@@ -134,7 +134,7 @@ int coordinate_descent_c(const double* X, std::size_t n, std::size_t d, const st
         if (dual != nullptr) {
             std::ranges::copy(result.dual, dual);
         }
-        *fit = {result.objective, result.dual_objective, result.offset, result.n_iter};
+        *fit = {result.objective, result.dual_objective, result.free_part.front(), result.n_iter};
         return static_cast<int>(result.status);
     });
 }

@@ -15,11 +15,16 @@ from pyconvexnn._typing import FloatArray
 
 
 class Loss(ABC):
-    """A convex loss ``sum_k s_k l(f_k, y_k)`` of fitted values f, targets y and weights s > 0."""
+    """A convex loss ``sum_k s_k l(f_k, y_k)`` of fitted values f, targets y and weights s > 0.
+
+    Arrays may have a column for each of several outputs, s too: the loss is then the sum over all
+    entries, but for a loss that is `joint`.
+    """
 
     name: ClassVar[str]
     code: ClassVar[int]  # the compiled enum LossKind
     shifts: ClassVar[bool] = False  # whether l(f + c, y + c) = l(f, y)
+    joint: ClassVar[bool] = False  # whether l is one of all outputs of a sample together
 
     @property
     def parameter(self) -> float:
@@ -33,6 +38,14 @@ class Loss(ABC):
     @abstractmethod
     def gradient(self, f: FloatArray, y: FloatArray, s: FloatArray) -> FloatArray:
         """``s_k l'(f_k, y_k)``, shape (n,)."""
+
+    @abstractmethod
+    def curvature(self, f: FloatArray, y: FloatArray, s: FloatArray) -> FloatArray:
+        """``s_k l''(f_k, y_k)``, from one side where it jumps."""
+
+    def as_targets(self, y: FloatArray, name: str = "y") -> FloatArray:
+        """Targets as this loss takes them, of targets as a user may give them."""
+        return y
 
     @abstractmethod
     def dual_objective(self, v: FloatArray, y: FloatArray, s: FloatArray) -> float:

@@ -39,6 +39,11 @@ class Logistic(Loss):
         small = np.exp(-np.abs(margin))
         return -s * y * np.where(margin >= 0, small, 1.0) / (1.0 + small)
 
+    def curvature(self, f: FloatArray, y: FloatArray, s: FloatArray) -> FloatArray:
+        """``s p (1 - p)``, p = 1 / (1 + exp(-f))."""
+        small = np.exp(-np.abs(f))
+        return s * small / (1.0 + small) ** 2
+
     def dual_objective(self, v: FloatArray, y: FloatArray, s: FloatArray) -> float:
         """``-sum s (p log p + (1 - p) log(1 - p))``, p = y v / s; -inf unless 0 <= p <= 1."""
         p = y * v / s
@@ -133,6 +138,10 @@ class SquaredHinge(Loss):
     def gradient(self, f: FloatArray, y: FloatArray, s: FloatArray) -> FloatArray:
         """``-s y (1 - y f)_+``."""
         return -s * y * np.maximum(1.0 - y * f, 0.0)
+
+    def curvature(self, f: FloatArray, y: FloatArray, s: FloatArray) -> FloatArray:
+        """``s`` where ``y f < 1``, else 0."""
+        return s * (y * f < 1)
 
     def dual_objective(self, v: FloatArray, y: FloatArray, s: FloatArray) -> float:
         """``sum v y - v^2 / (2 s)``; -inf unless all ``y v >= 0``."""

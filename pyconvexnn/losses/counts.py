@@ -50,6 +50,11 @@ class Poisson(Loss):
         with np.errstate(over="ignore"):
             return s * np.where(near, y * np.expm1(near * r), np.exp(f) - y)
 
+    def curvature(self, f: FloatArray, y: FloatArray, s: FloatArray) -> FloatArray:
+        """``s exp(f)``."""
+        with np.errstate(over="ignore"):
+            return s * np.exp(np.where(s > 0, f, 0.0))
+
     def dual_objective(self, v: FloatArray, y: FloatArray, s: FloatArray) -> float:
         """``sum s (q - q log q + y log y - y)``, q = y - v / s; -inf unless all q >= 0."""
         p = v / s

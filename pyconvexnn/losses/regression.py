@@ -30,6 +30,10 @@ class Squared(Loss):
         """``s (f - y)``."""
         return s * (f - y)
 
+    def curvature(self, f: FloatArray, y: FloatArray, s: FloatArray) -> FloatArray:
+        """``s``."""
+        return s + 0.0 * f
+
     def dual_objective(self, v: FloatArray, y: FloatArray, s: FloatArray) -> float:
         """``sum v y - v^2 / (2 s)``."""
         return float(np.sum(v * y - v**2 / (2 * s)))
@@ -89,6 +93,10 @@ class Huber(Loss):
     def gradient(self, f: FloatArray, y: FloatArray, s: FloatArray) -> FloatArray:
         """``s r`` with r cut off at -delta and delta."""
         return s * np.clip(f - y, -self.delta, self.delta)
+
+    def curvature(self, f: FloatArray, y: FloatArray, s: FloatArray) -> FloatArray:
+        """``s`` where ``|f - y| <= delta``, else 0."""
+        return s * (np.abs(f - y) <= self.delta)
 
     def dual_objective(self, v: FloatArray, y: FloatArray, s: FloatArray) -> float:
         """``sum v y - v^2 / (2 s)``; -inf unless all ``|v| <= delta s``."""

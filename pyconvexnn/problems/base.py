@@ -23,7 +23,7 @@ class SparseBlocks:
     ----------
     indices : (k,) int64
         The blocks that are stored, ascending.
-    values : (k, d) float64
+    values : (k, d) float64, or (k, d, K) for K outputs
         Their coefficients.
     n_blocks : int
         Number of all blocks: P, or 2 P with `signed`.
@@ -68,7 +68,11 @@ class SparseBlocks:
         ):
             raise ValueError(f"`indices` must be ascending numbers in [0, {n_blocks})")
         values = np.asarray(self.values)
-        if values.ndim != 2 or len(values) != len(indices) or values.dtype.kind not in "fiu":
+        if (
+            values.ndim not in (2, 3)
+            or len(values) != len(indices)
+            or values.dtype.kind not in "fiu"
+        ):
             raise ValueError(
                 f"`values` must be real numbers, one row for each of the {len(indices)} `indices`, "
                 f"got {describe(values)}"
@@ -85,36 +89,48 @@ class SparseBlocks:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(P, d), or (2, P, d) with `signed`: the shape of `to_dense()`."""
-        width = self.values.shape[1]
-        return (2, self.n_blocks // 2, width) if self.signed else (self.n_blocks, width)
+        """(P, d) or (P, d, K), or (2, P, d) with `signed`: the shape of `to_dense()`."""
+        width = self.values.shape[1:]
+        return (2, self.n_blocks // 2, *width) if self.signed else (self.n_blocks, *width)
 
     def to_dense(self) -> FloatArray:
-        """All blocks as an array of shape (P, d), or (2, P, d) with `signed`: (v, w)."""
-        dense = np.zeros((self.n_blocks, self.values.shape[1]))
+        """All blocks as an array of shape `shape`; (v, w) with `signed`."""
+        dense = np.zeros((self.n_blocks, *self.values.shape[1:]))
         dense[self.indices] = self.values
         return dense.reshape(self.shape)
 
     @classmethod
-    def from_dense(cls, dense: FloatArray) -> SparseBlocks:
-        """Keep the blocks of an array of shape (P, d) or (2, P, d) that are not zero."""
-        rows = dense.reshape(-1, dense.shape[-1])
-        indices = np.flatnonzero(np.any(rows != 0, axis=1))
-        return cls(indices, rows[indices], rows.shape[0], signed=dense.ndim == 3)
+    def from_dense(cls, dense: FloatArray, *, signed: bool | None = None) -> SparseBlocks:
+        """Keep the blocks of an array of their dense shape that are not zero.
+
+        Three dimensions are taken as (2, P, d), unless `signed` is False: (P, d, K) then.
+        """
+        signed = dense.ndim == 3 if signed is None else signed
+        rows = dense.reshape(-1, *dense.shape[2:]) if signed else dense
+        indices = np.flatnonzero(np.any(rows != 0, axis=tuple(range(1, rows.ndim))))
+        return cls(indices, rows[indices], rows.shape[0], signed=signed)
 
 
 def as_blocks(
-    coef: Any, n_patterns: int, width: int, name: str = "coef", *, signed: bool = False
+    coef: Any,
+    n_patterns: int,
+    width: int,
+    name: str = "coef",
+    *,
+    n_outputs: int = 1,
+    signed: bool = False,
 ) -> SparseBlocks:
     """Coefficients given as SparseBlocks or as an array of their dense shape, checked.
 
-    That is (P, d), or with `signed` (2, P, d); SparseBlocks of 2 P blocks are taken as signed then.
+    That is (P, d), for K > 1 outputs (P, d, K), or with `signed` (2, P, d); SparseBlocks of 2 P
+    blocks are taken as signed then.
     """
-    shape = (2, n_patterns, width) if signed else (n_patterns, width)
+    block = (width,) if n_outputs == 1 else (width, n_outputs)
+    shape: tuple[int, ...] = (2, n_patterns, *block) if signed else (n_patterns, *block)
     if isinstance(coef, SparseBlocks):
         if coef.shape == shape:
             return coef
-        if signed and coef.shape == (2 * n_patterns, width):
+        if signed and coef.shape == (2 * n_patterns, *block):
             return SparseBlocks(coef.indices, coef.values, coef.n_blocks, signed=True)
         raise ValueError(f"`{name}` must have shape {shape}, got {coef.shape}")
     dense = np.asarray(coef)
@@ -124,7 +140,12 @@ def as_blocks(
         raise ValueError(f"`{name}` must have shape {shape}, got {dense.shape}")
     if not np.isfinite(dense).all():
         raise ValueError(f"`{name}` must be finite, got NaN or infinity")
-    return SparseBlocks.from_dense(dense)
+    return SparseBlocks.from_dense(dense, signed=signed)
+
+
+def block_norms(values: FloatArray) -> FloatArray:
+    """Euclidean or Frobenius norms of blocks (k, d) or (k, d, K)."""
+    return np.asarray(np.linalg.norm(values, axis=1 if values.ndim == 2 else (1, 2)))
 
 
 def unpacked(patterns: PatternSet, indices: IndexArray) -> Iterator[tuple[slice, BoolArray]]:

@@ -16,6 +16,7 @@ import numpy as np
 from pyconvexnn._typing import BoolArray, FloatArray
 
 _SURE = 1e-12  # of an entry of a vector of length 1: what is more than rounding
+_ROUNDING = 1e-14  # of what is projected
 _SAME = 1e-9  # difference of rows that are taken for the same
 
 
@@ -70,8 +71,9 @@ def project(S: FloatArray, g: FloatArray) -> FloatArray:
     basis = basis[sizes > _SAME * sizes[0]]
     for _ in range(2):
         point = point - (basis @ point) @ basis
-    # Of d independent rows nothing is left.
-    return point if len(basis) < len(g) else np.zeros_like(g)
+    # Of d independent rows nothing is left, and a point as short as rounding of g has no direction.
+    nothing = len(basis) == len(g) or np.linalg.norm(point) <= _ROUNDING * np.linalg.norm(g)
+    return np.zeros_like(g) if nothing else point
 
 
 def violation(S: FloatArray, u: FloatArray) -> float:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from pyconvexnn._bits import nonzero_rows, pack
 from pyconvexnn._typing import ArrayLike, BoolArray, FloatArray, IndexArray
 from pyconvexnn._validation import (
     as_matrix,
@@ -21,7 +22,8 @@ from pyconvexnn._validation import (
 )
 from pyconvexnn.losses import Loss, get_loss
 from pyconvexnn.patterns import PatternSet
-from pyconvexnn.problems.base import SparseBlocks, unpacked
+from pyconvexnn.problems.base import SparseBlocks, block_norms, unpacked
+from pyconvexnn.problems.free_part import best_free_part, columns, imbalance
 
 if TYPE_CHECKING:
     import cvxpy
@@ -38,10 +40,12 @@ Problem = TypeVar("Problem", bound="PatternProblem")
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
 class PatternProblem(ABC):
-    r"""A loss of ``f = sum_b D_b X c_b + b`` and a penalty ``beta sum_b w_b ||c_b||``.
+    r"""A loss of ``f = sum_b D_b X c_b + b + X c`` and ``beta w_b ||c_b|| + ridge ||c_b||^2 / 2``.
 
     A block b belongs to one of the patterns; subclasses say to which, with which sign and factors
-    D_b, and what the blocks must satisfy beside.
+    D_b, and what the blocks must satisfy beside. The offset b and, with ``skip = 0``, the linear
+    part c are free: all that takes blocks means them with the best of these. With ``skip > 0`` c
+    is the block of one more pattern, the last one, all of whose bits are set.
     """
 
     X: FloatArray
@@ -53,7 +57,7 @@ class PatternProblem(ABC):
     pattern_weight: FloatArray
     ridge: float
     output_offset: bool
-    skip: None
+    skip: float | None
 
     def _set(
         self,
@@ -67,20 +71,13 @@ class PatternProblem(ABC):
         pattern_weight: ArrayLike | None,
         ridge: float,
         output_offset: bool,
-        skip: None,
+        skip: float | None,
     ) -> None:
         """Check the arguments of a constructor and set the fields."""
         X = as_matrix(X)
         n = X.shape[0]
-        y = as_real_array(y, "y")
-        if y.ndim == 2 and y.shape[0] == n and y.shape[1] > 1:
-            raise NotImplementedError(
-                f"`y` with several columns is not available yet, got shape {y.shape}; "
-                "solve one problem for each column"
-            )
-        y = as_vector(y, length=n)
         loss = get_loss(loss)
-        loss.check_targets(y)
+        y = self._as_targets(y, loss, n)
         _check_patterns(patterns, n)
         beta = _as_beta(beta)
         sample_weight = _as_weights(sample_weight, "sample_weight", n)
@@ -97,16 +94,18 @@ class PatternProblem(ABC):
         if pattern_weight.min() <= 0:
             raise ValueError(f"`pattern_weight` must be > 0, got {pattern_weight.min()}")
         ridge = nonnegative(ridge, "ridge")
-        for name, given, available in (
-            ("ridge", ridge, 0.0),
-            ("skip", skip, None),
-        ):
-            if not (given is available or (np.isscalar(given) and given == available)):
-                raise NotImplementedError(f"`{name}` = {describe(given)} is not available yet")
+        if 0.0 < ridge < SMALLEST_BETA:
+            raise ValueError(f"`ridge` must be 0 or >= {SMALLEST_BETA:g}, got {ridge!r}")
+        if skip is not None:
+            skip = nonnegative(skip, "skip")
+            if skip > 0.0:
+                patterns = _with_linear_part(patterns, X)
+                pattern_weight = as_vector(np.append(pattern_weight, skip), "pattern_weight")
         if not isinstance(output_offset, (bool, np.bool_)):
             raise TypeError(f"`output_offset` must be True or False, got {describe(output_offset)}")
         if output_offset:
-            loss.check_offset(y, sample_weight)
+            for targets in [y] if loss.joint or y.ndim == 1 else y.T:
+                loss.check_offset(targets, sample_weight)
         for name, value in (
             ("X", X),
             ("y", y),
@@ -117,9 +116,26 @@ class PatternProblem(ABC):
             ("pattern_weight", pattern_weight),
             ("ridge", ridge),
             ("output_offset", bool(output_offset)),
-            ("skip", None),
+            ("skip", skip),
         ):
             object.__setattr__(self, name, value)
+        if self.skip == 0.0:
+            _ = self.objective_at_zero  # raises where the free part has no optimum
+
+    @classmethod
+    def _as_targets(cls, y: ArrayLike, loss: Loss, n: int) -> FloatArray:
+        """Targets (n,), or (n, K) for K > 1 outputs."""
+        y = as_real_array(y, "y")
+        if loss.joint and y.ndim == 1:
+            y = loss.as_targets(as_vector(y, length=n))
+        if y.ndim == 2 and y.shape[1] > 1:
+            if len(y) != n:
+                raise ValueError(f"`y` must have {n} rows, got {len(y)}")
+            y = as_matrix(y, "y")
+        else:
+            y = as_vector(y, length=n)
+        loss.check_targets(y)
+        return y
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Arrays come out of a pickle or a deep copy writeable.
@@ -173,79 +189,108 @@ class PatternProblem(ABC):
         """d, the columns of X."""
         return int(self.X.shape[1])
 
+    @property
+    def n_outputs(self) -> int:
+        """K, 1 for targets (n,)."""
+        return 1 if self.y.ndim == 1 else int(self.y.shape[1])
+
     @functools.cached_property
     def objective_at_zero(self) -> float:
         """Objective of all-zero coefficients."""
-        return self.loss.value(self._fit_of_zero, self.y, self.sample_weight)
+        return self._loss_value(self._fit_of_zero)
 
     # --- independent NumPy references: slow and obvious --------------------------------------
 
     def fit_values(self, coef: Any) -> FloatArray:
-        """Return the fit f, offset included, of coefficients (SparseBlocks or array), shape (n,).
+        """Return the fit f of coefficients (SparseBlocks or array), free part included.
 
-        b is their best offset, 0 in a problem without one.
+        Its shape is that of y. The free part, offset and linear part, is the best one.
         """
-        return self._with_offset(self._fit_values(self._blocks(coef)))
+        return self._with_free_part(self._fit_values(self._blocks(coef)))
 
-    def best_offset(self, coef: Any) -> float:
+    def best_offset(self, coef: Any) -> float | FloatArray:
         """The b of least objective for these coefficients; 0 in a problem without an offset.
 
-        Where several are best, as may be with the Huber loss and the squared hinge, it is any of
-        them, and ``sol.offset`` may be another.
+        (K,) for K outputs. Where several are best, as may be with the Huber loss and the squared
+        hinge, it is any of them, and ``sol.offset`` may be another.
         """
-        return self._best_offset(self._fit_values(self._blocks(coef)))
+        f = self._fit_values(self._blocks(coef))
+        return self.split_free_part(self._with_free_part(f) - f)[0]
+
+    def split_free_part(self, free: FloatArray) -> tuple[float | FloatArray, FloatArray | None]:
+        """Offset and linear coefficients of a fit that they have, (n,) or (n, K).
+
+        The offset is a number or (K,), 0 in a problem without one; the coefficients are (d,) or
+        (d, K), None unless `skip` is 0.
+        """
+        if self.skip != 0.0:
+            first = free[0] if self.output_offset else np.zeros(free.shape[1:])
+            return (float(first) if free.ndim == 1 else first.copy()), None
+        Z = self._free_columns
+        size = np.max(np.abs(Z), axis=0)
+        size[size == 0] = 1.0
+        c = np.linalg.lstsq(Z / size, free, rcond=1e-11)[0]
+        c /= size if free.ndim == 1 else size[:, np.newaxis]
+        if not self.output_offset:
+            return (0.0 if free.ndim == 1 else np.zeros(free.shape[1])), c
+        return (float(c[0]) if free.ndim == 1 else c[0]), c[1:]
 
     def objective(self, coef: Any) -> float:
-        """Objective of coefficients (SparseBlocks or array) at their best offset."""
+        """Objective of coefficients (SparseBlocks or array) with their best free part."""
         blocks = self._blocks(coef)
         with np.errstate(over="ignore"):
-            norms = np.linalg.norm(blocks.values, axis=1)
+            norms = block_norms(blocks.values)
             patterns, _ = self._by_pattern(blocks)
             penalty = self.beta * float(np.sum(self.pattern_weight[patterns] * norms))
-            f = self._with_offset(self._fit_values(blocks))
-            fit = self.loss.value(f, self.y, self.sample_weight)
+            penalty += 0.5 * self.ridge * float(np.sum(norms**2))
+            fit = self._loss_value(self._with_free_part(self._fit_values(blocks)))
         if not np.isfinite(fit + penalty):
             raise ValueError("`coef` must be small enough that the objective does not overflow")
         return fit + penalty
 
     def gradient(self, coef: Any) -> FloatArray:
-        """Gradient of the loss part, rows ``X^T D_i s l'(f)``, shape (P, d); f = fit_values."""
-        return self._adjoint(self.loss.gradient(self.fit_values(coef), self.y, self.sample_weight))
+        """Gradient of the loss part, rows ``X^T D_i s l'(f)``; f = fit_values.
+
+        Its shape is (P, d), or (P, d, K) for K outputs.
+        """
+        return self._adjoint(self._loss_gradient(self.fit_values(coef)))
 
     def adjoint(self, v: Any) -> FloatArray:
-        """Rows ``X^T D_i v`` of every pattern, shape (P, d)."""
+        """Rows ``X^T D_i v`` of every pattern, shape (P, d) or (P, d, K)."""
         return self._adjoint(self._dual_point(v))
 
     def dual_objective(self, v: Any) -> float:
         """``D(v) = -sum_k s_k l*(-v_k / s_k)``; a lower bound of the optimum if v is feasible.
 
         Feasible means that no price of v is above beta; it is not checked here
-        (:func:`pyconvexnn.verify` does). Rows of weight zero must carry v = 0, or D = -inf. With an
-        offset v must sum to zero, ``|sum v| <= 1e-12 sum |v|``, or D = -inf.
+        (:func:`pyconvexnn.verify` does). With a ridge every v is, and the bound is
+        ``D(v) - sum_b (q_b - beta w_b)_+^2 / (2 ridge)`` with the prices q_b w_b of the blocks.
+        Rows of weight zero must carry v = 0, or D = -inf. v must be orthogonal to the columns of
+        the free part, ``|z'v| <= 1e-12 |z|'|v|``, or D = -inf: with an offset it sums to zero.
         """
         v = self._dual_point(v)
-        weight = self.sample_weight
-        counted = weight > 0
+        counted = self.sample_weight > 0
         if np.any(v[~counted] != 0) or self._imbalance(v) > BALANCED:
             return -np.inf
         y = self.y[counted]
         if self.output_offset and self.loss.shifts:
             # sum v = 0: any constant may go from y, and far from zero its rounding is all there is.
-            y = y - np.mean(y)
-        return self.loss.dual_objective(v[counted], y, weight[counted])
+            y = y - np.mean(y, axis=0)
+        value = self.loss.dual_objective(v[counted], y, self._entry_weight[counted])
+        if self.ridge > 0.0:
+            value -= self._excess(v) / self.ridge
+        return value
 
     def dual_infeasibility(self, v: Any) -> float:
         """By which fraction of beta the largest price of v exceeds it; 0 if v is feasible.
 
-        With an offset at least ``|sum v| / sum |v|``, where that is above its rounding, 1e-12.
+        Without a ridge, that is. With a free part at least its largest ``|z'v| / |z|'|v|``, where
+        that is above its rounding, 1e-12.
         """
         v = self._dual_point(v)
         imbalance = self._imbalance(v)
-        return max(
-            0.0,
-            self._largest_price(v, self.beta) / self.beta - 1.0,
-            imbalance if imbalance > BALANCED else 0.0,
-        )
+        largest = 0.0 if self.ridge > 0.0 else self._largest_price(v, self.beta)
+        return max(0.0, largest / self.beta - 1.0, imbalance if imbalance > BALANCED else 0.0)
 
     def __repr__(self) -> str:
         return (
@@ -264,6 +309,10 @@ class PatternProblem(ABC):
     @abstractmethod
     def _blocks(self, coef: Any) -> SparseBlocks:
         """Coefficients as a user gives them, checked."""
+
+    @abstractmethod
+    def _excess(self, v: FloatArray) -> float:
+        """``sum_b (q_b - beta w_b)_+^2 / 2``, ``q_b / w_b`` the prices of the blocks."""
 
     @abstractmethod
     def _largest_price(self, v: FloatArray, floor: float) -> float:
@@ -285,18 +334,41 @@ class PatternProblem(ABC):
 
     @property
     def _fit_of_zero(self) -> FloatArray:
-        return self._with_offset(np.zeros(self.n_samples))
+        return self._with_free_part(np.zeros(self.y.shape))
 
-    def _best_offset(self, f: FloatArray) -> float:
-        return self.loss.best_offset(f, self.y, self.sample_weight) if self.output_offset else 0.0
+    @functools.cached_property
+    def _free_columns(self) -> FloatArray:
+        return columns(self.n_samples, self.output_offset, self.X if self.skip == 0.0 else None)
 
-    def _with_offset(self, f: FloatArray) -> FloatArray:
-        return f + self._best_offset(f) if self.output_offset else f
+    @functools.cached_property
+    def _entry_weight(self) -> FloatArray:
+        """Sample weights, of the shape of y."""
+        s = self.sample_weight
+        return s if self.y.ndim == 1 else np.repeat(s[:, np.newaxis], self.n_outputs, axis=1)
+
+    def _loss_value(self, f: FloatArray) -> float:
+        return self.loss.value(f, self.y, self._entry_weight)
+
+    def _loss_gradient(self, f: FloatArray) -> FloatArray:
+        return self.loss.gradient(f, self.y, self._entry_weight)
+
+    def _with_free_part(self, f: FloatArray) -> FloatArray:
+        Z = self._free_columns
+        if Z.shape[1] == 0:
+            return f
+        counted, whole = self.sample_weight > 0, f.copy()
+        free = best_free_part(
+            self.loss, f[counted], self.y[counted], self._entry_weight[counted], Z[counted]
+        )
+        if counted.all():
+            return f + free
+        c = np.linalg.lstsq(Z[counted], free, rcond=1e-11)[0]
+        whole[counted] += free
+        whole[~counted] += Z[~counted] @ c
+        return whole
 
     def _imbalance(self, v: FloatArray) -> float:
-        """``|sum v| / sum |v|`` in a problem with an offset."""
-        total = float(np.sum(np.abs(v)))
-        return abs(float(np.sum(v))) / total if self.output_offset and total > 0 else 0.0
+        return imbalance(v, self._free_columns)
 
     def _unpacked(self, indices: IndexArray) -> Iterator[tuple[slice, BoolArray | FloatArray]]:
         """Diagonals of D of the listed patterns, (c, n) at a time, with their positions."""
@@ -305,23 +377,35 @@ class PatternProblem(ABC):
 
     def _dual_point(self, v: Any) -> FloatArray:
         # As small as it likes to be: next to a tiny beta it is tiny.
-        return as_vector(v, "v", length=self.n_samples, smallest=0.0)
+        if self.y.ndim == 1:
+            return as_vector(v, "v", length=self.n_samples, smallest=0.0)
+        v = as_real_array(v, "v")
+        if v.shape != self.y.shape:
+            raise ValueError(f"`v` must have shape {self.y.shape}, got {v.shape}")
+        if not np.isfinite(v).all():
+            raise ValueError("`v` must be finite, got NaN or infinity")
+        return np.asarray(v, dtype=np.float64)
 
     def _fit_values(self, blocks: SparseBlocks) -> FloatArray:
-        f = np.zeros(self.n_samples)
+        F = np.zeros((self.n_samples, self.n_outputs))
         patterns, values = self._by_pattern(blocks)
+        values = values if values.ndim == 3 else values[:, :, np.newaxis]
         with np.errstate(over="ignore", invalid="ignore"):
             for part, D in self._unpacked(patterns):
-                f += np.sum(D.T * (self.X @ values[part].T), axis=1)
+                for k in range(self.n_outputs):
+                    F[:, k] += np.sum(D.T * (self.X @ values[part, :, k].T), axis=1)
+        f = F.reshape(self.y.shape)
         if not np.isfinite(f).all():
             raise ValueError("`coef` must be small enough that the fit does not overflow")
         return f
 
     def _adjoint(self, v: FloatArray) -> FloatArray:
-        out = np.empty((len(self.patterns), self.n_features))
+        V = v.reshape(self.n_samples, -1)
+        out = np.empty((len(self.patterns), self.n_features, self.n_outputs))
         for part, D in self._unpacked(np.arange(len(self.patterns))):
-            out[part] = (D * v) @ self.X
-        return out
+            for k in range(self.n_outputs):
+                out[part, :, k] = (D * V[:, k]) @ self.X
+        return out[:, :, 0] if v.ndim == 1 else out
 
     def _to_cvxpy(
         self, f: Any, norms: Sequence[Any], constraints: Sequence[Any] = ()
@@ -329,8 +413,11 @@ class PatternProblem(ABC):
         """Return the program of a fit without offset and the norms (P,) of blocks, in cvxpy."""
         import cvxpy as cp
 
+        shape = () if self.y.ndim == 1 else (self.n_outputs,)
         if self.output_offset:
-            f = f + cp.Variable(name="b")
+            f = f + _over_rows(cp.Variable(shape, name="b"), self.n_samples)
+        if self.skip == 0.0:
+            f = f + self.X @ cp.Variable((self.n_features, *shape), name="C")
         match self.loss.name:
             case "squared":
                 losses = cp.square(f - self.y) / 2
@@ -342,11 +429,21 @@ class PatternProblem(ABC):
                 y = self.y
                 rest = y * np.log(np.where(y > 0, y, 1.0)) - y
                 losses = cp.exp(f) - cp.multiply(y, f) + rest
+            case "cross_entropy":
+                losses = cp.log_sum_exp(f, axis=1) - cp.sum(cp.multiply(self.y, f), axis=1)
             case _:
                 losses = cp.logistic(-cp.multiply(self.y, f))
-        fit = cp.sum(cp.multiply(self.sample_weight, losses))
+        weight = self.sample_weight if self.loss.joint else self._entry_weight
+        fit = cp.sum(cp.multiply(weight, losses))
         penalty = sum(cp.sum(cp.multiply(self.pattern_weight, norm)) for norm in norms)
-        return cp.Problem(cp.Minimize(fit + self.beta * penalty), list(constraints))
+        squares = sum(cp.sum_squares(norm) for norm in norms) if self.ridge > 0 else 0.0
+        objective = fit + self.beta * penalty + 0.5 * self.ridge * squares
+        return cp.Problem(cp.Minimize(objective), list(constraints))
+
+
+def _over_rows(b: Any, n: int) -> Any:
+    """Variable b or (K,) as it is added to n rows."""
+    return b if b.ndim == 0 else np.ones((n, 1)) @ b[np.newaxis, :]
 
 
 def import_cvxpy() -> Any:
@@ -367,6 +464,14 @@ def _as_beta(beta: float) -> float:
 
 def _as_weights(weights: ArrayLike | None, name: str, length: int) -> FloatArray:
     return as_vector(np.ones(length) if weights is None else weights, name, length=length)
+
+
+def _with_linear_part(patterns: PatternSet, X: FloatArray) -> PatternSet:
+    """The patterns and one more, all of whose bits are set; without gates, as it may have none."""
+    n = patterns.n_samples
+    packed = np.concatenate([patterns.packed, pack(np.ones((1, n), bool))])
+    zero_rows = pack(~nonzero_rows(X)[np.newaxis])[0]
+    return PatternSet.of_arrays(packed, n, zero_rows=zero_rows, interior=False)
 
 
 def _check_patterns(patterns: object, n: int) -> None:

@@ -19,7 +19,7 @@ from pyconvexnn.losses import Loss
 from pyconvexnn.networks import ACTIVATIONS, slope_of
 from pyconvexnn.patterns import PatternSet
 from pyconvexnn.problems.base import SparseBlocks, as_blocks, unpacked
-from pyconvexnn.problems.cones import Cones, violation
+from pyconvexnn.problems.cones import Cones, price, violation
 from pyconvexnn.problems.masked import PatternProblem, import_cvxpy
 from pyconvexnn.problems.prices import largest_price
 
@@ -35,7 +35,8 @@ class ReLUProblem(PatternProblem):
 
         \min_{v_i, w_i \in K_i,\, b} \;
         \sum_k s_k\, \ell\big((\sum_i D_i X (v_i - w_i))_k + b,\, y_k\big)
-        \;+\; \beta \sum_i p_i (\|v_i\|_2 + \|w_i\|_2), \qquad
+        \;+\; \beta \sum_i p_i (\|v_i\|_2 + \|w_i\|_2)
+        \;+\; \tfrac{\rho}{2} \sum_i (\|v_i\|_2^2 + \|w_i\|_2^2), \qquad
         K_i = \{u : (2\,\mathrm{diag}(\text{pattern } i) - I) X u \ge 0\}.
 
     D_i is diag(pattern i), with the slope of the activation in place of 0. On K_i the network's
@@ -75,8 +76,14 @@ class ReLUProblem(PatternProblem):
         one of its pattern's still.
     pattern_weight : (P,) array, optional
         p_i > 0, 1 by default.
-    ridge, skip
-        Not available yet: anything but the default raises NotImplementedError.
+    ridge : float
+        rho, 0 or >= 1e-120.
+    skip : float, optional
+        A linear part ``X c`` is added to the fit: with ``skip > 0`` at the penalty
+        ``beta skip (||v|| + ||w||)`` and the ridge's, c = v - w, as a last block without a cone, of
+        the pattern all of whose bits are set, which ``prob.patterns`` and the coefficients then
+        have; with 0 without penalty, and every method that takes coefficients means them with
+        their best c.
     output_offset : bool
         Whether b is free. The logistic loss then needs both labels among the rows of positive
         weight.
@@ -117,7 +124,7 @@ class ReLUProblem(PatternProblem):
         pattern_weight: ArrayLike | None = None,
         ridge: float = 0.0,
         output_offset: bool = False,
-        skip: None = None,
+        skip: float | None = None,
     ) -> None:
         activation = choice(activation, "activation", ACTIVATIONS)
         slope = slope_of(activation, slope)
@@ -138,6 +145,11 @@ class ReLUProblem(PatternProblem):
         if activation == "abs":
             self._drop_opposites()
 
+    @property
+    def n_coned(self) -> int:
+        """Number of patterns whose blocks have cones: all but a linear part's."""
+        return len(self.patterns) - bool(self.skip)
+
     @functools.cached_property
     def beta_max(self) -> float:
         """Smallest beta whose optimum is zero, for these patterns.
@@ -146,11 +158,11 @@ class ReLUProblem(PatternProblem):
         projection on K_i and v0 = -loss'(b). b is the best offset of zero coefficients, 0 in a
         problem without one. To rounding; never below but by that.
         """
-        v0 = -self.loss.gradient(self._fit_of_zero, self.y, self.sample_weight)
+        v0 = -self._loss_gradient(self._fit_of_zero)
         g = (1.0 - self.slope) * _core.MaskedProducts(self.X, self.patterns.packed).adjoint(v0)
         if self.slope != 0.0:
             g += self.slope * (v0 @ self.X)
-        return largest_price(self.X, self.patterns.packed, g, self.pattern_weight, 0.0)
+        return self._price_of_adjoints(g, 0.0)
 
     # --- independent NumPy references: slow and obvious --------------------------------------
 
@@ -174,9 +186,11 @@ class ReLUProblem(PatternProblem):
         patterns, values = self._by_pattern(blocks)
         signs = np.where(blocks.indices < len(self.patterns), 1.0, -1.0)
         Z = self.X @ blocks.values.T
-        f = self._with_offset(np.where(Z > 0, Z, self.slope * Z) @ signs)
-        penalty = self.pattern_weight[patterns] @ np.linalg.norm(values, axis=1)
-        return self.loss.value(f, self.y, self.sample_weight) + self.beta * float(penalty)
+        linear = patterns >= self.n_coned
+        f = self._with_free_part(np.where((Z > 0) | linear, Z, self.slope * Z) @ signs)
+        norms = np.linalg.norm(values, axis=1)
+        penalty = self.beta * float(self.pattern_weight[patterns] @ norms)
+        return self._loss_value(f) + penalty + 0.5 * self.ridge * float(np.sum(norms**2))
 
     def infeasibility(self, coef: Any) -> float:
         """How far the coefficients are from their cones: 0 inside.
@@ -188,14 +202,17 @@ class ReLUProblem(PatternProblem):
         patterns, _ = self._by_pattern(blocks)
         cones, largest = Cones(self.X), 0.0
         for part, masks in unpacked(self.patterns, patterns):
-            for mask, u in zip(masks, blocks.values[part], strict=True):
+            for i, mask, u in zip(patterns[part], masks, blocks.values[part], strict=True):
+                if i >= self.n_coned:
+                    continue
                 largest = max(largest, violation(cones.normals(mask), u))
         return largest
 
     def to_cvxpy(self) -> cvxpy.Problem:
         """Return the same problem as a ``cvxpy.Problem``, cones included.
 
-        Its variables "V" and "W" have shape (P, d); with an output offset there is a third, "b".
+        Its variables "V" and "W" have shape (P, d); with an output offset there is a third, "b",
+        and with ``skip = 0`` another, "C".
 
         Raises
         ------
@@ -209,8 +226,23 @@ class ReLUProblem(PatternProblem):
         f = cp.sum(cp.multiply(self._factors(masks).T, self.X @ (V - W).T), axis=1)
         counted = nonzero_rows(self.X)
         rows, signs = self.X[counted], np.where(masks, 1.0, -1.0).T[counted]
-        cones = [cp.multiply(signs, rows @ U.T) >= 0 for U in (V, W)] if len(rows) else []
+        n_coned = self.n_coned
+        cones = [
+            cp.multiply(signs[:, :n_coned], rows @ U[:n_coned].T) >= 0 for U in (V, W) if len(rows)
+        ]
         return self._to_cvxpy(f, [cp.norm2(V, axis=1), cp.norm2(W, axis=1)], cones)
+
+    @classmethod
+    def _as_targets(cls, y: ArrayLike, loss: Loss, n: int) -> FloatArray:
+        if loss.joint:
+            raise ValueError(f"`loss` must be one of a single output here, got {loss.name!r}")
+        y = super()._as_targets(y, loss, n)
+        if y.ndim == 2:
+            raise ValueError(
+                f"`y` must have one column for a ReLUProblem, got shape {y.shape}; solve one "
+                "problem for each column, or train networks with several outputs by cx.train"
+            )
+        return y
 
     # --- what makes it a PatternProblem --------------------------------------------------------
 
@@ -231,9 +263,24 @@ class ReLUProblem(PatternProblem):
         return np.where(masks, 1.0, self.slope)
 
     def _largest_price(self, v: FloatArray, floor: float) -> float:
-        return largest_price(
-            self.X, self.patterns.packed, self._adjoint(v), self.pattern_weight, floor
-        )
+        return self._price_of_adjoints(self._adjoint(v), floor)
+
+    def _price_of_adjoints(self, G: FloatArray, floor: float) -> float:
+        coned, weight = slice(self.n_coned), self.pattern_weight
+        for g, w in zip(G[self.n_coned :], weight[self.n_coned :], strict=True):
+            floor = max(floor, float(np.linalg.norm(g)) / float(w))
+        return largest_price(self.X, self.patterns.packed[coned], G[coned], weight[coned], floor)
+
+    def _excess(self, v: FloatArray) -> float:
+        G, cones, total = self._adjoint(v), Cones(self.X), 0.0
+        allowed = self.beta * self.pattern_weight
+        # No projection is longer than what is projected.
+        for i in np.flatnonzero(np.linalg.norm(G, axis=1) > allowed):
+            S = cones.normals(self.patterns[[int(i)]].to_dense()[0])
+            for g in (G[i], -G[i]):
+                size = price(S, g) if i < self.n_coned else float(np.linalg.norm(g))
+                total += 0.5 * max(size - float(allowed[i]), 0.0) ** 2
+        return total
 
     def _drop_opposites(self) -> None:
         """Keep the lightest of patterns that are opposite to each other, the first of equals."""
@@ -241,7 +288,7 @@ class ReLUProblem(PatternProblem):
         here, there = self.patterns.packed & counted, ~self.patterns.packed & counted
         kept = np.ones(len(self.patterns), bool)
         lighter: set[bytes] = set()
-        for i in np.argsort(self.pattern_weight, kind="stable"):
+        for i in np.argsort(self.pattern_weight[: self.n_coned], kind="stable"):
             kept[i] = there[i].tobytes() not in lighter
             if kept[i]:
                 lighter.add(here[i].tobytes())

@@ -86,8 +86,9 @@ class Solution:
     Attributes
     ----------
     coef : SparseBlocks
-        The blocks u_i; ``coef.to_dense()`` is (P, d). Of a ReLUProblem v_i and w_i, (2, P, d).
-    dual : (n,) float64
+        The blocks u_i; ``coef.to_dense()`` is (P, d), or (P, d, K) for K > 1 outputs. Of a
+        ReLUProblem v_i and w_i, (2, P, d).
+    dual : (n,) float64, or (n, K)
         v, feasible: ``max_i ||X^T D_i v|| <= beta w_i (1 + 1e-12)``; of a ReLUProblem the length
         of the projections of ``X^T D_i v`` and its opposite on the cone of pattern i.
     objective : float
@@ -104,8 +105,10 @@ class Solution:
         Seconds in the solver.
     history : tuple of Progress
         One entry for every check of the gap over all patterns.
-    offset : float
+    offset : float, or (K,) float64
         b, the best output offset of the blocks; 0 in a problem without one.
+    linear : (d,) or (d, K) float64, or None
+        c, the best unpenalised linear part of the blocks, in a problem with ``skip = 0``.
     nonconvex_objective : float or None
         Of a ReLUProblem: the weight-decay objective of the network that the blocks are
         (:func:`pyconvexnn.recover`), which is that of the program, to rounding. None otherwise.
@@ -135,7 +138,8 @@ class Solution:
     n_iter: int
     solve_time: float
     history: tuple[Progress, ...] = field(repr=False)
-    offset: float = field(default=0.0, repr=False)
+    offset: float | FloatArray = field(default=0.0, repr=False)
+    linear: FloatArray | None = field(default=None, repr=False)
     nonconvex_objective: float | None = field(default=None, repr=False)
 
     @property

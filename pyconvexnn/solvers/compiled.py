@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 
 from pyconvexnn import _core
+from pyconvexnn._typing import FloatArray
 from pyconvexnn.problems import GatedReLUProblem, SparseBlocks
 from pyconvexnn.problems.masked import PatternProblem
 from pyconvexnn.solvers.base import Callback, Progress, Solution, Status
@@ -53,14 +54,18 @@ class CompiledSolver(Generic[Program]):
         def report(*state: float) -> bool:
             return bool(callback(_progress(state))) if callback is not None else False
 
-        nothing = np.empty(0, np.int64), np.empty((0, problem.n_features))
-        indices, values = nothing if warm_start is None else (warm_start.indices, warm_start.values)
+        block = problem.n_features * problem.n_outputs
+        indices, values = np.empty(0, np.int64), np.empty((0, block))
+        if warm_start is not None:
+            indices, values = warm_start.indices, _flat(warm_start.values)
         try:
             result = self._kernel(
                 problem,
                 loss=problem.loss.code,
                 loss_parameter=problem.loss.parameter,
                 output_offset=problem.output_offset,
+                ridge=problem.ridge,
+                skip=problem.skip == 0.0,
                 tol=self.tol,
                 max_iter=min(self.max_iter, sys.maxsize),
                 time_limit=math.inf if self.time_limit is None else self.time_limit,
@@ -70,15 +75,21 @@ class CompiledSolver(Generic[Program]):
                 callback=None if callback is None else report,
             )
         except MemoryError:
-            coefficients = len(problem.patterns) * problem.n_features
+            coefficients = len(problem.patterns) * block
             raise MemoryError(
                 f"{self.title} on {len(problem.patterns)} patterns of {problem.n_features} "
                 f"features needs about {self.arrays * 8 * coefficients} bytes, more than can be "
                 "had; take fewer patterns"
             ) from None
+        by_output = result.free_part.reshape(problem.n_outputs, -1)
+        free = by_output[0] if problem.y.ndim == 1 else by_output.T
+        offset, linear = problem.split_free_part(free)
+        dual = result.dual
+        if problem.y.ndim == 2:
+            dual = np.ascontiguousarray(dual.reshape(problem.n_outputs, -1).T)
         return Solution(
             coef=self._blocks(problem, result),
-            dual=result.dual,
+            dual=dual,
             objective=result.objective,
             dual_objective=result.dual_objective,
             objective_at_zero=problem.objective_at_zero,
@@ -86,7 +97,8 @@ class CompiledSolver(Generic[Program]):
             n_iter=result.n_iter,
             solve_time=result.seconds,
             history=tuple(_progress(row) for row in result.history.tolist()),
-            offset=result.offset,
+            offset=offset,
+            linear=linear,
         )
 
     def _kernel(self, problem: Program, **settings: Any) -> _core.GroupLassoResult:
@@ -94,7 +106,12 @@ class CompiledSolver(Generic[Program]):
         raise NotImplementedError
 
     def _blocks(self, problem: Program, result: _core.GroupLassoResult) -> SparseBlocks:
-        return SparseBlocks(result.indices, result.values, len(problem.patterns))
+        values = result.values
+        if problem.y.ndim == 2:
+            values = values.reshape(len(values), problem.n_outputs, problem.n_features).transpose(
+                0, 2, 1
+            )
+        return SparseBlocks(result.indices, values, len(problem.patterns))
 
 
 class GatedSolver(CompiledSolver[GatedReLUProblem]):
@@ -103,7 +120,9 @@ class GatedSolver(CompiledSolver[GatedReLUProblem]):
     code: ClassVar[int]  # position in kMethods of csrc/bindings/bind_solve.cpp
 
     def _kernel(self, problem: GatedReLUProblem, **settings: Any) -> _core.GroupLassoResult:
-        return _core.solve_group_lasso(*arrays_of(problem), method=self.code, **settings)
+        return _core.solve_group_lasso(
+            *arrays_of(problem), method=self.code, outputs=problem.n_outputs, **settings
+        )
 
 
 def arrays_of(problem: PatternProblem) -> tuple[Any, ...]:
@@ -111,11 +130,19 @@ def arrays_of(problem: PatternProblem) -> tuple[Any, ...]:
     return (
         problem.X,
         problem.patterns.packed,
-        problem.y,
-        problem.sample_weight,
+        problem.y.ravel(order="F"),
+        np.tile(problem.sample_weight, problem.n_outputs),
         problem.pattern_weight,
         problem.beta,
     )
+
+
+def _flat(values: FloatArray) -> FloatArray:
+    """Blocks (k, d) or (k, d, K) as rows of d K numbers, output by output."""
+    if values.ndim == 2:
+        return values
+    count, d, K = values.shape
+    return np.ascontiguousarray(values.transpose(0, 2, 1)).reshape(count, d * K)
 
 
 def _progress(state: tuple[float, ...] | list[float]) -> Progress:

@@ -49,7 +49,12 @@ class CuttingPlane(CompiledSolver[ReLUProblem]):
         )
 
     def _kernel(self, problem: ReLUProblem, **settings: Any) -> _core.GroupLassoResult:
-        return _core.solve_cone_lasso(*arrays_of(problem), slope=problem.slope, **settings)
+        return _core.solve_cone_lasso(
+            *arrays_of(problem),
+            slope=problem.slope,
+            linear_part=problem.n_coned < len(problem.patterns),
+            **settings,
+        )
 
     def _blocks(self, problem: ReLUProblem, result: _core.GroupLassoResult) -> SparseBlocks:
         return SparseBlocks(result.indices, result.values, 2 * len(problem.patterns), signed=True)

@@ -143,8 +143,14 @@ def _without_import(time_limit: float) -> float:
 
 def _start_blocks(warm_start: Any, prob: Problem) -> SparseBlocks:
     coef = warm_start.coef if isinstance(warm_start, Solution) else warm_start
-    signed = isinstance(prob, ReLUProblem)
-    return as_blocks(coef, len(prob.patterns), prob.n_features, "warm_start", signed=signed)
+    return as_blocks(
+        coef,
+        len(prob.patterns),
+        prob.n_features,
+        "warm_start",
+        n_outputs=prob.n_outputs,
+        signed=isinstance(prob, ReLUProblem),
+    )
 
 
 def _warn_not_solved(solution: Solution, tol: float) -> None:

@@ -48,7 +48,7 @@ struct Problem {
     void check_result(const GroupLassoResult& result) const {
         const double beta = program.base.beta;
         // The objective is that of the blocks, which lie in their cones.
-        std::vector<double> f(data.n, result.offset);
+        std::vector<double> f(data.n, result.free_part.front());
         double objective = 0.0;
         for (std::size_t t = 0; t < result.active.size(); ++t) {
             const std::size_t i = result.active[t] % data.P;

@@ -54,7 +54,7 @@ void check_offset(const Loss& loss, bool labels, double size) {
             x += shift;
         }
         const double least = data.value(f);
-        const double b = data.offset();
+        const double b = data.free_part().front();
         for (const double away : {-0.1, 0.1}) {
             double other = 0.0;
             for (std::size_t k = 0; k < y.size(); ++k) {

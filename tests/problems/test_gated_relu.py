@@ -446,7 +446,6 @@ def test_kinds_of_input(kind: str) -> None:
 
 X_GOOD, Y_GOOD = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), np.array([1.0, -1.0, 1.0])
 PS_GOOD = cx.PatternSet.from_dense([[1, 0, 1], [0, 1, 1]])
-LATER = " is not available yet"
 NAN = float("nan")
 
 
@@ -481,17 +480,40 @@ NAN = float("nan")
         ({"y": ["a", "b", "c"]}, TypeError, "`y` must hold real numbers, got dtype <U1"),
         ({"y": [1.0, NAN, 0.0]}, ValueError, "`y` must be finite, got NaN"),
         ({"y": Y_GOOD * 1j}, TypeError, "`y` must hold real numbers, got dtype complex128"),
-        ({"y": Y_GOOD[np.newaxis]}, ValueError, "`y` must have 1 dimension, got shape (1, 3)"),
+        ({"y": Y_GOOD[np.newaxis]}, ValueError, "`y` must have 3 rows, got 1"),
         (
             {"y": scipy.sparse.csr_array(X_GOOD)},
             TypeError,
             "`y` must be a dense array, got a sparse csr_array",
         ),
+        ({"y": X_GOOD[:2]}, ValueError, "`y` must have 3 rows, got 2"),
+        ({"y": X_GOOD * NAN}, ValueError, "`y` must be finite, got NaN"),
         (
-            {"y": X_GOOD},
-            NotImplementedError,
-            "`y` with several columns is not available yet, got shape (3, 2); "
-            "solve one problem for each column",
+            {"y": X_GOOD, "loss": "logistic"},
+            ValueError,
+            "`y` must hold only -1 and +1 for loss 'logistic', got 0.0",
+        ),
+        (
+            {"y": X_GOOD, "loss": "cross_entropy"},
+            ValueError,
+            "`y` must hold one 1 in each row and 0 else for loss 'cross_entropy'",
+        ),
+        (
+            {"loss": "cross_entropy"},
+            ValueError,
+            "`y` must be class numbers 0 to K - 1, or one-hot rows (n, K), for loss "
+            "'cross_entropy'",
+        ),
+        (
+            {"loss": "cross_entropy", "y": [0, 0, 0]},
+            ValueError,
+            "`y` must hold at least two classes for loss 'cross_entropy'",
+        ),
+        (
+            {"loss": "cross_entropy", "y": [0, 2, 2], "output_offset": True},
+            ValueError,
+            "`y` must hold every class among the rows of positive weight for loss "
+            "'cross_entropy' with `output_offset` = True, got none of class 1",
         ),
         ({"beta": 0}, ValueError, "`beta` must be > 0, got 0.0"),
         ({"beta": -1}, ValueError, "`beta` must be > 0, got -1.0"),
@@ -528,12 +550,12 @@ NAN = float("nan")
             {"loss": "hinge"},
             NotImplementedError,
             "`loss` = 'hinge' is not available yet; available: "
-            "squared, logistic, huber, squared_hinge, poisson",
+            "squared, logistic, huber, squared_hinge, poisson, cross_entropy",
         ),
         (
             {"loss": "l2"},
             ValueError,
-            "`loss` must be one of squared, logistic, huber, squared_hinge, poisson; got 'l2'",
+            "`loss` must be one of squared, logistic, huber, squared_hinge, poisson, cross_entropy; got 'l2'",
         ),
         ({"sample_weight": [1.0, 2.0]}, ValueError, "`sample_weight` must have 3 entries, got 2"),
         ({"sample_weight": 2.0}, ValueError, "`sample_weight` must have 1 dimension, got shape ()"),
@@ -553,7 +575,7 @@ NAN = float("nan")
         ({"pattern_weight": [1.0, -2.0]}, ValueError, "`pattern_weight` must be > 0, got -2.0"),
         ({"ridge": -0.5}, ValueError, "`ridge` must be >= 0, got -0.5"),
         ({"ridge": "a"}, TypeError, "`ridge` must be a real number, got 'a'"),
-        ({"ridge": 0.5}, NotImplementedError, "`ridge` = 0.5" + LATER),
+        ({"ridge": 1e-130}, ValueError, "`ridge` must be 0 or >= 1e-120, got 1e-130"),
         ({"output_offset": 1}, TypeError, "`output_offset` must be True or False, got 1"),
         (
             {"output_offset": True, "loss": "logistic", "sample_weight": [1.0, 0.0, 2.0]},
@@ -561,11 +583,17 @@ NAN = float("nan")
             "`y` must hold both -1 and +1 among the rows of positive weight for loss 'logistic' "
             "with `output_offset` = True, got only 1.0",
         ),
-        ({"skip": 0.1}, NotImplementedError, "`skip` = 0.1" + LATER),
+        ({"skip": -0.1}, ValueError, "`skip` must be >= 0, got -0.1"),
         (
             {"skip": X_GOOD},
-            NotImplementedError,
-            "`skip` = an array of shape (3, 2) and dtype float64" + LATER,
+            TypeError,
+            "`skip` must be a real number, got an array of shape (3, 2) and dtype float64",
+        ),
+        (
+            {"skip": 0.0, "loss": "logistic", "X": [[1.0], [-1.0], [2.0]]},
+            ValueError,
+            "`skip` must be above 0, or None, where the linear part separates `y`: loss 'logistic' "
+            "falls for ever without a penalty on it",
         ),
     ],
 )

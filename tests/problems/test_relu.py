@@ -588,9 +588,21 @@ PS_GOOD = cx.PatternSet.from_dense([[1, 0, 1], [0, 1, 1]])
             {"loss": "hinge"},
             NotImplementedError,
             "`loss` = 'hinge' is not available yet; available: "
-            "squared, logistic, huber, squared_hinge, poisson",
+            "squared, logistic, huber, squared_hinge, poisson, cross_entropy",
         ),
-        ({"ridge": 0.5}, NotImplementedError, "`ridge` = 0.5 is not available yet"),
+        ({"ridge": -0.5}, ValueError, "`ridge` must be >= 0, got -0.5"),
+        ({"skip": -0.5}, ValueError, "`skip` must be >= 0, got -0.5"),
+        (
+            {"loss": "cross_entropy"},
+            ValueError,
+            "`loss` must be one of a single output here, got 'cross_entropy'",
+        ),
+        (
+            {"y": X_GOOD},
+            ValueError,
+            "`y` must have one column for a ReLUProblem, got shape (3, 2); solve one problem for "
+            "each column, or train networks with several outputs by cx.train",
+        ),
         ({"pattern_weight": np.ones(3)}, ValueError, "`pattern_weight` must have 2 entries, got 3"),
     ],
 )

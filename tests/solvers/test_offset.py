@@ -146,7 +146,7 @@ def test_zero_blocks_have_the_offset_of_the_targets_alone() -> None:
     def offset(y: FloatArray, loss: Any) -> float:
         sol = proved(cx.GatedReLUProblem(X, y, patterns, 1e4, loss=loss, output_offset=True), 1e-9)
         assert len(sol.active) == 0
-        return sol.offset
+        return float(sol.offset)
 
     assert offset(y, "squared") == pytest.approx(y.mean(), rel=1e-14)
     assert offset(y, cx.losses.Huber(1e-3)) == pytest.approx(2.0, abs=1e-13)  # the median

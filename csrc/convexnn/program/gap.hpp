@@ -1,11 +1,15 @@
 // Objective, dual point and duality gap of
 //
-//   min_{u, b} sum_k s_k l((A u)_k + b, y_k) + beta sum_i w_i ||u_i||,    b = 0 without an offset.
+//   min_{U, b} sum_k s_k l((A U)_k + b, y_k) + beta sum_i w_i ||U_i||,    b = 0 without an offset.
 //
 // With v = -loss gradient at the fit, the point t v is dual feasible for 0 <= t <= beta / M,
 // M = max_i ||X^T D_i v|| / w_i (and sum_k v_k = 0 with an offset), and
 // D(t v) = sum_k s_k (-l*(-t v_k / s_k)) is a lower bound of the optimum. Every gap the solvers
 // report is computed from these functions.
+//
+// With K outputs a fit has n K entries, those of the first output before those of the second, and
+// an offset for each output. The loss is a sum over all of them, but for the cross entropy: that is
+// the Poisson loss with an offset for each sample, log sum exp f = min_b sum exp(f + b) - b - 1.
 #pragma once
 
 #include <algorithm>
@@ -16,11 +20,13 @@
 #include <vector>
 
 #include "convexnn/base/simd.hpp"
+#include "convexnn/base/views.hpp"
+#include "convexnn/program/free_columns.hpp"
 #include "convexnn/program/loss.hpp"
 
 namespace convexnn {
 
-// Targets y and weights s >= 0 of the n samples.
+// Targets y and weights s >= 0 of the n samples; with K outputs, of the n K entries of a fit.
 struct Samples {
     std::span<const double> y;
     std::span<const double> s;
@@ -30,70 +36,107 @@ struct Samples {
 //
 //   L(f) = min_b sum_k s_k l(f_k + b, y_k),       b = 0 without an offset,
 //
-// which is as smooth as the loss: its gradient is that of the loss at the best b.
+// which is as smooth as the loss: its gradient is that of the loss at the best b. b may also be a
+// combination Z c of the columns of a matrix (`skip`), one for each output.
 template <typename Loss>
 class DataTerm {
 public:
-    DataTerm(const Samples& samples, const Loss& loss, bool has_offset)
-        : samples_(samples), loss_(loss), has_offset_(has_offset) {
-        TargetSums sums;
-        for (std::size_t k = 0; k < samples.s.size(); ++k) {
-            (samples.y[k] > 0.0 ? sums.above : sums.below) += samples.s[k];
+    DataTerm(const Samples& samples, const Loss& loss, bool has_offset, std::size_t outputs = 1,
+             MatrixView<const double> skip = {})
+        : samples_(samples),
+          loss_(loss),
+          has_offset_(has_offset),
+          one_offset_(has_offset && skip.columns == 0 && !Loss::kRowOffsets),
+          n_(samples.s.size() / outputs),
+          free_(n_, outputs, has_offset, skip, Loss::kRowOffsets),
+          shift_(samples.s.size(), 0.0),
+          outputs_(outputs) {
+        if (!one_offset_ && !free_.empty()) {
+            for (std::vector<double>* each : {&combination_, &last_, &g_, &h_, &change_}) {
+                each->resize(samples.s.size());
+            }
         }
-        total_weight_ = sums.above + sums.below;
-        for (std::size_t k = 0; k < samples.s.size(); ++k) {
-            sums.mean += samples.s[k] / total_weight_ * samples.y[k];
+        if (has_offset && Loss::kShifts) {
+            centred_.resize(samples.y.size());
+            samples_.y = centred_;
         }
-        level_ = Loss::level(sums);
-        if (!has_offset || !Loss::kShifts) {
-            return;
+        for (std::size_t j = 0; j < outputs; ++j) {
+            Output& output = outputs_[j];
+            const std::span<const double> y = samples.y.subspan(j * n_, n_);
+            const std::span<const double> s = samples.s.subspan(j * n_, n_);
+            TargetSums sums;
+            for (std::size_t k = 0; k < n_; ++k) {
+                (y[k] > 0.0 ? sums.above : sums.below) += s[k];
+            }
+            output.total_weight = sums.above + sums.below;
+            for (std::size_t k = 0; k < n_; ++k) {
+                sums.mean += s[k] / output.total_weight * y[k];
+            }
+            output.level = Loss::level(sums);
+            if (has_offset && Loss::kShifts) {
+                // Targets about zero: f + b - y and v^T y would cancel where all y are large.
+                output.centre = sums.mean;
+                std::ranges::transform(y, centred_.begin() + static_cast<std::ptrdiff_t>(j * n_),
+                                       [&](double target) { return target - sums.mean; });
+            }
         }
-        // Targets about zero: f + b - y and v^T y would cancel where all y are large.
-        centre_ = sums.mean;
-        centred_.resize(samples.y.size());
-        std::ranges::transform(samples.y, centred_.begin(),
-                               [this](double y) { return y - centre_; });
-        samples_.y = centred_;
     }
     DataTerm(const DataTerm&) = delete;  // samples_ may view centred_
     DataTerm& operator=(const DataTerm&) = delete;
 
     const Loss& loss() const { return loss_; }
-    bool has_offset() const { return has_offset_; }
-    double total_weight() const { return total_weight_; }
-    double offset() const { return offset_ + centre_; }  // the b that the last call found best
+    std::size_t outputs() const { return outputs_.size(); }
+    const FreeColumns& free_columns() const { return free_; }
+    // Whether anything beside the blocks follows them, and whether that is an offset alone.
+    bool has_free_part() const { return !free_.empty(); }
+    bool one_offset() const { return one_offset_; }
+    double total_weight(std::size_t output) const { return outputs_[output].total_weight; }
+    // The free part of the fit that the last call found best, but for constants of the rows.
+    std::vector<double> free_part() const {
+        std::vector<double> all(shift_.size());
+        free_part(all);
+        return all;
+    }
+    void free_part(std::span<double> out) const {
+        for (std::size_t k = 0; k < out.size(); ++k) {
+            out[k] = (one_offset_            ? shift_[k]
+                      : combination_.empty() ? 0.0
+                                             : combination_[k]) +
+                     outputs_[k / n_].centre;
+        }
+    }
 
     double value(std::span<const double> f) {
-        find_offset(f);
+        fit_free_part(f);
         double sum = 0.0;
         for (std::size_t k = 0; k < f.size(); ++k) {
-            sum += samples_.s[k] * loss_.value(f[k] + offset_, samples_.y[k]);
+            sum += samples_.s[k] * loss_.value(f[k] + shift_[k], samples_.y[k]);
         }
         return sum;
     }
 
     // v_k = -s_k l'(f_k + b, y_k)
     void negative_gradient(std::span<const double> f, std::span<double> v) {
-        find_offset(f);
+        fit_free_part(f);
         for (std::size_t k = 0; k < f.size(); ++k) {
-            v[k] = -samples_.s[k] * loss_.slope(f[k] + offset_, samples_.y[k]);
+            v[k] = -samples_.s[k] * loss_.slope(f[k] + shift_[k], samples_.y[k]);
         }
         balance(v);
     }
 
     // h_k = s_k l''(f_k + b, y_k)
     void curvature(std::span<const double> f, std::span<double> h) {
-        find_offset(f);
+        fit_free_part(f);
         for (std::size_t k = 0; k < f.size(); ++k) {
-            h[k] = samples_.s[k] * loss_.curvature(f[k] + offset_, samples_.y[k]);
+            h[k] = samples_.s[k] * loss_.curvature(f[k] + shift_[k], samples_.y[k]);
         }
     }
 
     // The same of a parabola that touches L at f and is nowhere below it.
     void majorant(std::span<const double> f, std::span<double> h) {
-        find_offset(f);
+        fit_free_part(f);
         for (std::size_t k = 0; k < f.size(); ++k) {
-            h[k] = samples_.s[k] * loss_.majorant(f[k] + offset_, samples_.y[k]);
+            h[k] = samples_.s[k] * loss_.majorant(f[k] + shift_[k], samples_.y[k]);
         }
     }
 
@@ -102,10 +145,10 @@ public:
         if constexpr (Loss::kCurvature < std::numeric_limits<double>::infinity()) {
             return Loss::kCurvature * simd::weighted_square(samples_.s.data(), t.data(), t.size());
         } else {
-            find_offset(f);
+            fit_free_part(f);
             double sum = 0.0;
             for (std::size_t k = 0; k < t.size(); ++k) {
-                sum += samples_.s[k] * loss_.excess(f[k] + offset_, t[k]);
+                sum += samples_.s[k] * loss_.excess(f[k] + shift_[k], t[k]);
             }
             return 2.0 * sum;
         }
@@ -114,11 +157,11 @@ public:
     // The slope between f and the fit whose negative gradient is a (in the dual's domain), where
     // they differ: h_k (f*_k - f_k - b) = v_k - a_k; elsewhere the curvature at f.
     void secant(std::span<const double> f, std::span<const double> a, std::span<double> h) {
-        find_offset(f);
+        fit_free_part(f);
         for (std::size_t k = 0; k < f.size(); ++k) {
             const double s = samples_.s[k];
             const double y = samples_.y[k];
-            const double at = f[k] + offset_;
+            const double at = f[k] + shift_[k];
             if (s == 0.0) {
                 h[k] = 0.0;
                 continue;
@@ -132,7 +175,7 @@ public:
     }
 
     // v becomes the point of the dual's domain next to it.
-    void clip(std::span<double> v) const {
+    void clip(std::span<double> v) {
         for (std::size_t k = 0; k < v.size(); ++k) {
             const double s = samples_.s[k];
             v[k] = s > 0.0 ? s * loss_.clip(v[k] / s, samples_.y[k]) : 0.0;
@@ -140,26 +183,16 @@ public:
         balance(v);
     }
 
-    // With an offset: makes sum_k v_k zero to rounding, which the dual asks for, by shrinking the
-    // positive or the negative entries; entries shrunk stay in the dual's domain. Else nothing.
-    void balance(std::span<double> v) const {
-        if (!has_offset_) {
-            return;
-        }
-        // Twice: the first round leaves the rounding of large sums.
-        for (int round = 0; round < 2; ++round) {
-            double positive = 0.0;
-            double negative = 0.0;
-            for (const double x : v) {
-                (x > 0.0 ? positive : negative) += x;
+    // Makes v orthogonal to the free part, to rounding, which the dual asks for, within the dual's
+    // domain: with an offset by shrinking the positive or the negative entries of each output, else
+    // by fitting the free part to the fit that v belongs to.
+    void balance(std::span<double> v) {
+        if (one_offset_) {
+            for (std::size_t j = 0; j < outputs_.size(); ++j) {
+                balance_output(v.subspan(j * n_, n_));
             }
-            const bool shrink_positive = positive > -negative;
-            const double from = shrink_positive ? positive : -negative;
-            const double to = shrink_positive ? -negative : positive;
-            const double factor = from > 0.0 ? to / from : 1.0;
-            for (double& x : v) {
-                x *= (x > 0.0) == shrink_positive ? factor : 1.0;
-            }
+        } else if (!free_.empty()) {
+            balance_columns(v);
         }
     }
 
@@ -200,19 +233,158 @@ public:
     }
 
 private:
-    // Newton's method in b from the last offset, kept between points where the slope changes sign.
-    // Ends where the slope is zero to the rounding of its own sum or of f + b.
-    void find_offset(std::span<const double> f) {
-        if (!has_offset_) {
+    struct Output {
+        double total_weight = 0.0;
+        double level = 0.0;
+        double centre = 0.0;  // of the targets
+        double offset = 0.0;  // less centre
+    };
+
+    // shift_ at the best free part of f.
+    void fit_free_part(std::span<const double> f) {
+        if (one_offset_) {
+            for (std::size_t j = 0; j < outputs_.size(); ++j) {
+                find_offset(j, f.subspan(j * n_, n_));
+                std::fill_n(shift_.begin() + static_cast<std::ptrdiff_t>(j * n_), n_,
+                            outputs_[j].offset);
+            }
+        } else if (!free_.empty()) {
+            fit_columns(f);
+        }
+    }
+
+    // shift_ = combination_ and the best constants of the rows: -log sum exp. Returns L.
+    double settle_rows(std::span<const double> f) {
+        std::ranges::copy(combination_, shift_.begin());
+        if constexpr (Loss::kRowOffsets) {
+            for (std::size_t k = 0; k < n_; ++k) {
+                double largest = -std::numeric_limits<double>::infinity();
+                for (std::size_t i = k; i < f.size(); i += n_) {
+                    largest = std::max(largest, f[i] + combination_[i]);
+                }
+                double sum = 0.0;
+                for (std::size_t i = k; i < f.size(); i += n_) {
+                    sum += std::exp(f[i] + combination_[i] - largest);
+                }
+                for (std::size_t i = k; i < f.size(); i += n_) {
+                    shift_[i] -= largest + std::log(sum);
+                }
+            }
+        }
+        double value = 0.0;
+        for (std::size_t k = 0; k < f.size(); ++k) {
+            value += samples_.s[k] * loss_.value(f[k] + shift_[k], samples_.y[k]);
+        }
+        return value;
+    }
+
+    // Newton's method in the coefficients of the free columns, from the last ones, until -g, the
+    // gradient, is orthogonal to them to rounding, or comes no nearer.
+    void fit_columns(std::span<const double> f) {
+        constexpr int kRounds = 100;
+        constexpr double kRounding = std::numeric_limits<double>::epsilon();
+        double value = settle_rows(f);
+        if (!std::isfinite(value)) {  // from far away: at zero all is well
+            std::ranges::fill(combination_, 0.0);
+            value = settle_rows(f);
+        }
+        double best = std::numeric_limits<double>::infinity();
+        for (int round = 0; round < kRounds && free_.count() > 0; ++round) {
+            for (std::size_t k = 0; k < f.size(); ++k) {
+                const double at = f[k] + shift_[k];
+                g_[k] = -samples_.s[k] * loss_.slope(at, samples_.y[k]);
+                h_[k] = samples_.s[k] * loss_.curvature(at, samples_.y[k]);
+            }
+            const double imbalance = free_.imbalance(g_);
+            if (!(imbalance > 4.0 * kRounding)) {
+                return;
+            }
+            if (imbalance < 1e-10 && imbalance > 0.5 * best) {
+                return;
+            }
+            best = std::min(best, imbalance);
+            if (!free_.set(h_)) {
+                for (std::size_t k = 0; k < f.size(); ++k) {
+                    h_[k] = samples_.s[k] * loss_.majorant(f[k] + shift_[k], samples_.y[k]);
+                }
+                free_.set(h_);
+            }
+            const double fall = free_.step(g_, change_);
+            double largest = 0.0;
+            double moves = 0.0;
+            for (std::size_t k = 0; k < f.size(); ++k) {
+                largest = std::max(largest, std::abs(f[k] + combination_[k]));
+                moves = std::max(moves, std::abs(change_[k]));
+            }
+            if (moves <= 4.0 * kRounding * largest) {
+                return;
+            }
+            std::ranges::copy(combination_, last_.begin());
+            bool moved = false;
+            for (double t = 1.0; t > 1e-8 && !moved; t *= 0.5) {
+                for (std::size_t k = 0; k < f.size(); ++k) {
+                    combination_[k] = last_[k] + t * change_[k];
+                }
+                const double next = settle_rows(f);
+                moved = next <= value - 1e-4 * t * fall + 1e-14 * std::abs(value);
+                value = moved ? next : value;
+            }
+            if (!moved) {
+                std::ranges::copy(last_, combination_.begin());
+                settle_rows(f);
+                return;
+            }
+        }
+    }
+
+    void balance_columns(std::span<double> v) {
+        if (free_.count() == 0) {  // y - v / s is a distribution in each row
+            for (std::size_t k = 0; k < n_; ++k) {
+                double sum = 0.0;
+                for (std::size_t i = k; i < v.size(); i += n_) {
+                    sum += samples_.s[i] > 0.0 ? samples_.y[i] - v[i] / samples_.s[i] : 0.0;
+                }
+                for (std::size_t i = k; i < v.size() && sum > 0.0; i += n_) {
+                    const double s = samples_.s[i];
+                    // From y where v is tiny next to it: nothing cancels.
+                    v[i] = s > 0.0 ? (v[i] + s * samples_.y[i] * (sum - 1.0)) / sum : 0.0;
+                }
+            }
             return;
         }
+        if (free_.imbalance(v) <= kBalanced && !Loss::kRowOffsets) {
+            return;
+        }
+        std::vector<double> fit(v.size());
+        for (std::size_t k = 0; k < v.size(); ++k) {
+            const double s = samples_.s[k];
+            fit[k] = s > 0.0 ? loss_.fit(v[k] / s, samples_.y[k]) : 0.0;
+        }
+        // From no combination: the one of the iterate stays.
+        const std::vector<double> kept_combination = combination_;
+        const std::vector<double> kept_shift = shift_;
+        std::ranges::fill(combination_, 0.0);
+        fit_columns(fit);
+        for (std::size_t k = 0; k < v.size(); ++k) {
+            v[k] = -samples_.s[k] * loss_.slope(fit[k] + shift_[k], samples_.y[k]);
+        }
+        std::ranges::copy(kept_combination, combination_.begin());
+        std::ranges::copy(kept_shift, shift_.begin());
+    }
+
+    // Newton's method in b from the last offset, kept between points where the slope changes sign.
+    // Ends where the slope is zero to the rounding of its own sum or of f + b.
+    void find_offset(std::size_t j, std::span<const double> f) {
         constexpr int kRounds = 300;
         constexpr double kRounding = std::numeric_limits<double>::epsilon();
+        const std::span<const double> targets = samples_.y.subspan(j * n_, n_);
+        const std::span<const double> weights = samples_.s.subspan(j * n_, n_);
+        double& offset = outputs_[j].offset;
         double low = std::numeric_limits<double>::infinity();
         double high = -low;
-        for (std::size_t k = 0; k < f.size(); ++k) {
-            if (samples_.s[k] > 0.0) {
-                const double b = loss_.settled(samples_.y[k], level_) - f[k];
+        for (std::size_t k = 0; k < n_; ++k) {
+            if (weights[k] > 0.0) {
+                const double b = loss_.settled(targets[k], outputs_[j].level) - f[k];
                 low = std::min(low, b);
                 high = std::max(high, b);
             }
@@ -220,51 +392,73 @@ private:
         if (!std::isfinite(low) || !std::isfinite(high)) {
             return;
         }
-        offset_ = std::clamp(offset_, low, high);
+        offset = std::clamp(offset, low, high);
         double last_slope = std::numeric_limits<double>::infinity();
         for (int round = 0; round < kRounds; ++round) {
             double slope = 0.0;
             double size = 0.0;
             double curvature = 0.0;
             double largest = 0.0;
-            for (std::size_t k = 0; k < f.size(); ++k) {
-                const double at = f[k] + offset_;
-                const double part = samples_.s[k] * loss_.slope(at, samples_.y[k]);
+            for (std::size_t k = 0; k < n_; ++k) {
+                const double at = f[k] + offset;
+                const double part = weights[k] * loss_.slope(at, targets[k]);
                 slope += part;
                 size += std::abs(part);
-                curvature += samples_.s[k] * loss_.curvature(at, samples_.y[k]);
+                curvature += weights[k] * loss_.curvature(at, targets[k]);
                 largest = std::max(largest, std::abs(at));
             }
             if (!(std::abs(slope) > 4.0 * kRounding * size)) {
                 return;
             }
-            (slope > 0.0 ? high : low) = offset_;
-            const double newton = curvature > 0.0 ? offset_ - slope / curvature : high;
+            (slope > 0.0 ? high : low) = offset;
+            const double newton = curvature > 0.0 ? offset - slope / curvature : high;
             // Where the slope hardly fell, Newton's steps overshoot.
             const bool trusted =
                 newton > low && newton < high && std::abs(slope) <= 0.5 * last_slope;
-            const bool small = std::abs(newton - offset_) <= kRounding * largest;
+            const bool small = std::abs(newton - offset) <= kRounding * largest;
             if (curvature > 0.0 && small) {
-                offset_ = std::clamp(newton, low, high);
+                offset = std::clamp(newton, low, high);
                 return;
             }
             const double next = trusted ? newton : 0.5 * low + 0.5 * high;
-            if (next == offset_) {
+            if (next == offset) {
                 return;
             }
             last_slope = std::abs(slope);
-            offset_ = next;
+            offset = next;
         }
     }
 
+    static void balance_output(std::span<double> v) {
+        // Twice: the first round leaves the rounding of large sums.
+        for (int round = 0; round < 2; ++round) {
+            double positive = 0.0;
+            double negative = 0.0;
+            for (const double x : v) {
+                (x > 0.0 ? positive : negative) += x;
+            }
+            const bool shrink_positive = positive > -negative;
+            const double from = shrink_positive ? positive : -negative;
+            const double to = shrink_positive ? -negative : positive;
+            const double factor = from > 0.0 ? to / from : 1.0;
+            for (double& x : v) {
+                x *= (x > 0.0) == shrink_positive ? factor : 1.0;
+            }
+        }
+    }
+
+    static constexpr double kBalanced = 1e-14;
+
     Samples samples_;
     Loss loss_;
-    bool has_offset_;
-    double total_weight_ = 0.0;
-    double level_ = 0.0;
-    std::vector<double> centred_;  // targets less centre_
-    double centre_ = 0.0;
-    double offset_ = 0.0;  // less centre_
+    bool has_offset_, one_offset_;
+    std::size_t n_;
+    FreeColumns free_;
+    std::vector<double> shift_;        // of every entry of the fit: the free part
+    std::vector<double> combination_;  // its part in the range of the free columns
+    std::vector<double> last_, g_, h_, change_;
+    std::vector<double> centred_;  // targets less their output's centre
+    std::vector<Output> outputs_;
 };
 
 // gap / max(|objective|, 1e-10 objective at zero); 0 where both are 0.

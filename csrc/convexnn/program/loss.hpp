@@ -18,6 +18,7 @@
 //   kLinearSlope     whether dl/df = f - y, so that v = -s (f - y) follows f by s times its change
 //   kShifts          whether l depends on f - y alone
 //   kQuadraticDual   whether dual(p, y) = p y - p^2 / 2 on its domain
+//   kRowOffsets      whether a constant over all outputs of a sample is free
 //
 // The Python reference (pyconvexnn/losses/) holds the same formulas and shares no code.
 #pragma once
@@ -28,8 +29,15 @@
 
 namespace convexnn {
 
-enum class LossKind : int { squared = 0, logistic = 1, huber = 2, squared_hinge = 3, poisson = 4 };
-inline constexpr int kLossKinds = 5;
+enum class LossKind : int {
+    squared = 0,
+    logistic = 1,
+    huber = 2,
+    squared_hinge = 3,
+    poisson = 4,
+    cross_entropy = 5,
+};
+inline constexpr int kLossKinds = 6;
 
 // Of the samples of positive weight: the weights where y > 0 and elsewhere, and the mean of y.
 struct TargetSums {
@@ -44,6 +52,7 @@ struct SquaredLoss {
     static constexpr bool kLinearSlope = true;
     static constexpr bool kShifts = true;
     static constexpr bool kQuadraticDual = true;
+    static constexpr bool kRowOffsets = false;
     static double value(double f, double y) { return 0.5 * (f - y) * (f - y); }
     static double slope(double f, double y) { return f - y; }
     static double curvature(double /*f*/, double /*y*/) { return 1.0; }
@@ -63,6 +72,7 @@ struct LogisticLoss {
     static constexpr bool kLinearSlope = false;
     static constexpr bool kShifts = false;
     static constexpr bool kQuadraticDual = false;
+    static constexpr bool kRowOffsets = false;
     static double value(double f, double y) {
         const double margin = y * f;
         const double tail = std::log1p(std::exp(-std::abs(margin)));
@@ -107,6 +117,7 @@ struct HuberLoss {
     static constexpr bool kLinearSlope = false;
     static constexpr bool kShifts = true;
     static constexpr bool kQuadraticDual = true;
+    static constexpr bool kRowOffsets = false;
     double delta;
 
     double value(double f, double y) const {
@@ -134,6 +145,7 @@ struct SquaredHingeLoss {
     static constexpr bool kLinearSlope = false;
     static constexpr bool kShifts = false;
     static constexpr bool kQuadraticDual = true;
+    static constexpr bool kRowOffsets = false;
     static double value(double f, double y) {
         const double short_of = 1.0 - y * f;
         return short_of > 0.0 ? 0.5 * short_of * short_of : 0.0;
@@ -159,6 +171,7 @@ struct PoissonLoss {
     static constexpr bool kLinearSlope = false;
     static constexpr bool kShifts = false;
     static constexpr bool kQuadraticDual = false;
+    static constexpr bool kRowOffsets = false;
     // Near the best fit, log y, what nothing cancels in, r = f - log y.
     static double value(double f, double y) {
         const double r = y > 0.0 ? f - std::log(y) : 0.0;
@@ -193,6 +206,15 @@ struct PoissonLoss {
     static double settled(double /*y*/, double level) { return level; }
 };
 
+// log sum_j exp(f_j) - f_y over the outputs j, y of 0 and 1: with an offset for each sample the
+// Poisson loss is that. p = softmax f is at most 1, and its Hessian, diag(p) - p p^T, at most 1/2.
+struct CrossEntropyLoss : PoissonLoss {
+    static constexpr double kCurvature = 0.5;
+    static constexpr bool kRowOffsets = true;
+    static double majorant(double /*f*/, double /*y*/) { return 0.5; }
+    static double clip(double p, double y) { return std::clamp(p, y - 1.0, y); }
+};
+
 // Length of a probe of second derivatives: of those at the fit, where they have no bound.
 template <typename Loss>
 inline constexpr double kProbeLength =
@@ -210,6 +232,8 @@ auto with_loss(LossKind kind, double parameter, const Body& body) {
             return body(SquaredHingeLoss{});
         case LossKind::poisson:
             return body(PoissonLoss{});
+        case LossKind::cross_entropy:
+            return body(CrossEntropyLoss{});
         case LossKind::squared:
             break;
     }

@@ -24,14 +24,21 @@ struct MaskedMatrix {
 // A bound of ||fl(X^T D_i v) - X^T D_i v|| that holds for every i and for every order of summation,
 // ours or another's: (n + 4) u || |X|^T |v| ||, u = 2^-53 (Lange and Rump, BIT 2017), where two of
 // the four cover a rounded multiple of v and this sum itself. Cost 2 n d; allocates nothing.
+//
+// With K outputs v has n K entries, and the norm is that of all of them.
 double adjoint_rounding(const MaskedMatrix& A, std::span<const double> v);
 
-// X^T D_i v for one block i. `masked` is work space of n entries. Cost 2 n d; allocates nothing.
+// X^T D_i v for one block i, and of each of v's K parts of n entries. `masked` is work space of n
+// entries. Cost 2 n d K; allocates nothing.
 void adjoint_block(const MaskedMatrix& A, std::size_t i, std::span<const double> v,
                    std::span<double> masked, std::span<double> out);
 
-// D_i X u for one block i, written to `out` (n entries). Cost 2 n d; allocates nothing.
+// D_i X u for one block i, written to `out` (n entries), and of each of u's K parts of d entries.
+// Cost 2 n d K; allocates nothing.
 void forward_block(const MaskedMatrix& A, std::size_t i, std::span<const double> u,
                    std::span<double> out);
+
+// X^T a for each of the parts of n entries of a, written to `out`.
+void transposed_parts(MatrixView<const double> X, std::span<const double> a, std::span<double> out);
 
 }  // namespace convexnn

@@ -1,7 +1,8 @@
 // The master problem of the cutting planes: the program over the neurons met so far,
 //
-//   min_{c >= 0} L(A c) + beta 1'c,    A's columns F_b p, ||p|| = 1 (atoms),
+//   min_{c >= 0} L(A c) + beta 1'c + c'R c / 2,    A's columns F_b p, ||p|| = 1 (atoms),
 //
+// R_aa' = r_b p_a'p_a' for atoms of the same block b: the ridge. It is
 // a non-negative lasso for the squared loss, a sequence of such for the others: Newton's method
 // with a line search, and a parabola above L where L's own curvature leads too far.
 #pragma once
@@ -31,13 +32,13 @@ public:
           n_(samples.s.size()),
           width_(width),
           workspace_(threads),
-          metric_(n_),
+          metric_(n_, data.free_columns()),
           v_(n_),
           change_(n_),
           trial_(n_) {
         if constexpr (Loss::kLinearSlope) {
             data_.curvature(f, metric_.h);
-            metric_.set(data_.has_offset());
+            metric_.set();
         }
     }
 
@@ -56,6 +57,7 @@ public:
 
     void clear() {
         blocks_.clear();
+        ridges_.clear();
         directions_.clear();
         features_.clear();
         scaled_.clear();
@@ -64,8 +66,9 @@ public:
         std::ranges::fill(f, 0.0);
     }
 
-    // One more atom: the direction p of block b, and F_b p.
-    void add(std::size_t b, std::span<const double> p, std::span<const double> feature) {
+    // One more atom: the direction p of block b, F_b p, and r_b.
+    void add(std::size_t b, std::span<const double> p, std::span<const double> feature,
+             double ridge = 0.0) {
         if constexpr (Loss::kLinearSlope) {
             // b of the lasso is A'v at f = 0: there the loss is its own quadratic model.
             std::ranges::fill(trial_, 0.0);
@@ -79,9 +82,14 @@ public:
                 scaled_.resize(atoms() * n_);
                 return;
             }
+            for (std::size_t a = 0; a < atoms() && ridge > 0.0; ++a) {
+                column_[a] += blocks_[a] == b ? ridge * dot(direction(a), p) : 0.0;
+            }
+            column_.back() += ridge;
             lasso_.add(column_, dot(feature, v_));
         }
         blocks_.push_back(b);
+        ridges_.push_back(ridge);
         directions_.insert(directions_.end(), p.begin(), p.end());
         features_.insert(features_.end(), feature.begin(), feature.end());
         c_.push_back(0.0);
@@ -94,7 +102,8 @@ public:
             std::ranges::fill(f, 0.0);
             const double at_zero = data_.value(f);
             multiply(c, f);
-            if (data_.value(f) + beta_ * sum(c) < at_zero) {
+            bend(c);
+            if (data_.value(f) + beta_ * sum(c) + 0.5 * dot(c, bent_) < at_zero) {
                 c_.assign(c.begin(), c.end());
             } else {
                 std::ranges::fill(c_, 0.0);
@@ -113,6 +122,7 @@ public:
                 continue;
             }
             blocks_[kept] = blocks_[a];
+            ridges_[kept] = ridges_[a];
             c_[kept] = c_[a];
             move(directions_, width_, a, kept);
             move(features_, n_, a, kept);
@@ -126,6 +136,7 @@ public:
             scaled_.resize(kept * n_);
         }
         blocks_.resize(kept);
+        ridges_.resize(kept);
         c_.resize(kept);
         directions_.resize(kept * width_);
         features_.resize(kept * n_);
@@ -147,13 +158,20 @@ public:
         bool cautious = false;
         for (int step = 0; step < kSteps; ++step) {
             data_.negative_gradient(f, v_);
-            const double before = data_.value(f) + beta_ * sum(c_);
+            bend(c_);
+            const double squares = dot(c_, bent_);
+            const double before = data_.value(f) + beta_ * sum(c_) + 0.5 * squares;
             prices_.resize(atoms());
             dense::multiply_transposed({features_.data(), n_, atoms()}, v_, prices_);
-            const double largest = *std::ranges::max_element(prices_);
+            double largest = -HUGE_VAL;
+            for (std::size_t a = 0; a < atoms(); ++a) {
+                largest = std::max(largest, prices_[a] - bent_[a]);
+            }
+            // A ridge is one more squared loss, of the dual point -R^1/2 c.
             const double t_dual =
                 data_.best_dual_scale(v_, largest > 0.0 ? beta_ / largest : HUGE_VAL);
-            if (before - data_.dual_value(v_, t_dual) <= gap * std::abs(before)) {
+            const double bound = data_.dual_value(v_, t_dual) - 0.5 * t_dual * t_dual * squares;
+            if (before - bound <= gap * std::abs(before)) {
                 return true;
             }
             if (!build_model(cautious, monitor)) {
@@ -169,8 +187,12 @@ public:
             multiply(target_, change_);
             double slope = 0.0;
             for (std::size_t a = 0; a < atoms(); ++a) {
-                slope += beta_ * (target_[a] - c_[a]);
+                slope += (beta_ + bent_[a]) * (target_[a] - c_[a]);
             }
+            // c'R c along the step: squares + 2 t turn + t^2 curve.
+            const double turn = dot(target_, bent_) - squares;
+            bend(target_);
+            const double curve = dot(target_, bent_) - squares - 2.0 * turn;
             for (std::size_t k = 0; k < n_; ++k) {
                 change_[k] -= f[k];
                 slope -= v_[k] * change_[k];
@@ -187,8 +209,9 @@ public:
                 for (std::size_t k = 0; k < n_; ++k) {
                     trial_[k] = f[k] + t * change_[k];
                 }
-                const double after =
-                    data_.value(trial_) + beta_ * (sum(c_) + t * (sum(target_) - sum(c_)));
+                const double after = data_.value(trial_) +
+                                     beta_ * (sum(c_) + t * (sum(target_) - sum(c_))) +
+                                     0.5 * (squares + t * (2.0 * turn + t * curve));
                 if (after <= before + 1e-4 * t * slope) {
                     break;
                 }
@@ -236,11 +259,23 @@ private:
         dense::multiply({features_.data(), n_, atoms()}, c, out);
     }
 
-    // gram_ and column_: G = A'HA and b = A'v + G c, H the curvature at f.
+    // bent_ = R c
+    void bend(std::span<const double> c) {
+        bent_.assign(atoms(), 0.0);
+        for (std::size_t a = 0; a < atoms(); ++a) {
+            for (std::size_t b = 0; b < atoms() && ridges_[a] > 0.0; ++b) {
+                if (blocks_[a] == blocks_[b] && c[b] != 0.0) {
+                    bent_[a] += ridges_[a] * dot(direction(a), direction(b)) * c[b];
+                }
+            }
+        }
+    }
+
+    // gram_ and column_: G = A'HA + R and b = A'v + A'HA c, H the curvature at f.
     bool build_model(bool parabola, Monitor& monitor) {
         const std::size_t m = atoms();
         fill_curvature(data_, f, parabola, metric_.h);
-        metric_.set(data_.has_offset());
+        metric_.set();
         scaled_.assign(features_.begin(), features_.end());
         const MatrixView<double> S(scaled_.data(), n_, m);
         for (std::size_t a = 0; a < m; ++a) {
@@ -264,6 +299,12 @@ private:
         for (std::size_t a = 0; a < m; ++a) {
             column_[a] += prices_[a];
         }
+        for (std::size_t a = 0; a < m; ++a) {
+            for (std::size_t b = a; b < m && ridges_[a] > 0.0; ++b) {
+                G(b, a) +=
+                    blocks_[a] == blocks_[b] ? ridges_[a] * dot(direction(a), direction(b)) : 0.0;
+            }
+        }
         return true;
     }
 
@@ -274,6 +315,7 @@ private:
     CurvatureMetric metric_;
     NonnegativeLasso lasso_;
     std::vector<std::size_t> blocks_;
+    std::vector<double> ridges_, bent_;                 // r of the atoms' blocks; R c
     std::vector<double> directions_;                    // width x atoms
     std::vector<double> features_, scaled_;             // n x atoms: A and H^1/2 A
     std::vector<double> c_, target_, column_, prices_;  // atoms; prices_: A'v

@@ -20,16 +20,16 @@ template <typename Loss>
 class BlockDescent {
 public:
     BlockDescent(const GroupLasso& problem, DataTerm<Loss>& data)
-        : f(problem.A.rows(), 0.0),
-          v(problem.A.rows()),
+        : f(problem.fits(), 0.0),
+          v(problem.fits()),
           problem_(problem),
           data_(data),
-          d_(problem.A.width()),
+          d_(problem.block_size()),
           values_(problem.A.blocks() * d_, 0.0),
           lipschitz_(problem.A.blocks(), 0.0),
           gradient_(d_),
           step_(d_),
-          fit_step_(problem.A.rows()),
+          fit_step_(problem.fits()),
           masked_(problem.A.rows()) {
         update_v();
     }
@@ -50,17 +50,20 @@ public:
         return norm(gradient_) / problem_.weights[i];
     }
 
-    // loss(f) + beta sum over `blocks` of w_i ||u_i||; `blocks` holds every non-zero block.
+    // loss(f) + the penalties of `blocks`, which hold every non-zero block.
     double objective(std::span<const std::size_t> blocks) {
         double penalty = 0.0;
+        double ridge = 0.0;
         for (const std::size_t i : blocks) {
-            penalty += problem_.weights[i] * norm(block(i));
+            const double size = norm(block(i));
+            penalty += problem_.weights[i] * size;
+            ridge += ridge_penalty(problem_, size);
         }
-        return data_.value(f) + problem_.beta * penalty;
+        return data_.value(f) + problem_.beta * penalty + ridge;
     }
 
     // Proximal gradient step of block i with step length 1 / L_i:
-    //   u_i <- prox_{beta w_i / L_i}(u_i + X^T D_i v / L_i).
+    //   u_i <- prox_{beta w_i / L_i}(u_i + X^T D_i v / L_i) / (1 + ridge / L_i).
     void update(std::size_t i) {
         const std::span<double> u = block(i);
         const double threshold = problem_.beta * problem_.weights[i];
@@ -82,9 +85,10 @@ public:
                 step_[j] = u[j] + gradient_[j] / L;
             }
             group_soft_threshold(step_, threshold / L);
+            const double shrunk = 1.0 / (1.0 + problem_.ridge / L);
             double length = 0.0;
             for (std::size_t j = 0; j < d_; ++j) {
-                step_[j] -= u[j];
+                step_[j] = shrunk * step_[j] - u[j];
                 length += step_[j] * step_[j];
             }
             if (length == 0.0) {
@@ -115,18 +119,25 @@ private:
     void move_v() {
         const Samples& samples = problem_.samples;
         if constexpr (Loss::kLinearSlope) {
-            if (data_.has_offset()) {  // the best offset follows the mean of the fit
+            if (data_.has_free_part() && !data_.one_offset()) {
+                update_v();
+                return;
+            }
+            const std::size_t n = problem_.A.rows();
+            for (std::size_t j = 0; j < problem_.outputs && data_.one_offset(); ++j) {
+                // The best offset follows the mean of the fit.
+                const std::span<double> change(fit_step_.data() + j * n, n);
                 double mean = 0.0;
-                for (std::size_t k = 0; k < f.size(); ++k) {
-                    mean += samples.s[k] * fit_step_[k];
+                for (std::size_t k = 0; k < n; ++k) {
+                    mean += samples.s[j * n + k] * change[k];
                 }
-                mean /= data_.total_weight();
-                for (double& t : fit_step_) {
+                mean /= data_.total_weight(j);
+                for (double& t : change) {
                     t -= mean;
                 }
             }
             simd::subtract_product(samples.s.data(), fit_step_.data(), v.data(), v.size());
-        } else if (data_.has_offset()) {
+        } else if (data_.has_free_part()) {
             update_v();
         } else {
             for (std::size_t k = 0; k < f.size(); ++k) {
@@ -160,16 +171,15 @@ private:
             for (std::size_t k = 0; k < fit_step_.size(); ++k) {
                 fit_step_[k] *= problem_.samples.s[k];
             }
-            const MatrixView<const double>& X = problem_.A.X;
-            simd::transposed_product(X.data, X.stride, X.rows, d_, fit_step_.data(), step_.data());
+            transposed_parts(problem_.A.X, fit_step_, step_);
         }
         return estimate;
     }
 
     const GroupLasso& problem_;
     DataTerm<Loss>& data_;
-    std::size_t d_;
-    std::vector<double> values_;     // d x P
+    std::size_t d_;                  // entries of a block, d K
+    std::vector<double> values_;     // d K x P
     std::vector<double> lipschitz_;  // L_i, 0 until the block is first moved
     std::vector<double> gradient_;
     std::vector<double> step_;

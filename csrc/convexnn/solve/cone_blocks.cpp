@@ -69,8 +69,13 @@ ConeRows::ConeRows(MatrixView<const double> X)
 
 ConeProjections::ConeProjections(MatrixView<const double> X, BitColumns patterns,
                                  std::size_t threads)
+    : ConeProjections(X, patterns, threads, patterns.columns) {}
+
+ConeProjections::ConeProjections(MatrixView<const double> X, BitColumns patterns,
+                                 std::size_t threads, std::size_t coned)
     : rows_(X),
       patterns_(patterns),
+      coned_(coned),
       capacity_(std::min(X.rows, X.columns)),
       active_(blocks() * capacity_),
       counts_(blocks(), 0),
@@ -122,6 +127,12 @@ bool ConeProjections::project(std::span<const std::size_t> blocks, MatrixView<co
         for (std::size_t j = 0; j < u.size(); ++j) {
             u[j] = b % 2 == 1 ? -g[j] : g[j];
         }
+        if (b / 2 >= coned_) {
+            const double size = safe_norm(u.data(), u.size());
+            const double rounding = 1.0 + (static_cast<double>(u.size()) + 8.0) * 0x1p-53;
+            results[t] = {Projected::exact, size, size * rounding};
+            return;
+        }
         results[t] = projector.project(patterns_.column(b / 2), u, threshold,
                                        static_cast<std::size_t>(counts_[b]),
                                        {active_.data() + b * capacity_, capacity_},
@@ -134,6 +145,12 @@ bool ConeProjections::bound(std::span<const std::size_t> blocks, MatrixView<cons
                             std::span<double> bounds, Monitor& monitor) {
     return each(blocks.size(), monitor, [&](ConeProjector& projector, std::size_t t) {
         const std::size_t b = blocks[t];
+        if (b / 2 >= coned_) {
+            const std::span<const double> g = G.column(b / 2);
+            const double rounding = 1.0 + (static_cast<double>(g.size()) + 8.0) * 0x1p-53;
+            bounds[t] = safe_norm(g.data(), g.size()) * rounding;
+            return;
+        }
         bounds[t] = projector.bound(patterns_.column(b / 2), G.column(b / 2), b % 2 == 1, active(b),
                                     multipliers(b));
     });

@@ -27,7 +27,7 @@ public:
             std::size_t threads)
         : a(X.rows),
           f(X.rows),
-          metric(X.rows),
+          metric(X.rows, data.free_columns()),
           faces(X, threads),
           data_(data),
           program_(program),
@@ -66,7 +66,7 @@ public:
             // The slope between f and where a would have it makes every step one of ascent.
             if (secant) {
                 data_.secant(f, a, metric.h);
-                metric.set(data_.has_offset());
+                metric.set();
             } else {
                 set_curvature(false);
             }
@@ -122,7 +122,7 @@ public:
     // The metric at f, or that of a parabola above the loss; build() must follow.
     void set_curvature(bool parabola) {
         fill_curvature(data_, std::span<const double>(f), parabola, metric.h);
-        metric.set(data_.has_offset());
+        metric.set();
     }
     bool build() { return faces.build(metric, program_.deadline()) == dense::Outcome::done; }
 

@@ -1,6 +1,7 @@
 #include "convexnn/solve/cone_lasso.hpp"
 
 #include <algorithm>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -38,7 +39,8 @@ void carry(GroupLassoResult& result, double from, const GroupLasso& problem, con
         x *= problem.beta / from;
     }
     result.dual_objective =
-        DataTerm<Loss>(problem.samples, loss, problem.output_offset).dual_value(result.dual, 1.0);
+        DataTerm<Loss>(problem.samples, loss, problem.output_offset, 1, problem.skip)
+            .dual_value(result.dual, 1.0);
     result.history = {{result.n_iter, result.objective, result.dual_objective, result.active.size(),
                        result.seconds}};
 }
@@ -50,7 +52,7 @@ void take_better(GroupLassoResult& result, const GroupLassoResult& other) {
     if (point) {
         result.active = other.active;
         result.values = other.values;
-        result.offset = other.offset;
+        result.free_part = other.free_part;
         result.objective = other.objective;
     }
     if (bound) {
@@ -69,7 +71,8 @@ double gated_price_at_zero(const GroupLasso& problem, const Loss& loss, std::siz
                            Monitor& monitor) {
     const MaskedMatrix& A = problem.A;
     std::vector<double> zero(A.rows(), 0.0), v(A.rows()), adjoints(A.width() * A.blocks());
-    DataTerm<Loss>(problem.samples, loss, problem.output_offset).negative_gradient(zero, v);
+    DataTerm<Loss>(problem.samples, loss, problem.output_offset, 1, problem.skip)
+        .negative_gradient(zero, v);
     const MatrixView<double> G(adjoints.data(), A.width(), A.blocks());
     if (!MaskedProducts<double>(A.X, A.patterns)
              .adjoint({v.data(), v.size(), 1}, G, threads, monitor)) {
@@ -132,10 +135,15 @@ GroupLassoResult cutting_plane(const ConeLasso& problem, const SolverSettings& s
                                const Start& start, Monitor& monitor) {
     const GroupLasso& base = problem.base;
     return with_loss(base.loss, base.loss_parameter, [&]<typename Loss>(const Loss& loss) {
-        if (!Loss::kLinearSlope && start.blocks.empty()) {
-            return through_larger_penalties(problem, loss, settings, monitor);
+        if constexpr (Loss::kRowOffsets) {
+            throw std::invalid_argument("`loss` must be one of a single output");
+            return GroupLassoResult{};
+        } else {
+            if (!Loss::kLinearSlope && start.blocks.empty()) {
+                return through_larger_penalties(problem, loss, settings, monitor);
+            }
+            return CuttingPlane<Loss>(problem, loss, settings, monitor).run(start);
         }
-        return CuttingPlane<Loss>(problem, loss, settings, monitor).run(start);
     });
 }
 

@@ -1,7 +1,8 @@
 // The ReLU program: the gated program with two blocks for each pattern, both in the pattern's cone,
 //
 //   min_{v_i, w_i in K_i, b}  sum_k s_k l((sum_i D_i X (v_i - w_i))_k + b, y_k)
-//                             + beta sum_i p_i (||v_i|| + ||w_i||),
+//                             + beta sum_i p_i (||v_i|| + ||w_i||)
+//                             + ridge sum_i (||v_i||^2 + ||w_i||^2) / 2,
 //   K_i = {u : x_k'u >= 0 where pattern i is on, <= 0 where it is off},
 //
 // D_i = diag(pattern i) with `slope` in place of 0, so that D_i X u is the activation of X u for u
@@ -15,6 +16,8 @@ namespace convexnn {
 struct ConeLasso {
     GroupLasso base;     // the p_i are its weights
     double slope = 0.0;  // in [-1, 1)
+    // A last pattern, with all bits set, is a linear part: its blocks have no cone.
+    bool linear_part = false;
 };
 
 // Cutting planes over neurons, then a second-order method on the faces of the cones

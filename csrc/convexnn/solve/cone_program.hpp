@@ -2,7 +2,8 @@
 // projections, and the dual points they make feasible.
 //
 // Inside of the solver block 2 i is v_i and block 2 i + 1 is w_i, both times p_i: the penalty is
-// then beta sum_b ||u_b||, and the features of block b are F_b = +-D_i X / p_i.
+// then beta sum_b ||u_b|| + sum_b r_b ||u_b||^2 / 2, r_b = ridge / p_i^2, and the features of block
+// b are F_b = +-D_i X / p_i.
 #pragma once
 
 #include <algorithm>
@@ -34,7 +35,8 @@ public:
           d_(problem.base.A.width()),
           patterns_(problem.base.A.blocks()),
           products_(problem.base.A.X, problem.base.A.patterns),
-          projections_(problem.base.A.X, problem.base.A.patterns, settings.threads),
+          projections_(problem.base.A.X, problem.base.A.patterns, settings.threads,
+                       problem.base.A.blocks() - (problem.linear_part ? 1 : 0)),
           adjoints_(patterns_ * d_),
           plain_adjoint_(d_),
           compact_(patterns_ * d_),
@@ -62,6 +64,7 @@ public:
         add_plain_adjoint(v);
         const double beta = problem_.beta;
         double bound = 0.0;
+        double rest = 0.0;  // sum of p_i^2 over the blocks that are priced by their adjoint alone
         candidates_.clear();
         for (std::size_t i = 0; i < patterns_; ++i) {
             finish_adjoint(G.column(i), i);
@@ -74,9 +77,11 @@ public:
                     candidates_.push_back(b);
                 } else if (size > 0.0 || !is_empty(i)) {  // no projection is longer
                     bound = std::max(bound, with_rounding(size, i));
+                    rest += problem_.weights[i] * problem_.weights[i];
                 }
             }
         }
+        const double rest_bound = bound;
         priced_.assign(kept.begin(), kept.end());
         if (!project(0, kept.size(), -1.0) || !project_largest(most)) {
             return false;
@@ -89,7 +94,17 @@ public:
         for (const Candidate& left : queue_) {
             bound = std::max(bound, with_rounding(left.bound, left.block / 2));
         }
-        this->improve_dual(v, bound);
+        this->improve_dual(v, bound, [&](double t) {
+            t = std::abs(t);
+            double sum = rest * half_square(t * rest_bound - beta);
+            for (std::size_t b = 0; b < priced_.size(); ++b) {
+                sum += excess(t * with_rounding(results_[b].bound, priced_[b] / 2), priced_[b]);
+            }
+            for (const Candidate& left : queue_) {
+                sum += excess(t * with_rounding(left.bound, left.block / 2), left.block);
+            }
+            return sum;
+        });
         return true;
     }
 
@@ -174,6 +189,12 @@ public:
         }
     }
 
+    // r_b
+    double ridge(std::size_t b) const {
+        const double p = problem_.weights[b / 2];
+        return problem_.ridge / (p * p);
+    }
+
     // F_b u
     void feature(std::size_t b, std::span<const double> u, std::span<double> out) const {
         const MaskedMatrix& A = problem_.A;
@@ -233,6 +254,14 @@ private:
         double bound;  // at least its price
         std::size_t block;
     };
+
+    static double half_square(double x) { return x > 0.0 ? 0.5 * x * x : 0.0; }
+    // What block b of such a price, times the ridge, costs the dual value: its ridge is ridge /
+    // p^2.
+    double excess(double price, std::size_t b) const {
+        const double p = problem_.weights[b / 2];
+        return p * p * half_square(price - problem_.beta);
+    }
 
     static double sign(std::size_t b) { return b % 2 == 0 ? 1.0 : -1.0; }
 

@@ -137,11 +137,13 @@ private:
 };
 
 // Many blocks, each remembering its last active set: block 2 i projects g_i onto the cone of
-// pattern i, block 2 i + 1 projects -g_i. Copies X; reads the patterns where they are. Memory
-// O(n d + P d).
+// pattern i, block 2 i + 1 projects -g_i. Patterns from `coned` on have no cone: all of R^d. Copies
+// X; reads the patterns where they are. Memory O(n d + P d).
 class ConeProjections {
 public:
     ConeProjections(MatrixView<const double> X, BitColumns patterns, std::size_t threads);
+    ConeProjections(MatrixView<const double> X, BitColumns patterns, std::size_t threads,
+                    std::size_t coned);
 
     std::size_t blocks() const { return 2 * patterns_.columns; }
 
@@ -173,6 +175,7 @@ private:
 
     ConeRows rows_;
     BitColumns patterns_;
+    std::size_t coned_;
     std::size_t capacity_;
     std::vector<std::unique_ptr<ConeProjector>> projectors_;  // one a thread
     std::vector<std::int32_t> active_, counts_;

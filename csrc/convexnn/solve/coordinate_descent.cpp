@@ -25,10 +25,10 @@ public:
                       Monitor& monitor)
         : problem_(problem),
           settings_(settings),
-          n_(problem.A.rows()),
-          d_(problem.A.width()),
+          n_(problem.fits()),
+          d_(problem.block_size()),
           blocks_(problem.A.blocks()),
-          data_(problem.samples, loss, problem.output_offset),
+          data_(problem.samples, loss, problem.output_offset, problem.outputs, problem.skip),
           full_(problem, data_, settings, monitor),
           deadline_(full_.deadline()),
           descent_(problem, data_),
@@ -154,15 +154,18 @@ private:
 
     // objective - dual bound of the program restricted to the working set.
     double working_set_gap(double objective) {
+        const std::span<double> prices = full_.prices();
         double largest = 0.0;
         for (const std::size_t i : working_set()) {
             if (deadline_.stop_requested()) {
                 return HUGE_VAL;
             }
-            largest = std::max(largest, descent_.price(i));
+            prices[i] = descent_.price(i);
+            largest = std::max(largest, prices[i]);
         }
-        const double t = data_.best_dual_scale(descent_.v, problem_.beta / largest);
-        return objective - data_.dual_value(descent_.v, t);
+        return objective - best_multiple(problem_, data_, descent_.v, largest, [&](double t) {
+                               return price_excess(problem_, working_set(), prices, t);
+                           }).value;
     }
 
     // --- Anderson acceleration: iterates of the working set's blocks and of the fit ------------
@@ -277,8 +280,8 @@ private:
         gather(active_);
         const MatrixView<const double> U(compact_.get(), d_, active_.size());
         full_.products().set_active(active_);
-        if (!full_.products().active_forward(U, {trial_fit_.data(), n_, 1}, settings_.threads,
-                                             monitor)) {
+        if (!full_.products().active_forward(U, problem_.by_output(std::span(trial_fit_)),
+                                             settings_.threads, monitor)) {
             return false;
         }
         std::swap(trial_fit_, descent_.f);
@@ -309,20 +312,20 @@ private:
                               result.values.begin() + static_cast<std::ptrdiff_t>(k * d_));
         }
         result.objective = objective_;
-        result.offset = data_.offset();
+        result.free_part = data_.free_part();
         return result;
     }
 
     const GroupLasso& problem_;
     const SolverSettings settings_;
-    std::size_t n_, d_, blocks_;
+    std::size_t n_, d_, blocks_;  // entries of a fit and of a block, and how many blocks
     DataTerm<Loss> data_;
     FullProgram<Loss> full_;
     Deadline& deadline_;
     BlockDescent<Loss> descent_;
     std::vector<std::size_t> order_, working_set_, active_;
     std::size_t working_count_ = 0;
-    std::unique_ptr<double[]> compact_;  // d x P
+    std::unique_ptr<double[]> compact_;  // d K x P
     std::vector<double> trial_fit_;
     Anderson past_blocks_, past_fits_;
     SubspaceNewton<Loss> newton_;

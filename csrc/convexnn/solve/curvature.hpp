@@ -1,10 +1,12 @@
-// The curvature of the data term as a metric of fits: H = diag(h), h = s l'', or with an output
-// offset, which follows the fit, H = diag(h) - h h' / sum h.
+// The curvature of the data term as a metric of fits: H = diag(h), h = s l'', less what the free
+// part follows: with an output offset diag(h) - h h' / sum h.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "convexnn/program/gap.hpp"
@@ -13,40 +15,26 @@ namespace convexnn {
 
 class CurvatureMetric {
 public:
-    explicit CurvatureMetric(std::size_t n) : h(n), root_(n) {}
+    CurvatureMetric(std::size_t fits, FreeColumns columns)
+        : h(fits), root_(fits), columns_(std::move(columns)) {}
 
     std::vector<double> h;
 
     // To be called when h has changed.
-    void set(bool has_offset) {
-        total_ = 0.0;
-        for (std::size_t k = 0; k < h.size(); ++k) {
-            root_[k] = std::sqrt(h[k]);
-            total_ += h[k];
-        }
-        centred_ = has_offset && total_ > 0.0;
+    void set() {
+        std::ranges::transform(h, root_.begin(), [](double x) { return std::sqrt(x); });
+        columns_.set(h);
     }
 
-    // x <- C x with C'C = H: sqrt(h) times x less its mean in the weights h.
-    void scale(std::span<double> x) const {
-        double mean = 0.0;
-        if (centred_) {
-            for (std::size_t k = 0; k < x.size(); ++k) {
-                mean += h[k] / total_ * x[k];
-            }
-        }
-        for (std::size_t k = 0; k < x.size(); ++k) {
-            x[k] = root_[k] * (x[k] - mean);
-        }
-    }
+    // x <- C x with C'C = H: sqrt(h) times x less its regression on the free columns.
+    void scale(std::span<double> x) const { columns_.scale(root_, x); }
 
     // sqrt(h): C'y = root y for y in the range of C.
     std::span<const double> root() const { return root_; }
 
 private:
     std::vector<double> root_;
-    double total_ = 0.0;
-    bool centred_ = false;
+    FreeColumns columns_;
 };
 
 // h at f, or that of a parabola above the loss.

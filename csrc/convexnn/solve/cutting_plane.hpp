@@ -8,9 +8,9 @@
 //   p_b(a) = projection of F_b'a onto the cone of b,       u_b = (eta_b / beta) p_b(a),
 //   dg/deta_b = beta / 2 (1 - q_b^2 / beta^2),             q_b = ||p_b(a)||,
 //
-// eta_b = ||u_b|| at the optimum. For fixed eta, a is found by ConeFit; on the faces where its
-// projections lie, the Hessian of g is B'(H^-1 + K)^-1 B, B_b = F_b p_b / beta. Every iterate lies
-// in the cones.
+// (with a ridge beta + r_b eta_b for the beta under eta_b and q_b, see newton.cpp), eta_b = ||u_b||
+// at the optimum. For fixed eta, a is found by ConeFit; on the faces where its projections lie, the
+// Hessian of g is B'(H^-1 + K)^-1 B, B_b = F_b p_b / beta. Every iterate lies in the cones.
 #pragma once
 
 #include <algorithm>
@@ -40,14 +40,14 @@ public:
           n_(problem_.A.rows()),
           d_(problem_.A.width()),
           patterns_(problem_.A.blocks()),
-          data_(problem_.samples, loss, problem_.output_offset),
+          data_(problem_.samples, loss, problem_.output_offset, 1, problem_.skip),
           program_(problem, data_, settings, monitor),
           deadline_(program_.deadline()),
           master_(problem_.samples, data_, problem_.beta, d_, settings.threads),
           fit_(problem_.A.X, data_, program_, settings.threads),
           workspace_(settings.threads),
           best_objective_(program_.objective_at_zero()),
-          best_offset_(data_.offset()),
+          best_free_part_(data_.free_part()),
           f_(n_),
           v_(n_),
           old_a_(n_),
@@ -175,7 +175,8 @@ private:
             const double size = norm(p);
             std::ranges::transform(p, direction.begin(), [size](double x) { return x / size; });
             program_.feature(program_.priced()[t], direction, feature_);
-            master_.add(program_.priced()[t], direction, feature_);
+            const std::size_t b = program_.priced()[t];
+            master_.add(b, direction, feature_, program_.ridge(b));
         }
         return master_.atoms() > before;
     }
@@ -232,10 +233,10 @@ private:
         }
         double penalty = 0.0;
         for (std::size_t t = 0; t < blocks_.size(); ++t) {
-            penalty += norm({values_.data() + t * d_, d_});
+            penalty += penalty_of(blocks_[t], norm({values_.data() + t * d_, d_}));
         }
         f_ = master_.f;
-        keep_best(data_.value(f_) + problem_.beta * penalty);
+        keep_best(data_.value(f_) + penalty);
         data_.negative_gradient(f_, v_);
         return program_.price(v_, {}, neurons_wanted());
     }
@@ -287,7 +288,7 @@ private:
             x /= size;
         }
         program_.feature(b, direction, feature_);
-        master_.add(b, direction, feature_);
+        master_.add(b, direction, feature_, program_.ridge(b));
     }
 
     // --- second phase: the norms of the blocks ---------------------------------------------------
@@ -344,7 +345,7 @@ private:
         const auto flat = static_cast<std::size_t>(std::ranges::count(fit_.metric.h, 0.0));
         const double gap = program_.relative(best_objective_);
         const bool parabola =
-            !Loss::kLinearSlope && (parabolas_ > 0 || flat + (data_.has_offset() ? 1 : 0) >= n_ ||
+            !Loss::kLinearSlope && (parabolas_ > 0 || flat + data_.free_columns().count() >= n_ ||
                                     (2 * flat > n_ && gap > kNearOptimum));
         if (!find_direction(parabola)) {
             return false;
@@ -395,7 +396,7 @@ private:
         }
         std::ranges::sort(at, {}, [&](std::size_t t) { return program_.priced()[t]; });
         const std::size_t count = at.size();
-        for (std::vector<double>* each : {&gradient_, &plain_, &lower_bounds_, &delta_}) {
+        for (std::vector<double>* each : {&gradient_, &plain_, &bends_, &lower_bounds_, &delta_}) {
             each->resize(count);
         }
         free_.resize(count);
@@ -404,18 +405,22 @@ private:
         for (std::size_t j = 0; j < count; ++j) {
             const std::size_t t = at[j];
             free_[j] = program_.priced()[t];
-            const double ratio = program_.prices()[t] / beta;
+            const double eta = t < blocks_.size() ? eta_[t] : 0.0;
+            const double ridge = program_.ridge(free_[j]);
+            const double held = beta + ridge * eta;
+            const double ratio = program_.prices()[t] / held;
+            bends_[j] = ridge * beta * ratio * ratio / held;
             plain_[j] = 0.5 * beta * (1.0 - ratio * ratio);
             // Newton's method on 1 / q where q > beta: exact in one step for a single block.
             const double capped = std::min(ratio, kSecularCap);
             gradient_[j] = ratio <= 1.0 ? plain_[j]
                                         : -beta * (ratio - 1.0) *
                                               std::max(capped * capped, 0.5 * (ratio + 1.0));
-            lower_bounds_[j] = t < blocks_.size() ? -eta_[t] : 0.0;
+            lower_bounds_[j] = -eta;
             const std::span<double> column(features_.data() + j * n_, n_);
             program_.feature(free_[j], program_.projection(t), column);
             for (double& x : column) {
-                x /= beta;
+                x *= beta / held / held;
             }
         }
     }
@@ -444,7 +449,8 @@ private:
             mean += H(j, j) / static_cast<double>(count);
         }
         for (std::size_t j = 0; j < count; ++j) {
-            H(j, j) = std::max(H(j, j), 0.0) * (1.0 + ridge_) + kTraceRidge * mean + 1e-300;
+            H(j, j) =
+                std::max(H(j, j), 0.0) * (1.0 + ridge_) + kTraceRidge * mean + 1e-300 + bends_[j];
         }
         // The secular gradient first; the plain one where its step is not one of descent.
         return minimise(H, gradient_) &&
@@ -494,7 +500,7 @@ private:
     bool evaluate() {
         c_.resize(blocks_.size());
         for (std::size_t t = 0; t < blocks_.size(); ++t) {
-            c_[t] = eta_[t] / problem_.beta;
+            c_[t] = eta_[t] / (problem_.beta + program_.ridge(blocks_[t]) * eta_[t]);
         }
         const double gap = program_.relative(best_objective_);
         if (!fit_.solve(blocks_, c_, std::clamp(kInnerAccuracy * gap, 1e-13, 1e-2))) {
@@ -507,13 +513,13 @@ private:
         double penalty = 0.0;
         double norms = 0.0;
         for (std::size_t t = 0; t < blocks_.size(); ++t) {
-            penalty += c_[t] * program_.prices()[t];
+            penalty += penalty_of(blocks_[t], c_[t] * program_.prices()[t]);
             norms += eta_[t];
         }
         const double loss = data_.value(fit_.f);
         if (program_.exact()) {
             values_ = fit_.values;
-            keep_best(loss + problem_.beta * penalty);
+            keep_best(loss + penalty);
         }
         lower_ = data_.dual_value(fit_.a, 1.0) - fit_.half_kernel + 0.5 * problem_.beta * norms;
         upper_ = loss + fit_.half_kernel + 0.5 * problem_.beta * norms;
@@ -522,10 +528,15 @@ private:
 
     // --- the best so far, and the end ------------------------------------------------------------
 
+    // Of a block of that norm.
+    double penalty_of(std::size_t b, double size) const {
+        return problem_.beta * size + 0.5 * program_.ridge(b) * size * size;
+    }
+
     void keep_best(double objective) {
         if (objective < best_objective_) {
             best_objective_ = objective;
-            best_offset_ = data_.offset();
+            best_free_part_ = data_.free_part();
             best_blocks_ = blocks_;
             best_values_ = values_;
         }
@@ -537,7 +548,7 @@ private:
         }
         GroupLassoResult result = program_.finish(status, n_iter_);
         result.objective = best_objective_;
-        result.offset = best_offset_;
+        result.free_part = best_free_part_;
         for (const std::size_t parity : {0U, 1U}) {
             for (std::size_t t = 0; t < best_blocks_.size(); ++t) {
                 const std::size_t b = best_blocks_[t];
@@ -575,12 +586,12 @@ private:
     std::vector<std::size_t> blocks_, best_blocks_, old_blocks_;  // rising
     std::vector<double> values_, best_values_;                    // d x those
     double best_objective_;
-    double best_offset_;
+    std::vector<double> best_free_part_;
     std::vector<double> eta_, old_eta_, c_;  // of blocks_; c = eta / beta
 
     std::vector<std::size_t> violators_;
     std::vector<std::size_t> free_;
-    std::vector<double> gradient_, plain_, lower_bounds_, delta_;  // of free_
+    std::vector<double> gradient_, plain_, bends_, lower_bounds_, delta_;  // of free_
     std::vector<char> off_bounds_;
     std::vector<double> features_, scaled_, hessian_;  // B and C B (n x free_); B'(H^-1 + K)^-1 B
     double lower_ = 0.0, upper_ = 0.0;                 // bounds of g at eta_

@@ -25,17 +25,19 @@ constexpr double kSlack = 1e-14;  // rounding of an objective, relative
 // --- the vector loops ---------------------------------------------------------------------------
 
 struct Step {
-    double penalty;  // sum_i w_i ||z_i||
+    double penalty;  // sum_i beta w_i ||z_i|| + ridge ||z_i||^2 / 2
     double square;   // ||z - y||^2
     double turn;     // <y - z, z - x>
 };
 
-// z_i = prox_{beta w_i ||.|| / L}(y_i + g_i / L) for `count` blocks of d entries.
+// z_i = prox_{beta w_i ||.|| / L}(y_i + g_i / L) / (1 + ridge / L) for `count` blocks of d entries.
 CONVEXNN_MULTIVERSION
 Step proximal_step(const double* x, const double* y, const double* g, const double* weights,
-                   double beta, double L, std::size_t d, std::size_t count, double* z) {
+                   double beta, double ridge, double L, std::size_t d, std::size_t count,
+                   double* z) {
     Step step{0.0, 0.0, 0.0};
     const double length = 1.0 / L;
+    const double shrunk = 1.0 / (1.0 + ridge * length);
     for (std::size_t i = 0; i < count; ++i) {
         const std::size_t at = i * d;
         double squares = 0.0;
@@ -46,7 +48,7 @@ Step proximal_step(const double* x, const double* y, const double* g, const doub
         }
         const double size = std::sqrt(squares);
         const double threshold = beta * weights[i] * length;
-        const double factor = size > threshold ? 1.0 - threshold / size : 0.0;
+        const double factor = size > threshold ? shrunk * (1.0 - threshold / size) : 0.0;
         double square = 0.0;
         double turn = 0.0;
 #pragma omp simd reduction(+ : square, turn)
@@ -56,7 +58,8 @@ Step proximal_step(const double* x, const double* y, const double* g, const doub
             square += t * t;
             turn -= t * (z[j] - x[j]);
         }
-        step.penalty += weights[i] * factor * size;
+        step.penalty +=
+            beta * weights[i] * factor * size + 0.5 * ridge * factor * size * factor * size;
         step.square += square;
         step.turn += turn;
     }
@@ -91,10 +94,10 @@ public:
           Monitor& monitor)
         : problem_(problem),
           settings_(settings),
-          n_(problem.A.rows()),
-          d_(problem.A.width()),
+          n_(problem.fits()),
+          d_(problem.block_size()),
           blocks_(problem.A.blocks()),
-          data_(problem.samples, loss, problem.output_offset),
+          data_(problem.samples, loss, problem.output_offset, problem.outputs, problem.skip),
           full_(problem, data_, settings, monitor),
           deadline_(full_.deadline()),
           products_(full_.products()),
@@ -209,11 +212,12 @@ private:
             double objective;
             for (;;) {
                 step = proximal_step(x_.get(), y_.get(), gradient_.get(), weights_.data(),
-                                     problem_.beta, lipschitz_, d_, working_set_.size(), z_.get());
+                                     problem_.beta, problem_.ridge, lipschitz_, d_,
+                                     working_set_.size(), z_.get());
                 if (!product(z_.get(), fit_z_, deadline_)) {
                     return keep(false);
                 }
-                objective = data_.value(fit_z_) + problem_.beta * step.penalty;
+                objective = data_.value(fit_z_) + step.penalty;
                 if (short_enough(step, objective)) {
                     break;
                 }
@@ -248,11 +252,11 @@ private:
 
     // A_W^T v and A_W U for the blocks W of the working set. False: stopped.
     bool transposed(std::span<const double> v, double* out) const {
-        return products_.active_adjoint({v.data(), n_, 1}, {out, d_, working_set_.size()},
+        return products_.active_adjoint(problem_.by_output(v), {out, d_, working_set_.size()},
                                         settings_.threads, deadline_);
     }
     bool product(const double* U, std::span<double> f, Monitor& monitor) const {
-        return products_.active_forward({U, d_, working_set_.size()}, {f.data(), n_, 1},
+        return products_.active_forward({U, d_, working_set_.size()}, problem_.by_output(f),
                                         settings_.threads, monitor);
     }
 
@@ -273,7 +277,7 @@ private:
             distance <= 1e-28 * simd::weighted_square(s, fit_z_.data(), n_)) {
             return true;
         }
-        if (Loss::kLinearSlope && !data_.has_offset()) {
+        if (Loss::kLinearSlope && !data_.has_free_part()) {
             return !std::isfinite(limit);
         }
         // The mean curvature on the way, good enough while the objective falls.
@@ -302,12 +306,17 @@ private:
 
     // Dual bound of the program restricted to the working set, from v(y) and its adjoint.
     double working_bound() {
+        const std::span<double> prices = full_.prices();
         double largest = 0.0;
         for (std::size_t k = 0; k < working_set_.size(); ++k) {
-            largest = std::max(largest, norm({gradient_.get() + k * d_, d_}) / weights_[k]);
+            const double price = norm({gradient_.get() + k * d_, d_}) / weights_[k];
+            prices[working_set_[k]] = price;
+            largest = std::max(largest, price);
         }
-        const double t = data_.best_dual_scale(v_y_, problem_.beta / largest);
-        return data_.dual_value(v_y_, t);
+        return best_multiple(
+                   problem_, data_, v_y_, largest,
+                   [&](double t) { return price_excess(problem_, working_set_, prices, t); })
+            .value;
     }
 
     // --- the iterate: x over the working set, its fit and objective ----------------------------
@@ -398,9 +407,10 @@ private:
         }
         double penalty = 0.0;
         for (std::size_t k = 0; k < working_set_.size(); ++k) {
-            penalty += weights_[k] * norm(block(k));
+            const double size = norm(block(k));
+            penalty += problem_.beta * weights_[k] * size + ridge_penalty(problem_, size);
         }
-        objective_ = data_.value(fit_x_) + problem_.beta * penalty;
+        objective_ = data_.value(fit_x_) + penalty;
         restart();
         return keep(true);
     }
@@ -421,20 +431,20 @@ private:
             }
         }
         result.objective = objective_;
-        result.offset = data_.offset();
+        result.free_part = data_.free_part();
         return result;
     }
 
     const GroupLasso& problem_;
     const SolverSettings settings_;
-    std::size_t n_, d_, blocks_;
+    std::size_t n_, d_, blocks_;  // entries of a fit and of a block, and how many blocks
     DataTerm<Loss> data_;
     FullProgram<Loss> full_;
     Deadline& deadline_;
     MaskedProducts<double>& products_;  // the active blocks: the working set
     std::vector<std::size_t> working_set_, active_, order_;
     std::vector<double> weights_;                     // of the working set
-    std::unique_ptr<double[]> x_, y_, z_, gradient_;  // d x |working set|
+    std::unique_ptr<double[]> x_, y_, z_, gradient_;  // d K x |working set|
     std::vector<double> fit_x_, fit_y_, fit_z_;       // of x, y, z
     std::vector<double> v_y_, v_z_;                   // -loss gradient at y, and at z or x
     double objective_;                                // of x

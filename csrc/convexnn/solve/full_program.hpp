@@ -27,7 +27,7 @@ public:
         : Base(problem, data, settings, monitor),
           products_(problem.A.X, problem.A.patterns),
           prices_(problem.A.blocks()),
-          adjoints_(new double[problem.A.blocks() * problem.A.width()]),
+          adjoints_(new double[problem.A.blocks() * problem.block_size()]),
           survivors_(problem.A.blocks()) {
         keep_all();
     }
@@ -38,11 +38,12 @@ public:
     // of any v met so far. False: stopped.
     bool price(std::span<const double> v) {
         keep_all();
-        const MatrixView<const double> V(v.data(), v.size(), 1);
-        if (!products_.adjoint(V, adjoints(), settings_.threads, deadline_)) {
+        if (!products_.adjoint(problem_.by_output(v), adjoints(), settings_.threads, deadline_)) {
             return false;
         }
-        this->improve_dual(v, largest_of(v));  // forgets a bound that rests on screening
+        const double largest = largest_of(v);
+        // Forgets a bound that rests on screening.
+        this->improve_dual(v, largest, [this](double t) { return excess(t); });
         return true;
     }
 
@@ -52,12 +53,13 @@ public:
         if (survivors_.size() == prices_.size()) {
             return price(v);
         }
-        const MatrixView<const double> V(v.data(), v.size(), 1);
-        const MatrixView<double> out(adjoints_.get(), problem_.A.width(), survivors_.size());
-        if (!products_.adjoint(V, survivors_, out, settings_.threads, deadline_)) {
+        const MatrixView<double> out(adjoints_.get(), problem_.block_size(), survivors_.size());
+        if (!products_.adjoint(problem_.by_output(v), survivors_, out, settings_.threads,
+                               deadline_)) {
             return false;
         }
-        this->bound_at(v, largest_of(v));
+        const double largest = largest_of(v);
+        this->bound_at(v, largest, [this](double t) { return excess(t); });
         bound_ = std::max(bound_, bound_at_v_);
         return true;
     }
@@ -89,14 +91,14 @@ public:
     std::span<const std::size_t> survivors() const { return survivors_; }
     bool screened() const { return survivors_.size() < prices_.size(); }
 
-    // Of the last v of `price`: X^T D_i v (d x P); of the last v priced: ||X^T D_i v|| / w_i of the
-    // survivors, and the largest of those.
+    // Of the last v of `price`: X^T D_i v (d K x P); of the last v priced: ||X^T D_i v|| / w_i of
+    // the survivors, and the largest of those.
     MatrixView<double> adjoints() const {
-        return {adjoints_.get(), problem_.A.width(), problem_.A.blocks()};
+        return {adjoints_.get(), problem_.block_size(), problem_.A.blocks()};
     }
     std::span<double> prices() { return prices_; }
     MatrixView<const double> adjoints_view() const {
-        return {adjoints_.get(), problem_.A.width(), problem_.A.blocks()};
+        return {adjoints_.get(), problem_.block_size(), problem_.A.blocks()};
     }
     double largest_price() const { return largest_; }
 
@@ -154,25 +156,41 @@ private:
     double largest_of(std::span<const double> v) {
         largest_ = 0.0;
         double bound = 0.0;
-        const double rounding = adjoint_rounding(problem_.A, v);
-        const double norm_rounding =
-            1.0 + (static_cast<double>(problem_.A.width()) + 8.0) * 0x1p-53;
+        rounding_ = adjoint_rounding(problem_.A, v);
+        const double norm_rounding = this->norm_rounding();
         for (std::size_t a = 0; a < survivors_.size(); ++a) {
             const std::size_t i = survivors_[a];
             const double size = norm(adjoints().column(a));
             prices_[i] = size / problem_.weights[i];
             largest_ = std::max(largest_, prices_[i]);
             if (size > 0.0 || !is_empty(i)) {
-                bound = std::max(bound, (size + rounding) * norm_rounding / problem_.weights[i]);
+                bound = std::max(bound, (size + rounding_) * norm_rounding / problem_.weights[i]);
             }
         }
         return bound;
     }
 
+    double norm_rounding() const {
+        return 1.0 + (static_cast<double>(problem_.block_size()) + 8.0) * 0x1p-53;
+    }
+
+    // At least sum_i (t ||X^T D_i v|| - beta w_i)_+^2 / 2 over the survivors at the last v priced.
+    double excess(double t) const {
+        double sum = 0.0;
+        for (const std::size_t i : survivors_) {
+            const double w = problem_.weights[i];
+            const double size = (prices_[i] * w + rounding_) * norm_rounding();
+            const double over = std::max(0.0, std::abs(t) * size - problem_.beta * w);
+            sum += over * over;
+        }
+        return 0.5 * sum;
+    }
+
     MaskedProducts<double> products_;
     std::vector<double> prices_;
+    double rounding_ = 0.0;  // of the adjoints of the last v priced
     double largest_ = 0.0;
-    std::unique_ptr<double[]> adjoints_;  // d x P
+    std::unique_ptr<double[]> adjoints_;  // d K x P
     std::vector<std::size_t> survivors_;
     double spectral_bound_ = -1.0;
 };

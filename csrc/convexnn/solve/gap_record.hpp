@@ -14,6 +14,54 @@
 
 namespace convexnn {
 
+struct DualMultiple {
+    double scale, value;
+};
+
+// The t of the largest lower bound D(t v) - excess(t) / ridge, about, t <= beta / largest without a
+// ridge; excess is zero up to there.
+template <typename Loss, typename Excess>
+DualMultiple best_multiple(const GroupLasso& problem, const DataTerm<Loss>& data,
+                           std::span<const double> v, double largest, const Excess& excess) {
+    const double feasible = data.best_dual_scale(v, problem.beta / largest);
+    DualMultiple best{feasible, data.dual_value(v, feasible)};
+    if (!(problem.ridge > 0.0)) {
+        return best;
+    }
+    // Concave in t; golden sections between what is feasible and what would be best without prices.
+    constexpr double kGolden = 0.6180339887498949;
+    constexpr int kSections = 40;
+    const auto value = [&](double t) { return data.dual_value(v, t) - excess(t) / problem.ridge; };
+    double low = feasible;
+    double high = std::max(feasible, data.best_dual_scale(v, HUGE_VAL));
+    for (const double t : {high, std::min(1.0, high)}) {
+        const double at = value(t);
+        best = at > best.value ? DualMultiple{t, at} : best;
+    }
+    double inner = high - kGolden * (high - low);
+    double outer = low + kGolden * (high - low);
+    double at_inner = value(inner);
+    double at_outer = value(outer);
+    for (int section = 0; section < kSections && high > low; ++section) {
+        if (at_inner >= at_outer) {
+            best = at_inner > best.value ? DualMultiple{inner, at_inner} : best;
+            high = outer;
+            outer = inner;
+            at_outer = at_inner;
+            inner = high - kGolden * (high - low);
+            at_inner = value(inner);
+        } else {
+            best = at_outer > best.value ? DualMultiple{outer, at_outer} : best;
+            low = inner;
+            inner = outer;
+            at_inner = at_outer;
+            outer = low + kGolden * (high - low);
+            at_outer = value(outer);
+        }
+    }
+    return best;
+}
+
 template <typename Loss>
 class GapRecord {
 public:
@@ -23,7 +71,7 @@ public:
           data_(data),
           settings_(settings),
           deadline_(monitor, settings.time_limit),
-          dual_(problem.A.rows(), 0.0) {
+          dual_(problem.fits(), 0.0) {
         history_.reserve(kHistory);
         objective_at_zero_ = data.value(dual_);
         dual_objective_ = data.dual_value(dual_, 1.0);
@@ -72,19 +120,24 @@ public:
     }
 
 protected:
-    // Keeps the best feasible multiple t v of any v met so far; `largest` is at least every exact
-    // price at v.
-    void improve_dual(std::span<const double> v, double largest) {
-        bound_at(v, largest);
+    // Keeps the best feasible multiple t v of any v met so far. `largest` is at least every exact
+    // price at v; excess(t) at least the sum over all blocks of
+    //   (t ||X^T D_i v|| - beta w_i)_+^2 / 2,
+    // which with a ridge any v may pay for, over the ridge, instead of being feasible.
+    template <typename Excess>
+    void improve_dual(std::span<const double> v, double largest, const Excess& excess) {
+        bound_at(v, largest, excess);
         if (bound_at_v_ > dual_objective_) {
             std::ranges::transform(v, dual_.begin(), [this](double x) { return scale_ * x; });
-            dual_objective_ = data_.dual_value(dual_, 1.0);
+            dual_objective_ = problem_.ridge > 0.0 ? bound_at_v_ : data_.dual_value(dual_, 1.0);
         }
         bound_ = dual_objective_;
     }
-    void bound_at(std::span<const double> v, double largest) {
-        scale_ = data_.best_dual_scale(v, problem_.beta / largest);
-        bound_at_v_ = data_.dual_value(v, scale_);
+    template <typename Excess>
+    void bound_at(std::span<const double> v, double largest, const Excess& excess) {
+        const DualMultiple best = best_multiple(problem_, data_, v, largest, excess);
+        scale_ = best.scale;
+        bound_at_v_ = best.value;
     }
 
     const GroupLasso& problem_;

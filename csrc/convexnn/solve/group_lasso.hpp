@@ -1,10 +1,14 @@
 // Group lasso over masked blocks, the gated ReLU program
 //
-//   min_{u_1..u_P, b}  sum_k s_k l((sum_i D_i X u_i)_k + b, y_k)  +  beta sum_i w_i ||u_i||_2,
+//   min_{U_1..U_P, b}  sum_k s_k l((sum_i D_i X U_i)_k + b, y_k)
+//                      + sum_i (beta w_i ||U_i||_F + ridge ||U_i||_F^2 / 2),
 //
-// b = 0 without an output offset; and what every solver of it takes and returns.
+// U_i a vector, or a matrix d x K for K outputs; b = 0 without an output offset; and what every
+// solver of it takes and returns.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <span>
@@ -12,6 +16,7 @@
 
 #include "convexnn/base/monitor.hpp"
 #include "convexnn/base/status.hpp"
+#include "convexnn/base/views.hpp"
 #include "convexnn/program/gap.hpp"
 #include "convexnn/program/loss.hpp"
 #include "convexnn/program/masked_matrix.hpp"
@@ -20,13 +25,41 @@ namespace convexnn {
 
 struct GroupLasso {
     MaskedMatrix A;                   // n x P blocks of d columns
-    Samples samples;                  // n targets and weights s_k >= 0
+    Samples samples;                  // n K targets and weights s_k >= 0, output by output
     std::span<const double> weights;  // P, w_i > 0
     double beta;                      // > 0
     LossKind loss;
     double loss_parameter = 0.0;  // Huber's delta
     bool output_offset = false;
+    double ridge = 0.0;                  // >= 0
+    std::size_t outputs = 1;             // K
+    MatrixView<const double> skip = {};  // columns that are free beside the offset, n rows
+
+    std::size_t fits() const { return A.rows() * outputs; }
+    std::size_t block_size() const { return A.width() * outputs; }
+    // A vector of n K entries with a column for each output.
+    template <typename T>
+    MatrixView<T> by_output(std::span<T> f) const {
+        return {f.data(), A.rows(), outputs};
+    }
 };
+
+// ridge ||u||^2 / 2 for ||u|| = size.
+inline double ridge_penalty(const GroupLasso& problem, double size) {
+    return 0.5 * problem.ridge * size * size;
+}
+
+// sum_i (|t| q_i - beta w_i)_+^2 / 2 over some blocks of prices q_i / w_i.
+inline double price_excess(const GroupLasso& problem, std::span<const std::size_t> blocks,
+                           std::span<const double> prices, double t) {
+    double sum = 0.0;
+    for (const std::size_t i : blocks) {
+        const double over =
+            problem.weights[i] * std::max(0.0, std::abs(t) * prices[i] - problem.beta);
+        sum += over * over;
+    }
+    return 0.5 * sum;
+}
 
 struct SolverSettings {
     double tol = 1e-6;               // on the relative gap, > 0
@@ -35,7 +68,7 @@ struct SolverSettings {
     std::size_t threads = 1;  // for the passes over all patterns
 };
 
-// Where to start: distinct blocks and their values, d x blocks.size(), column-major.
+// Where to start: distinct blocks and their values, d K x blocks.size(), column-major.
 struct Start {
     std::span<const std::size_t> blocks;
     std::span<const double> values;
@@ -43,9 +76,9 @@ struct Start {
 
 struct GroupLassoResult {
     std::vector<std::size_t> active;  // blocks that are not zero, ascending
-    std::vector<double> values;       // d x active.size(), column-major: u_i of the active blocks
-    double offset = 0.0;              // b
-    std::vector<double> dual;         // n: feasible, D(dual) == dual_objective
+    std::vector<double> values;       // d K x active.size(), column-major: the active blocks
+    std::vector<double> free_part;    // n K: the fit of the offset and the free columns
+    std::vector<double> dual;         // n K: feasible, D(dual) == dual_objective
     double objective = 0.0;
     double dual_objective = 0.0;
     Status status = Status::max_iter;

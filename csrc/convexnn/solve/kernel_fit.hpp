@@ -3,8 +3,10 @@
 //   L'(K a) + a = 0,    the minimiser of L(K a) + a^T K a / 2,
 //
 // by Newton's method, whose step solves (I + H K) da = rho, rho = -L'(K a) - a, by conjugate
-// gradients. One step for the squared loss; for the others, where Newton's step has to be cut
-// short, the curvatures that it meets on its way, or a parabola above L, take the place of L's own.
+// gradients. One step for the squared loss. For the others H is L's own curvature; where Newton's
+// step has to be cut short, the curvatures that it meets on its way, or a parabola above L, take
+// its place. For losses whose curvature vanishes (logistic, Poisson, softmax) H is the slope
+// between the fit and the one that a would have, which is L's own curvature in the end.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +22,7 @@
 
 namespace convexnn {
 
-// Work space of n samples is allocated by the constructor.
+// Work space of n entries of a fit is allocated by the constructor.
 template <typename Loss>
 class KernelFit {
 public:
@@ -62,12 +64,14 @@ public:
         bool moved = true;      // since the last step with L's own curvature
         for (int step_number = 0; step_number < kSteps; ++step_number) {
             data_.negative_gradient(f, v_);
-            if (parabola) {
+            if (kSecant) {
+                data_.secant(f, a, curvature_);
+            } else if (parabola) {
                 data_.majorant(f, curvature_);
             } else {
                 data_.curvature(f, curvature_);
             }
-            if (cautious && !parabola) {
+            if (cautious && !parabola && !kSecant) {
                 // Rows that a step too long meets on its way take part in the next.
                 std::ranges::transform(curvature_, met_, curvature_.begin(),
                                        [](double h, double met) { return std::max(h, met); });
@@ -155,6 +159,8 @@ private:
     static constexpr int kSteps = 60;
     // Huber's curvature jumps from 1 to 0, and a parabola above says what lies between.
     static constexpr bool kParabolaFirst = std::is_same_v<Loss, HuberLoss>;
+    // Where curvatures at the fit may be tiny next to what a asks for.
+    static constexpr bool kSecant = !Loss::kQuadraticDual;
     static constexpr int kIterations = 1000;
     static constexpr double kForcing = 0.03;     // of the residual, in a Newton step of many
     static constexpr double kShortest = 1e-200;  // of a start that does not fit: nothing is left
@@ -236,16 +242,12 @@ private:
     }
 
     // N x = rhs_ by preconditioned conjugate gradients until the residual's norm is at most
-    // `target`. With an offset, x is such that the whole change sums to zero.
+    // `target`. With a free part, x is such that the whole change is orthogonal to it.
     bool conjugate_gradients(double target, Monitor& monitor) {
         std::ranges::copy(rhs_, residual_.begin());
         std::ranges::fill(x_, 0.0);
-        if (data_.has_offset()) {
-            double sum = 0.0;
-            for (const double part : change_) {
-                sum += part;
-            }
-            preconditioner_->along_border(-sum, x_);
+        if (data_.has_free_part()) {
+            preconditioner_->along_border(change_, x_);
             if (!system_.multiply(x_, image_, monitor)) {
                 return false;
             }

@@ -3,8 +3,9 @@
 //
 //   N = I + H^1/2 K H^1/2,    K = sum_a c_a D_a X X^T D_a,    H = diag(h),
 //
-// as an operator, and what stands for N^-1. With an output offset the loss' curvature is
-// diag(h) - h h^T / sum h, and all solutions are those orthogonal to e = H^1/2 1.
+// as an operator, and what stands for N^-1. With a free part the loss' curvature is less than H,
+// and all solutions are those orthogonal to H^1/2 E, E the free columns (free_columns.hpp). With
+// several outputs K is the same for each.
 #pragma once
 
 #include <cstddef>
@@ -15,6 +16,7 @@
 #include "convexnn/base/dense.hpp"
 #include "convexnn/base/monitor.hpp"
 #include "convexnn/base/views.hpp"
+#include "convexnn/program/free_columns.hpp"
 #include "convexnn/program/masked_products.hpp"
 #include "convexnn/solve/group_lasso.hpp"
 
@@ -35,7 +37,8 @@ public:
 
     // The blocks of K, which become the active ones of the products, and their weights c_a > 0.
     void set_blocks(std::span<const std::size_t> blocks, std::span<const double> c);
-    // H; rows whose curvature is zero next to the largest get an H^1/2 of exactly zero.
+    // H, n K entries; rows whose curvature is zero next to the largest get an H^1/2 of exactly
+    // zero.
     void set_curvature(std::span<const double> h);
 
     std::span<const std::size_t> blocks() const { return masked_.active(); }
@@ -53,27 +56,34 @@ private:
     std::size_t threads_;
     std::size_t products_ = 0;
     std::vector<double> c_, root_, scaled_;
-    std::unique_ptr<double[]> adjoints_;  // d x P
+    std::unique_ptr<double[]> adjoints_;  // d K x P
+    const GroupLasso& problem_;
 };
+
+// x less what each sample has of H^1/2 1 over its outputs, root = diag(H^1/2): the projection that
+// free constants of the samples ask for.
+void project_rows(std::span<const double> root, std::size_t rows, std::span<double> x);
 
 // N~, which is N or near it.
 class Preconditioner {
 public:
-    explicit Preconditioner(const GroupLasso& problem);
+    Preconditioner(const GroupLasso& problem, const FreeColumns& columns);
     virtual ~Preconditioner() = default;
 
     // To be called whenever the blocks, their weights or the curvature have changed. Stopped, or
     // not_positive where N~ overflowed.
     dense::Outcome build(const KernelSystem& system, Monitor& monitor);
 
-    // out = N~^-1 r, orthogonal to e with an offset; `out` may be `r`.
+    // out = N~^-1 r, orthogonal to H^1/2 E; `out` must not be `r`.
     void apply(std::span<const double> r, std::span<double> out);
 
-    // Lower triangle of C = B^T N~^-1 B. B may change by its rounding.
+    // Lower triangle of C = B^T N~^-1 B, for columns that keep_rows has been applied to. B may
+    // change by its rounding.
     dense::Outcome gram(MatrixView<double> B, MatrixView<double> C, Monitor& monitor);
+    void keep_rows(std::span<double> x) const;
 
-    // With an offset: the multiple of N~^-1 e whose product with e is `sum`, written to `out`.
-    void along_border(double sum, std::span<double> out) const;
+    // Some x with E^T (H^1/2 x + change) = 0, written to `out`.
+    void along_border(std::span<const double> change, std::span<double> out) const;
 
     virtual bool exact() const = 0;  // whether N~ is N
 
@@ -86,9 +96,16 @@ protected:
     const GroupLasso& problem_;
 
 private:
-    std::vector<double> border_;   // N~^-1 e
-    std::vector<double> product_;  // B^T N~^-1 e
-    double border_size_ = 0.0;     // e^T N~^-1 e
+    void invert(std::span<const double> r, std::span<double> out);  // N~^-1, rows kept
+
+    const FreeColumns& columns_;
+    std::span<const double> root_;  // of the system built for
+    // The columns of E, combined so that H^1/2 E is orthonormal in N~^-1, and N~^-1 H^1/2 times
+    // them; the first `borders_` of both.
+    std::vector<double> combined_, border_;
+    std::size_t borders_ = 0;
+    std::vector<double> projected_;  // n K
+    std::vector<double> product_;    // B^T border
 };
 
 // "Mean field": the masks in K are replaced by their mean and the variance of each row,
@@ -96,11 +113,15 @@ private:
 //   K ~ U U^T + diag_r(||x_r||^2 (m_r - m_r^2 / sum c)),    U = diag(m) X / sqrt(sum c),
 //   m_r = sum_a c_a d_ra,
 //
-// which a d x d factor inverts. Build n d^2, apply 4 n d.
-std::unique_ptr<Preconditioner> mean_field(const GroupLasso& problem, std::size_t threads);
+// which a d x d factor inverts, one for each output unless they have the same curvature. Build
+// n d^2, apply 4 n d, for each output.
+std::unique_ptr<Preconditioner> mean_field(const GroupLasso& problem, const FreeColumns& columns,
+                                           std::size_t threads);
 
-// N itself by its n x n Cholesky factor. Build n^2 |A| + n^3 / 3, apply 2 n^2; memory 16 n^2 bytes
-// and 8 n |A|.
-std::unique_ptr<Preconditioner> dense_factor(const GroupLasso& problem, std::size_t threads);
+// N itself by n x n Cholesky factors, one for each output unless they have the same curvature; with
+// free constants of the samples, which join the outputs, only near N. Build n^2 |A| + n^3 / 3,
+// apply 2 n^2; memory 8 n^2 bytes and as many for each factor, and 8 n |A|.
+std::unique_ptr<Preconditioner> dense_factor(const GroupLasso& problem, const FreeColumns& columns,
+                                             std::size_t threads);
 
 }  // namespace convexnn

@@ -6,9 +6,12 @@
 //   dg/deta_i = beta w_i / 2 (1 - p_i^2 / beta^2),               p_i = ||X^T D_i a|| / w_i,
 //   Hessian = B^T (H^-1 + K)^-1 B,  B_i = D_i X X^T D_i a / (beta w_i),  H = diag(h), h = s l'',
 //
-// (with an output offset H = diag(h) - h h^T / sum h, a pseudo-inverse for H^-1, and sum a = 0),
-// and eta_i = ||u_i|| at the optimum, where g is the program's optimum. Newton's method on it has
-// |A| unknowns where the blocks have |A| d.
+// (with a free part E c of the fit H is what it leaves of diag(h), with a pseudo-inverse for H^-1,
+// and E^T a = 0). A ridge has c_i = eta_i / (beta w_i + ridge eta_i): beta + ridge eta_i / w_i
+// takes beta's place in dg/deta_i, dc_i/deta_i that of 1 / (beta w_i) in B_i, and the Hessian has
+// -d2c_i/deta_i2 ||X^T D_i a||^2 / 2 on its diagonal. In all of them eta_i = ||u_i|| at the
+// optimum, where g is the program's optimum. Newton's method on it has |A| unknowns where the
+// blocks have |A| d.
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -53,10 +56,10 @@ public:
            Monitor& monitor)
         : problem_(problem),
           settings_(settings),
-          n_(problem.A.rows()),
-          d_(problem.A.width()),
+          n_(problem.fits()),
+          d_(problem.block_size()),
           blocks_(problem.A.blocks()),
-          data_(problem.samples, loss, problem.output_offset),
+          data_(problem.samples, loss, problem.output_offset, problem.outputs, problem.skip),
           full_(problem, data_, settings, monitor),
           deadline_(full_.deadline()),
           system_(problem, full_.products(), settings.threads),
@@ -66,7 +69,7 @@ public:
           values_(blocks_ * d_),
           best_values_(blocks_ * d_),
           best_objective_(full_.objective_at_zero()),
-          best_offset_(data_.offset()),  // that of zero, which full_ has just evaluated
+          best_free_part_(data_.free_part()),  // of zero, which full_ has just evaluated
           old_a_(n_),
           change_(n_),
           curvature_(n_),
@@ -74,10 +77,11 @@ public:
         for (std::vector<std::size_t>* list : {&active_, &best_active_, &free_}) {
             list->reserve(blocks_);
         }
-        for (std::vector<double>* list : {&c_, &gradient_, &plain_, &norms_, &delta_}) {
+        for (std::vector<double>* list :
+             {&c_, &gradient_, &plain_, &norms_, &delta_, &factors_, &bends_}) {
             list->reserve(blocks_);
         }
-        preconditioner_ = mean_field(problem, settings.threads);
+        preconditioner_ = mean_field(problem, data_.free_columns(), settings.threads);
     }
 
     GroupLassoResult run(const Start& start) { return finish(iterate(start)); }
@@ -145,7 +149,7 @@ private:
 
             // 2. A cold start goes through larger penalties: the next one, where this has served;
             //    else Newton's step in eta.
-            bool done = waited <= kPatience * (preconditioner_->exact() ? 2 : 1);
+            bool done = waited <= kPatience * (factored_ ? 2 : 1);
             if (done && beta_ > problem_.beta &&
                 (stage_gap_ < kStageGap || full_.largest_price() < kStagePrice * beta_)) {
                 const double last = beta_;
@@ -195,22 +199,22 @@ private:
     }
 
     // Whether there is no more exact preconditioner to turn to.
-    bool exact_or_never() const { return preconditioner_->exact() || n_ > kMostDenseRows; }
+    bool exact_or_never() const { return factored_ || problem_.A.rows() > kMostDenseRows; }
 
     void factor_from_now_on() {
         preconditioner_.reset();
-        preconditioner_ = dense_factor(problem_, settings_.threads);
+        preconditioner_ = dense_factor(problem_, data_.free_columns(), settings_.threads);
+        factored_ = true;
     }
 
     // Whether factors of N would have cost less than the products with N since `products`.
     bool factors_are_cheaper(std::size_t products) const {
-        const auto n = static_cast<double>(n_);
+        const auto n = static_cast<double>(problem_.A.rows());
         const auto d = static_cast<double>(d_);
         const auto active = static_cast<double>(active_.size());
         const double iterations = static_cast<double>(system_.products() - products);
         const double factor = n * n * (active + static_cast<double>(free_.size()) + n / 3.0);
-        return n_ <= kMostDenseRows && !preconditioner_->exact() &&
-               iterations * n * d * (4.0 * active / kTableGain + 8.0) > factor;
+        return !exact_or_never() && iterations * n * d * (4.0 * active / kTableGain + 8.0) > factor;
     }
 
     // The status of a part that did not end well.
@@ -234,8 +238,9 @@ private:
         // above the loss has some; and where those that have leave the quadratic program without a
         // minimum.
         const auto flat = static_cast<std::size_t>(std::ranges::count(system_.root(), 0.0));
-        const bool parabola = !Loss::kLinearSlope && (cautious_ || flat == n_ ||
-                                                      (2 * flat > n_ && stage_gap_ > kNearOptimum));
+        // (Of the outputs of a sample together most are flat wherever one class is likely.)
+        const bool few = !Loss::kRowOffsets && 2 * flat > n_ && stage_gap_ > kNearOptimum;
+        const bool parabola = !Loss::kLinearSlope && (cautious_ || flat == n_ || few);
         if (!find_direction(parabola) &&
             (deadline_.stopped() || parabola || Loss::kLinearSlope || !find_direction(true))) {
             return false;
@@ -276,8 +281,8 @@ private:
                 return false;
             }
         }
-        if (newton_step_.prepare(free_, full_.adjoints_view(), beta_, system_, *preconditioner_,
-                                 deadline_) != Outcome::done) {
+        if (newton_step_.prepare(free_, full_.adjoints_view(), factors_, bends_, system_,
+                                 *preconditioner_, deadline_) != Outcome::done) {
             return false;
         }
         // The secular gradient first; the plain one where its step is not one of descent.
@@ -329,10 +334,14 @@ private:
         gradient_.clear();
         plain_.clear();
         norms_.clear();
+        factors_.clear();
+        bends_.clear();
         delta_.resize(free_.size());
         for (const std::size_t i : free_) {
-            const double ratio = prices[i] / beta_;
             const double size = beta_ * problem_.weights[i];
+            const double held = size + problem_.ridge * eta_[i];
+            const double price = prices[i] * problem_.weights[i];
+            const double ratio = price / held;
             const double plain = 0.5 * size * (1.0 - ratio * ratio);
             // Newton's method on 1 / p where p > beta: exact in one step for a single block.
             const double capped = std::min(ratio, kSecularCap);
@@ -341,6 +350,8 @@ private:
             plain_.push_back(plain);
             gradient_.push_back(ratio <= 1.0 ? plain : secular);
             norms_.push_back(eta_[i]);
+            factors_.push_back(size / held / held);
+            bends_.push_back(problem_.ridge * size * ratio * ratio / held);
         }
     }
 
@@ -353,7 +364,7 @@ private:
         for (std::size_t i = 0; i < blocks_; ++i) {
             if (eta_[i] > 0.0) {
                 active_.push_back(i);
-                c_.push_back(eta_[i] / (beta_ * problem_.weights[i]));
+                c_.push_back(eta_[i] / (beta_ * problem_.weights[i] + problem_.ridge * eta_[i]));
             }
         }
         system_.set_blocks(active_, c_);
@@ -367,6 +378,7 @@ private:
             return false;
         }
         double penalty = 0.0;
+        double ridge = 0.0;
         double kernel = 0.0;  // a^T K a
         double norms = 0.0;
         for (std::size_t k = 0; k < active_.size(); ++k) {
@@ -378,6 +390,7 @@ private:
                 values_[k * d_ + j] = c_[k] * G[j];
             }
             penalty += w * c_[k] * price * w;
+            ridge += ridge_penalty(problem_, c_[k] * price * w);
             kernel += c_[k] * square(price * w);
             norms += w * eta_[i];
         }
@@ -385,11 +398,15 @@ private:
             return false;
         }
         const double loss = data_.value(fit_.f);
-        keep_best(loss + problem_.beta * penalty);
+        keep_best(loss + problem_.beta * penalty + ridge);
 
-        const double t = data_.best_dual_scale(fit_.a, beta_ / full_.largest_price());
-        const double stage = loss + beta_ * penalty;
-        stage_gap_ = relative_gap(stage, data_.dual_value(fit_.a, t), full_.objective_at_zero());
+        GroupLasso stage = problem_;
+        stage.beta = beta_;
+        const DualMultiple bound = best_multiple(
+            stage, data_, fit_.a, full_.largest_price(),
+            [&](double t) { return price_excess(stage, full_.survivors(), full_.prices(), t); });
+        stage_gap_ =
+            relative_gap(loss + beta_ * penalty + ridge, bound.value, full_.objective_at_zero());
         inner_gap_ = beta_ > problem_.beta ? stage_gap_ : full_.relative(best_objective_);
         lower_ = data_.dual_value(fit_.a, 1.0) - 0.5 * kernel + 0.5 * beta_ * norms;
         upper_ = loss + 0.5 * kernel + 0.5 * beta_ * norms;
@@ -398,15 +415,15 @@ private:
 
     bool fit_of_active() {
         return full_.products().active_forward({values_.data(), d_, active_.size()},
-                                               {fit_.f.data(), n_, 1}, settings_.threads,
-                                               deadline_);
+                                               problem_.by_output(std::span(fit_.f)),
+                                               settings_.threads, deadline_);
     }
 
     void keep_best(double objective) {
         if (objective < best_objective_) {
             best_objective_ = objective;
             best_active_ = active_;
-            best_offset_ = data_.offset();
+            data_.free_part(best_free_part_);
             std::swap(values_, best_values_);
         }
     }
@@ -424,13 +441,14 @@ private:
         double penalty = 0.0;
         for (std::size_t k = 0; k < active_.size(); ++k) {
             const double size = norm({values_.data() + k * d_, d_});
-            penalty += problem_.weights[active_[k]] * size;
+            penalty += problem_.beta * problem_.weights[active_[k]] * size;
+            penalty += ridge_penalty(problem_, size);
             eta_[active_[k]] = size;
         }
-        if (data_.value(fit_.f) + problem_.beta * penalty < full_.objective_at_zero()) {
+        if (data_.value(fit_.f) + penalty < full_.objective_at_zero()) {
             data_.negative_gradient(fit_.f, fit_.a);
             beta_ = problem_.beta;
-            keep_best(data_.value(fit_.f) + problem_.beta * penalty);
+            keep_best(data_.value(fit_.f) + penalty);
             inner_gap_ = 1e-2;
             return full_.price(fit_.a);
         }
@@ -443,7 +461,7 @@ private:
     GroupLassoResult finish(Status status) {
         GroupLassoResult result = full_.finish(status, n_iter_);
         result.objective = best_objective_;
-        result.offset = best_offset_;
+        result.free_part = best_free_part_;
         for (std::size_t k = 0; k < best_active_.size(); ++k) {
             const std::span<const double> u(best_values_.data() + k * d_, d_);
             if (norm(u) > 0.0) {
@@ -456,7 +474,7 @@ private:
 
     const GroupLasso& problem_;
     const SolverSettings settings_;
-    std::size_t n_, d_, blocks_;
+    std::size_t n_, d_, blocks_;  // entries of a fit and of a block, and how many blocks
     DataTerm<Loss> data_;
     FullProgram<Loss> full_;
     Deadline& deadline_;
@@ -468,19 +486,21 @@ private:
     double price_at_zero_ = 0.0;
     double ridge_ = kSmallestRidge;
     bool cautious_ = false;  // whether the last step was refused
+    bool factored_ = false;  // whether the preconditioner is the exact one, or as near as it gets
     std::size_t n_iter_ = 0;
     std::vector<double> eta_, old_eta_;  // P
 
     std::vector<std::size_t> active_, best_active_, free_;
     std::vector<double> c_;                                 // of active_
     std::vector<double> gradient_, plain_, norms_, delta_;  // of free_
-    std::vector<double> values_, best_values_;              // d x P, compact: of the two lists
+    std::vector<double> factors_, bends_;                   // of free_: of their c_i
+    std::vector<double> values_, best_values_;              // d K x P, compact: of the two lists
     double best_objective_;
-    double best_offset_;
+    std::vector<double> best_free_part_;
     double stage_gap_ = 1.0, inner_gap_ = 1.0;
     double lower_ = 0.0, upper_ = 0.0;  // bounds of g at eta_
 
-    std::vector<double> old_a_, change_, curvature_;  // n; change_: H^-1/2 times that of a
+    std::vector<double> old_a_, change_, curvature_;  // n K; change_: H^-1/2 times that of a
     KernelFit<Loss> fit_;
 };
 

@@ -23,8 +23,8 @@ constexpr double kTraceRidge = 1e-13;  // of the mean of H~'s diagonal
 
 NewtonStep::NewtonStep(const GroupLasso& problem, std::size_t threads)
     : problem_(problem),
-      n_(problem.A.rows()),
-      d_(problem.A.width()),
+      n_(problem.fits()),
+      d_(problem.block_size()),
       work_(threads),
       b_(n_),
       residual_(n_),
@@ -33,7 +33,8 @@ NewtonStep::NewtonStep(const GroupLasso& problem, std::size_t threads)
       image_(n_) {}
 
 Outcome NewtonStep::prepare(std::span<const std::size_t> blocks, MatrixView<const double> adjoints,
-                            double beta, const KernelSystem& system, Preconditioner& preconditioner,
+                            std::span<const double> factors, std::span<const double> bends,
+                            const KernelSystem& system, Preconditioner& preconditioner,
                             Monitor& monitor) {
     count_ = blocks.size();
     if (count_ > capacity_) {
@@ -46,7 +47,7 @@ Outcome NewtonStep::prepare(std::span<const std::size_t> blocks, MatrixView<cons
         B_.resize(n_ * capacity_);
         gathered_.resize(d_ * capacity_);
         for (std::vector<double>* each :
-             {&ridge_, &lower_, &padded_, &products_, &w_, &correction_, &root_ridge_, &z_,
+             {&bends_, &ridge_, &lower_, &padded_, &products_, &w_, &correction_, &root_ridge_, &z_,
               &residual_z_, &direction_z_, &step_z_}) {
             each->resize(capacity_);
         }
@@ -55,27 +56,37 @@ Outcome NewtonStep::prepare(std::span<const std::size_t> blocks, MatrixView<cons
         set_.reserve(capacity_);
     }
     for (std::size_t j = 0; j < count_; ++j) {
-        const double factor = 1.0 / (beta * problem_.weights[blocks[j]]);
         for (std::size_t c = 0; c < d_; ++c) {
-            gathered_[j * d_ + c] = factor * adjoints(c, blocks[j]);
+            gathered_[j * d_ + c] = factors[j] * adjoints(c, blocks[j]);
         }
     }
+    const std::size_t rows = problem_.A.rows();
+    const std::size_t width = problem_.A.width();
     const MatrixView<double> B(B_.data(), n_, count_);
-    Outcome outcome = dense::product(1.0, problem_.A.X, dense::Op::plain,
-                                     MatrixView<const double>(gathered_.data(), d_, count_),
-                                     dense::Op::plain, 0.0, B, work_, monitor);
-    if (outcome != Outcome::done) {
-        return outcome;
+    const MatrixView<double> gathered(gathered_.data(), d_, count_);
+    for (std::size_t output = 0; output < problem_.outputs; ++output) {
+        const Outcome outcome = dense::product(
+            1.0, problem_.A.X, dense::Op::plain,
+            dense::constant(dense::block(gathered, output * width, 0, width, count_)),
+            dense::Op::plain, 0.0, dense::block(B, output * rows, 0, rows, count_), work_, monitor);
+        if (outcome != Outcome::done) {
+            return outcome;
+        }
     }
     for (std::size_t j = 0; j < count_; ++j) {
         const std::span<double> column = B.column(j);
         for (std::size_t k = 0; k < n_; ++k) {
             column[k] *= system.root()[k];
         }
-        simd::select(problem_.A.patterns.column(blocks[j]).data(), column.data(), column.data(),
-                     n_);
+        for (std::size_t first = 0; first < n_; first += rows) {
+            double* part = column.data() + first;
+            simd::select(problem_.A.patterns.column(blocks[j]).data(), part, part, rows);
+        }
+        preconditioner.keep_rows(column);
     }
-    return preconditioner.gram(B, {H_.data(), count_, count_}, monitor);
+    const MatrixView<double> H(H_.data(), count_, count_);
+    std::ranges::copy(bends, bends_.begin());
+    return preconditioner.gram(B, H, monitor);
 }
 
 Outcome NewtonStep::solve(std::span<const double> g, std::span<const double> eta, double ridge,
@@ -87,7 +98,7 @@ Outcome NewtonStep::solve(std::span<const double> g, std::span<const double> eta
         mean += H(j, j) / static_cast<double>(count_);
     }
     for (std::size_t j = 0; j < count_; ++j) {
-        ridge_[j] = ridge * H(j, j) + kTraceRidge * mean;
+        ridge_[j] = ridge * H(j, j) + kTraceRidge * mean + bends_[j];
         H(j, j) += ridge_[j];
         lower_[j] = -eta[j];
         free_[j] = eta[j] > 0.0 || g[j] < 0.0;

@@ -1,8 +1,9 @@
 // One step of the variational second-order method in the group norms eta of some blocks F:
 //
-//   minimise  g' delta + delta' (B^T N^-1 B + ridge) delta / 2   subject to  delta >= -eta,
-//   B_i = H^1/2 D_i X X^T D_i a / (beta w_i),
+//   minimise  g' delta + delta' (B^T N^-1 B + R) delta / 2   subject to  delta >= -eta,
+//   B_i = dc_i/deta_i H^1/2 D_i X X^T D_i a,
 //
+// dc_i/deta_i = 1 / (beta w_i) where the program has no ridge of its own,
 // and x = -N^-1 B delta, the change H^-1/2 (change of a) that follows it.
 #pragma once
 
@@ -22,10 +23,13 @@ class NewtonStep {
 public:
     NewtonStep(const GroupLasso& problem, std::size_t threads);
 
-    // B and H~ = B^T N~^-1 B of the blocks, at the adjoints X^T D_i a (d x P) of all patterns.
+    // B and H~ = B^T N~^-1 B of the blocks, at the adjoints X^T D_i a (d K x P) of all patterns;
+    // `factors` are their dc_i/deta_i, `bends` >= 0 what c_i's own second derivatives add to the
+    // diagonal.
     // Allocates where there are more blocks than ever before.
     dense::Outcome prepare(std::span<const std::size_t> blocks, MatrixView<const double> adjoints,
-                           double beta, const KernelSystem& system, Preconditioner& preconditioner,
+                           std::span<const double> factors, std::span<const double> bends,
+                           const KernelSystem& system, Preconditioner& preconditioner,
                            Monitor& monitor);
 
     // The step for the gradient g and the norms eta of the blocks. With an exact preconditioner one
@@ -53,10 +57,10 @@ private:
     dense::Workspace work_;
     std::unique_ptr<NonnegativeQp> qp_;
     std::size_t capacity_ = 0;
-    std::vector<double> gathered_;                           // d x k
-    std::vector<double> B_, H_, factor_;                     // n x k, k x k, k x k
-    std::vector<double> ridge_, lower_, padded_, products_;  // k
-    std::vector<char> free_, in_set_;                        // k
+    std::vector<double> gathered_;                                   // d K x k
+    std::vector<double> B_, H_, factor_;                             // n x k, k x k, k x k
+    std::vector<double> bends_, ridge_, lower_, padded_, products_;  // k
+    std::vector<char> free_, in_set_;                                // k
     std::vector<std::size_t> set_;
     std::vector<double> w_, correction_, root_ridge_;  // |set|
     std::vector<double> z_, residual_z_, direction_z_, step_z_;

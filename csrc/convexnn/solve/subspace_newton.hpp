@@ -11,6 +11,7 @@
 #include "convexnn/base/simd.hpp"
 #include "convexnn/program/masked_products.hpp"
 #include "convexnn/solve/block_descent.hpp"
+#include "convexnn/solve/curvature.hpp"
 
 namespace convexnn {
 
@@ -18,7 +19,8 @@ namespace convexnn {
 // features are nearly dependent or the loss is flat. This step solves, by conjugate gradients with
 // a diagonal preconditioner,
 //
-//   (A_S^T diag(s l'') A_S + beta diag_i(w_i / ||u_i|| (I - u_i u_i^T / ||u_i||^2))) p = -gradient,
+//   (A_S^T H A_S + ridge I + beta diag_i(w_i / ||u_i|| (I - u_i u_i^T / ||u_i||^2))) p = -gradient,
+//   H the curvature of the data term,
 //
 // where blocks that p would carry through zero are sent to zero, and halves the step until the
 // objective falls. Matrix-free: an iteration costs one product and one transposed product with the
@@ -39,8 +41,8 @@ public:
           products_(products),
           threads_(threads),
           descent_(descent),
-          d_(problem.A.width()),
-          n_(problem.A.rows()),
+          d_(problem.block_size()),
+          n_(problem.fits()),
           descent_direction_(new double[capacity()]),
           step_(new double[capacity()]),
           residual_(new double[capacity()]),
@@ -48,10 +50,10 @@ public:
           image_(new double[capacity()]),
           diagonal_(new double[capacity()]),
           leaving_(problem.A.blocks()),
-          curvature_(n_),
+          metric_(n_, data.free_columns()),
           fit_step_(n_),
           fit_direction_(n_),
-          masked_(n_),
+          masked_(problem.A.rows()),
           trial_(n_) {}
 
     // Steps from the current iterate, whose non-zero blocks are `active`, solving each linear
@@ -105,17 +107,11 @@ private:
 
     // Curvatures, -gradient, preconditioner; p = 0.
     bool prepare(std::span<const std::size_t> active, Monitor& monitor) {
-        if (Loss::kLinearTails && majorised_) {
-            data_.majorant(descent_.f, curvature_);
-        } else {
-            data_.curvature(descent_.f, curvature_);
-        }
-        total_curvature_ = 0.0;
-        for (const double h : curvature_) {
-            total_curvature_ += h;
-        }
+        fill_curvature(data_, std::span<const double>(descent_.f), Loss::kLinearTails && majorised_,
+                       metric_.h);
+        metric_.set();
         products_.set_active(active);
-        if (!products_.active_adjoint({descent_.v.data(), n_, 1},
+        if (!products_.active_adjoint(problem_.by_output(std::span<const double>(descent_.v)),
                                       {descent_direction_.get(), d_, active.size()}, threads_,
                                       monitor)) {
             return false;
@@ -128,12 +124,17 @@ private:
             const std::span<const double> u = descent_.block(i);
             const std::span<double> down = part(descent_direction_, a);
             const double tangent = bend(i, norm(u));
-            simd::select(problem_.A.patterns.column(i).data(), curvature_.data(), masked_.data(),
-                         n_);
+            const std::size_t n = problem_.A.rows();
+            const std::size_t width = problem_.A.width();
             for (std::size_t j = 0; j < d_; ++j) {
-                down[j] -= tangent * u[j];
-                const double* x = problem_.A.X.column(j).data();
-                part(diagonal_, a)[j] = simd::weighted_square(masked_.data(), x, n_) + tangent;
+                if (j % width == 0) {
+                    simd::select(problem_.A.patterns.column(i).data(),
+                                 metric_.h.data() + j / width * n, masked_.data(), n);
+                }
+                down[j] -= (tangent + problem_.ridge) * u[j];
+                const double* x = problem_.A.X.column(j % width).data();
+                part(diagonal_, a)[j] =
+                    simd::weighted_square(masked_.data(), x, n) + tangent + problem_.ridge;
             }
         }
         reset(active);
@@ -193,20 +194,16 @@ private:
     // image_ = H direction_, for the blocks that stay.
     bool multiply(std::span<const std::size_t> active, Monitor& monitor) {
         const MatrixView<const double> P(direction_.get(), d_, active.size());
-        if (!products_.active_forward(P, {fit_direction_.data(), n_, 1}, threads_, monitor)) {
+        if (!products_.active_forward(P, problem_.by_output(std::span(fit_direction_)), threads_,
+                                      monitor)) {
             return false;
         }
-        double mean = 0.0;  // what the best offset follows
-        if (data_.has_offset() && total_curvature_ > 0.0) {
-            for (std::size_t k = 0; k < n_; ++k) {
-                mean += curvature_[k] * fit_direction_[k] / total_curvature_;
-            }
-        }
+        metric_.scale(fit_direction_);
         for (std::size_t k = 0; k < n_; ++k) {
-            trial_[k] = curvature_[k] * (fit_direction_[k] - mean);
+            trial_[k] = metric_.root()[k] * fit_direction_[k];
         }
-        if (!products_.active_adjoint({trial_.data(), n_, 1}, {image_.get(), d_, active.size()},
-                                      threads_, monitor)) {
+        if (!products_.active_adjoint(problem_.by_output(std::span<const double>(trial_)),
+                                      {image_.get(), d_, active.size()}, threads_, monitor)) {
             return false;
         }
         for (std::size_t a = 0; a < active.size(); ++a) {
@@ -221,7 +218,7 @@ private:
             const double size = norm(u);
             const double along = inner(u.data(), p.data(), d_) / (size * size);
             for (std::size_t j = 0; j < d_; ++j) {
-                q[j] += bend(i, size) * (p[j] - along * u[j]);
+                q[j] += bend(i, size) * (p[j] - along * u[j]) + problem_.ridge * p[j];
             }
         }
         return true;
@@ -285,7 +282,8 @@ private:
 
     bool refresh_fit_step(std::span<const std::size_t> active, Monitor& monitor) {
         const MatrixView<const double> P(step_.get(), d_, active.size());
-        return products_.active_forward(P, {fit_step_.data(), n_, 1}, threads_, monitor);
+        return products_.active_forward(P, problem_.by_output(std::span(fit_step_)), threads_,
+                                        monitor);
     }
 
     // Halves the step until the objective falls; the iterate moves only if it does.
@@ -296,6 +294,7 @@ private:
                 trial_[k] = descent_.f[k] + t * fit_step_[k];
             }
             double penalty = 0.0;
+            double ridge = 0.0;
             for (std::size_t a = 0; a < active.size(); ++a) {
                 const std::span<const double> u = descent_.block(active[a]);
                 double square = 0.0;
@@ -304,8 +303,9 @@ private:
                     square += x * x;
                 }
                 penalty += problem_.weights[active[a]] * std::sqrt(square);
+                ridge += 0.5 * problem_.ridge * square;
             }
-            const double value = data_.value(trial_) + problem_.beta * penalty;
+            const double value = data_.value(trial_) + problem_.beta * penalty + ridge;
             if (value < before) {
                 for (std::size_t a = 0; a < active.size(); ++a) {
                     simd::axpy(t, part(step_, a).data(), descent_.block(active[a]).data(), d_);
@@ -340,14 +340,14 @@ private:
     MaskedProducts<double>& products_;
     std::size_t threads_;
     BlockDescent<Loss>& descent_;
-    std::size_t d_, n_;
-    // d x P, compact: the blocks of `active` only
+    std::size_t d_, n_;  // entries of a block and of a fit
+    // d K x P, compact: the blocks of `active` only
     std::unique_ptr<double[]> descent_direction_, step_, residual_, direction_, image_, diagonal_;
     std::vector<char> leaving_;  // whether p takes the block to zero
     std::size_t limit_ = 0;
     bool majorised_ = false;
-    double total_curvature_ = 0.0;
-    std::vector<double> curvature_, fit_step_, fit_direction_, masked_, trial_;
+    CurvatureMetric metric_;
+    std::vector<double> fit_step_, fit_direction_, masked_, trial_;
 };
 
 }  // namespace convexnn

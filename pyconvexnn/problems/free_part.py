@@ -1,0 +1,131 @@
+"""The part of a fit that no penalty holds: offsets of the outputs, and a free linear part."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pyconvexnn._typing import FloatArray
+from pyconvexnn.losses import Loss
+
+_ROUNDS = 200
+_EXACT = 4 * np.finfo(float).eps  # of sums of a gradient: rounding
+
+
+def columns(n: int, output_offset: bool, skip: FloatArray | None) -> FloatArray:
+    """Return the columns (n, q) that every output may use: ones, and those of `skip`.
+
+    Examples
+    --------
+    >>> columns(2, True, np.array([[3.0], [4.0]])).tolist()
+    [[1.0, 3.0], [1.0, 4.0]]
+    """
+    parts = [np.ones((n, 1))] if output_offset else []
+    return np.hstack([*parts, *([] if skip is None else [skip]), np.zeros((n, 0))])
+
+
+def imbalance(v: FloatArray, Z: FloatArray) -> float:
+    """Largest ``|z'v| / |z|'|v|`` over columns z of Z and outputs of v; 0 where v is zero.
+
+    Examples
+    --------
+    >>> imbalance(np.array([1.0, -0.5]), np.ones((2, 1)))
+    0.3333333333333333
+    """
+    v = v.reshape(len(v), -1)
+    sizes = np.abs(Z).T @ np.abs(v)
+    sums = np.abs(Z.T @ v)
+    return float(np.max(sums / np.where(sizes > 0, sizes, 1.0), initial=0.0))
+
+
+def best_free_part(
+    loss: Loss, f: FloatArray, y: FloatArray, s: FloatArray, Z: FloatArray
+) -> FloatArray:
+    """Fit ``Z c`` of least ``loss.value(f + Z c, y, s)``, of the shape of f, by Newton's method.
+
+    One offset alone is found by halving, :meth:`~pyconvexnn.losses.base.Loss.best_offset`. A step
+    solves with the Hessian's pseudo-inverse, and is halved until the loss falls.
+
+    Parameters
+    ----------
+    loss : Loss
+        Loss.
+    f, y, s : (n,) or (n, K) array
+        Fit, targets, weights > 0.
+    Z : (n, q) array
+        Columns.
+
+    Returns
+    -------
+    (n,) or (n, K) array
+        The best one, to rounding; where several are best, any of them.
+
+    Raises
+    ------
+    ValueError
+        If there is none within reach: the loss falls for ever, as where labels are separated.
+
+    Examples
+    --------
+    >>> from pyconvexnn.losses import Squared
+    >>> y, one = np.array([1.0, 4.0]), np.ones((2, 1))
+    >>> best_free_part(Squared(), np.zeros(2), y, np.ones(2), one).tolist()
+    [2.5, 2.5]
+    """
+    if Z.shape[1] == 0:
+        return np.zeros_like(f)
+    if Z.shape[1] == 1 and np.all(Z == 1.0) and not loss.joint:
+        if f.ndim == 1:
+            return np.full_like(f, loss.best_offset(f, y, s))
+        each = [loss.best_offset(f[:, k], y[:, k], s[:, k]) for k in range(f.shape[1])]
+        return np.broadcast_to(each, f.shape).copy()
+    Q = _orthonormal(Z)
+    fit, value = np.zeros_like(f), loss.value(f, y, s)
+    best = np.inf
+    for _ in range(_ROUNDS):
+        g = loss.gradient(f + fit, y, s)
+        wrong = imbalance(g, Q)
+        if wrong <= _EXACT or (wrong < 1e-10 and wrong > 0.5 * best):
+            return fit
+        best = min(best, wrong)
+        step = -_newton_step(loss, f + fit, y, s, Q, g)
+        if np.max(np.abs(step)) <= _EXACT * np.max(np.abs(f + fit)):
+            return fit
+        fall = -float(np.sum(g * step))
+        t = 1.0
+        while t > 1e-12:
+            after = loss.value(f + fit + t * step, y, s)
+            if after <= value - 1e-4 * t * fall + 1e-14 * abs(value):
+                break
+            t *= 0.5
+        else:
+            return fit
+        fit, value = fit + t * step, after
+    raise ValueError(
+        f"`skip` must be above 0, or None, where the linear part separates `y`: loss {loss.name!r} "
+        "falls for ever without a penalty on it"
+    )
+
+
+def _orthonormal(Z: FloatArray) -> FloatArray:
+    """Orthonormal basis of the columns' span."""
+    size = np.max(np.abs(Z), axis=0)
+    U, sigma, _ = np.linalg.svd(Z[:, size > 0] / size[size > 0], full_matrices=False)
+    return np.asarray(U[:, sigma > 1e-11 * sigma[0]])
+
+
+def _newton_step(
+    loss: Loss, f: FloatArray, y: FloatArray, s: FloatArray, Q: FloatArray, g: FloatArray
+) -> FloatArray:
+    """``Z H^+ Z'g`` for the Hessian H of the free coefficients at f."""
+    h = loss.curvature(f, y, s).reshape(len(f), -1)
+    K, q = h.shape[1], Q.shape[1]
+    H = np.zeros((K, q, K, q))
+    for k in range(K):
+        H[k, :, k] = (Q.T * h[:, k]) @ Q
+    if loss.joint:
+        for k in range(K):
+            for j in range(K):
+                H[k, :, j] -= (Q.T * (h[:, k] * h[:, j] / np.sum(h, axis=1))) @ Q
+    right = (Q.T @ g.reshape(len(f), -1)).T.ravel()
+    c = np.linalg.lstsq(H.reshape(K * q, K * q), right, rcond=1e-13)[0]
+    return (Q @ c.reshape(K, q).T).reshape(f.shape)
