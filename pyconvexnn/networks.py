@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from pyconvexnn import _core
 from pyconvexnn._directions import same_directions
 from pyconvexnn._gates import unit_rows
-from pyconvexnn._two_layers import TwoLayers, add_up, as_weights, torch_modules
+from pyconvexnn._two_layers import TwoLayers, add_up, as_weights, row_norms, torch_modules
 from pyconvexnn._typing import FloatArray, IndexArray
 from pyconvexnn._validation import choice, nonnegative
 
@@ -279,6 +279,21 @@ class TwoLayerNetwork(TwoLayers):
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and unpickle through the constructor: its arrays are read-only again."""
         return TwoLayerNetwork, (self.W1, self.W2, self.b1, self.b2, self.activation, self.slope)
+
+    @property
+    def penalty(self) -> str:
+        """The penalty in :meth:`objective`, and so the networks that this one competes with.
+
+        ``"weight_decay"``, ``beta / 2 sum_j (|w_j|^2 + b_1j^2 + |a_j|_2^2)``; ``"decoupled"`` where
+        there are several outputs and every neuron feeds at most one of them: ``|a_j|_2`` is
+        ``|a_j|_1`` then, and what the network competes with is K networks side by side, one for
+        each output.
+        """
+        fed = np.count_nonzero(self.W2, axis=1)
+        return "weight_decay" if self.n_outputs == 1 or np.any(fed > 1) else "decoupled"
+
+    def _outer_norms(self, C: FloatArray) -> FloatArray:
+        return row_norms(C)  # where a neuron feeds one output this is the other norm, too
 
     @property
     def _kind(self) -> str:
