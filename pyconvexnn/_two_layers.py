@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pyconvexnn._blocks import row_blocks
 from pyconvexnn._typing import FloatArray, IndexArray
 from pyconvexnn._validation import as_matrix, as_path, as_vector, nonnegative
 from pyconvexnn.losses import Loss, get_loss
@@ -17,7 +18,6 @@ from pyconvexnn.losses import Loss, get_loss
 if TYPE_CHECKING:
     import torch
 
-_BLOCK_ENTRIES = 1 << 20  # entries of the (rows, neurons) temporary in predict
 _CANCELLED = 1e-15  # of the sizes that were added up: what is left of them is rounding
 
 
@@ -382,14 +382,13 @@ class TwoLayers(ABC):
         Nothing overflows: the entries of all factors are at most LARGEST_SCALE = 1e60 in size.
         """
         outputs = np.zeros((len(X), self.n_outputs))
-        step = max(1, _BLOCK_ENTRIES // max(1, self.n_neurons))
-        for start in range(0, len(X) if self.n_neurons else 0, step):
-            rows = np.asfortranarray(X[start : start + step])
+        for part in row_blocks(len(X) if self.n_neurons else 0, self.n_neurons):
+            rows = np.asfortranarray(X[part])
             hidden = rows @ self.W1.T
             if self.b1 is not None:
                 hidden += self.b1
             self._activate(rows, hidden)
-            outputs[start : start + step] = hidden @ self.W2
+            outputs[part] = hidden @ self.W2
         if self.b2 is not None:
             outputs += self.b2
         return outputs
