@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -151,7 +151,8 @@ class Certificate:
         Penalty, where prices are told.
     price_bound : float
         M, at least ``max |v' act(X u)|`` over all ``||u|| <= 1`` in real arithmetic; inf where
-        nothing is known of it.
+        nothing is known of it. For K outputs that is the largest entry of the vector, over all
+        outputs, with the penalty "decoupled", and its Euclidean length with "weight_decay".
     price_found : float
         The largest ``|v' act(X u)|`` of a neuron that was found, to rounding.
     scale : float
@@ -166,7 +167,7 @@ class Certificate:
         (u, alpha): a neuron that the network lacks, of direction u, ``||u|| = 1``, and of signed
         size alpha: ``sign(alpha) v' act(X u) > beta`` for the network's own v, and adding
         ``alpha act(X u)``, at the price of ``beta |alpha|``, lowers the objective. None where
-        none is known.
+        none is known. For K outputs alpha is a vector (K,).
     escape_gain : float
         By how much it does, to rounding.
     escape_price : float
@@ -181,6 +182,9 @@ class Certificate:
         With "patterns", whether these are all that lower an objective, of the data as
         :func:`pyconvexnn.enumerate_patterns` reads them: the bound is then one over all networks,
         to rounding.
+    penalty : str
+        :attr:`TwoLayerNetwork.penalty`: with "decoupled" the networks are K of one output each,
+        side by side; with "weight_decay" neurons may feed all outputs.
 
     Examples
     --------
@@ -205,13 +209,14 @@ class Certificate:
     scale: float = field(default=1.0, repr=False)
     restricted_bound: float | None = field(default=None, repr=False)
     rounding_slack: float = field(default=0.0, repr=False)
-    escape_neuron: tuple[FloatArray, float] | None = field(default=None, repr=False)
+    escape_neuron: tuple[FloatArray, Any] | None = field(default=None, repr=False)
     escape_gain: float = field(default=0.0, repr=False)
     escape_price: float = field(default=0.0, repr=False)
     best_network: TwoLayerNetwork | None = field(default=None, repr=False)
     best_objective: float | None = field(default=None, repr=False)
     fingerprint: str = field(default="", repr=False)
     complete: bool = field(default=False, repr=False)
+    penalty: str = field(default="weight_decay", repr=False)
 
     @property
     def gap(self) -> float:
@@ -272,6 +277,8 @@ class Certificate:
 
     def _proved(self) -> str:
         start = "over all networks: "
+        if self.penalty == "decoupled":
+            start = "over all networks whose neurons feed one output each: "
         if self.method == "patterns" and not self.complete:
             return start + "nothing is proved, the bound is over the patterns only"
         if not self._proves:

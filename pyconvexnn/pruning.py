@@ -36,8 +36,8 @@ def prune(net: Net, X: ArrayLike) -> Net:
     ``sum_j c_j = 0``, and the smaller network is another optimum (Mishkin and Pilanci, "Optimal
     sets and solution paths of ReLU networks", ICML 2023; the sign for any other network is ours).
 
-    For several outputs with the penalty "decoupled" this is done for each, as ``|w_j| |a_j|_1`` is a
-    sum over them: every output is that of at most rank-many neurons, and no neuron is new. With
+    For several outputs with the penalty "decoupled" this is done for each, as ``|w_j| |a_j|_1`` is
+    a sum over them: every output is that of at most rank-many neurons, and no neuron is new. With
     "weight_decay" neurons are as they are or go as a whole: the z_j are then n by K matrices, the
     outer products of the outputs of neuron j and ``a_j / |a_j|``.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pyconvexnn._rounding import balanced
 from pyconvexnn._typing import FloatArray
-from pyconvexnn.certificates import Certificate, fingerprint, lower_bound, objective_bound
+from pyconvexnn.certificates import Certificate, lower_bound, objective_bound
 from pyconvexnn.networks import TwoLayerNetwork
 from pyconvexnn.pricing import Price
 from pyconvexnn.training.escape import Escape
@@ -108,14 +108,5 @@ def certificate(
         escape_price=escape.price,
         best_network=best,
         best_objective=best_above,
-        fingerprint=fingerprint(
-            whole.X,
-            whole.y,
-            whole.sample_weight,
-            task.beta,
-            task.loss,
-            whole.activation,
-            task.slope,
-            task.output_offset,
-        ),
+        fingerprint=task.fingerprint(whole.y),
     )

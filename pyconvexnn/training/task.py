@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from pyconvexnn._typing import ArrayLike, BoolArray, FloatArray
-from pyconvexnn._validation import as_matrix
+from pyconvexnn._validation import as_matrix, as_real_array
+from pyconvexnn.certificates import fingerprint
 from pyconvexnn.losses import Loss
 from pyconvexnn.networks import GatedNetwork, TwoLayerNetwork
 from pyconvexnn.patterns import PatternSet
@@ -98,6 +100,16 @@ class Task:
         )
 
     @classmethod
+    def of_outputs(cls, X: ArrayLike, y: ArrayLike, beta: float, **options: Any) -> list[Task]:
+        """One task for each column of y (n, K), or one of y (n,) alone, of the same data.
+
+        Options and errors are those of :meth:`of`.
+        """
+        columns = columns_of(y)
+        first = cls.of(X, columns[0], beta, **options)
+        return [first, *map(first.with_targets, columns[1:])]
+
+    @classmethod
     def of_network(
         cls,
         net: TwoLayerNetwork,
@@ -129,6 +141,25 @@ class Task:
         W1 = net.W1 if net.b1 is None else np.column_stack([net.W1, net.b1])
         return task, task.network(W1, net.W2, net.b2)
 
+    def with_targets(self, y: ArrayLike) -> Task:
+        """The same with other targets, for all rows."""
+        whole = ReLUProblem(
+            self.whole.X,
+            y,
+            self.whole.patterns,
+            self.beta,
+            activation=self.whole.activation,
+            slope=self.slope if self.whole.activation == "leaky_relu" else 0.0,
+            loss=self.loss,
+            sample_weight=self.whole.sample_weight,
+            output_offset=self.output_offset,
+        )
+        return dataclasses.replace(self, whole=whole, y=whole.y[self.counted])
+
+    def with_beta(self, beta: float) -> Task:
+        """The same with another penalty."""
+        return dataclasses.replace(self, whole=self.whole.with_beta(beta))
+
     @property
     def beta(self) -> float:
         """The penalty."""
@@ -153,6 +184,21 @@ class Task:
     def objective_at_zero(self) -> float:
         """Objective of the network without neurons, at its best offset."""
         return self.whole.objective_at_zero
+
+    def fingerprint(self, y: FloatArray, penalty: str = "weight_decay") -> str:
+        """What a certificate for these targets, (n_samples,) or (n_samples, K), is about."""
+        whole = self.whole
+        return fingerprint(
+            whole.X,
+            y,
+            whole.sample_weight,
+            self.beta,
+            self.loss,
+            whole.activation,
+            self.slope,
+            self.output_offset,
+            penalty,
+        )
 
     def problem(self, patterns: PatternSet) -> ReLUProblem:
         """The convex program over some patterns of the rows of X."""
@@ -222,6 +268,14 @@ class Task:
         if self.whole.activation == "leaky_relu":
             kind["slope"] = self.slope
         return TwoLayerNetwork.from_arrays(W1, W2, b2=b2 if self.output_offset else None, **kind)
+
+
+def columns_of(y: ArrayLike) -> list[ArrayLike]:
+    """The columns of targets (n, K), K > 1, checked; otherwise the targets alone."""
+    array = as_real_array(y, "y")
+    if array.ndim != 2 or array.shape[1] == 1:
+        return [y]
+    return list(as_matrix(array, "y").T)
 
 
 def check_network(net: object) -> None:
