@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pyconvexnn._typing import ArrayLike, BoolArray, FloatArray
-from pyconvexnn._validation import as_matrix, as_real_array
+from pyconvexnn._validation import as_matrix, as_real_array, describe
 from pyconvexnn.certificates import fingerprint
 from pyconvexnn.losses import Loss
 from pyconvexnn.networks import GatedNetwork, TwoLayerNetwork
@@ -120,14 +120,21 @@ class Task:
         loss: str | Loss,
         sample_weight: ArrayLike | None,
         time_limit: float | None = None,
-    ) -> tuple[Task, TwoLayerNetwork]:
-        """Make the task of a network, and the same network without hidden biases.
+    ) -> tuple[list[Task], TwoLayerNetwork]:
+        """Make the tasks of a network's outputs, and the same network without hidden biases.
 
-        Those are weights on a column of ones, the last of the task's data. An output offset that
-        is not zero makes it a task of networks with one.
+        Those are weights on a column of ones, the last of the tasks' data. An output offset that
+        is not zero makes them tasks of networks with one.
         """
         X = as_matrix(X, columns=net.n_features)
-        task = cls.of(
+        columns = columns_of(y)
+        if len(columns) != net.n_outputs:
+            raise ValueError(
+                f"`y` must have {net.n_outputs} columns, one for each output, got {describe(y)}"
+                if net.n_outputs > 1
+                else f"`y` must have 1 dimension for a network of one output, got {describe(y)}"
+            )
+        tasks = cls.of_outputs(
             X if net.b1 is None else np.column_stack([X, np.ones(len(X))]),
             y,
             beta,
@@ -135,11 +142,15 @@ class Task:
             slope=net.slope,
             loss=loss,
             sample_weight=sample_weight,
-            output_offset=net.b2 is not None and bool(net.b2[0] != 0.0),
+            output_offset=net.b2 is not None and bool(np.any(net.b2 != 0.0)),
             time_limit=time_limit,
         )
         W1 = net.W1 if net.b1 is None else np.column_stack([net.W1, net.b1])
-        return task, task.network(W1, net.W2, net.b2)
+        b2 = net.b2 if tasks[0].output_offset else None
+        same = TwoLayerNetwork.from_arrays(
+            W1, net.W2, b2=b2, activation=net.activation, slope=net.slope
+        )
+        return tasks, same
 
     def with_targets(self, y: ArrayLike) -> Task:
         """The same with other targets, for all rows."""
@@ -181,16 +192,31 @@ class Task:
         return self.whole.output_offset
 
     @property
+    def targets(self) -> FloatArray:
+        """Targets of all rows, (n_samples,)."""
+        return self.whole.y
+
+    @property
+    def whole_data(self) -> FloatArray:
+        """Features of all rows."""
+        return self.whole.X
+
+    @property
+    def whole_weight(self) -> FloatArray:
+        """Weights of all rows."""
+        return self.whole.sample_weight
+
+    @property
     def objective_at_zero(self) -> float:
         """Objective of the network without neurons, at its best offset."""
         return self.whole.objective_at_zero
 
-    def fingerprint(self, y: FloatArray, penalty: str = "weight_decay") -> str:
-        """What a certificate for these targets, (n_samples,) or (n_samples, K), is about."""
+    def fingerprint(self, y: FloatArray | None = None, penalty: str = "weight_decay") -> str:
+        """What a certificate is about, for targets (n_samples, K) of several outputs or its own."""
         whole = self.whole
         return fingerprint(
             whole.X,
-            y,
+            self.targets if y is None else y,
             whole.sample_weight,
             self.beta,
             self.loss,
@@ -226,6 +252,10 @@ class Task:
         """Best output offset of a fit; 0 where the networks have none."""
         return self.loss.best_offset(f, self.y, self.weight) if self.output_offset else 0.0
 
+    def value(self, f: FloatArray) -> float:
+        """Loss of a fit."""
+        return self.loss.value(f, self.y, self.weight)
+
     def residual(self, f: FloatArray) -> FloatArray:
         """``v = -s loss'(f)``, shape (n,)."""
         return -self.loss.gradient(f, self.y, self.weight)
@@ -253,8 +283,8 @@ class Task:
         return U if self.basis is None else U @ self.basis.T
 
     def everywhere(self, v: FloatArray) -> FloatArray:
-        """A dual point of the counted rows on all rows, 0 on the others."""
-        out = np.zeros(len(self.counted))
+        """A dual point of the counted rows, (n,) or (n, K), on all rows; 0 on the others."""
+        out = np.zeros((len(self.counted), *v.shape[1:]))
         out[self.counted] = v
         return out
 
@@ -289,10 +319,6 @@ def check_network(net: object) -> None:
         raise TypeError(
             f"`net` must be a TwoLayerNetwork, got {type(net).__name__} (make one with "
             "TwoLayerNetwork.from_arrays or from_sklearn, or pass fit.network)"
-        )
-    if net.n_outputs != 1:
-        raise NotImplementedError(
-            f"`net` with several outputs is not available yet, got {net.n_outputs}"
         )
 
 
