@@ -13,7 +13,7 @@ from pyconvexnn._blocks import row_blocks
 from pyconvexnn._rounding import down, exact_dot, freivalds, growth, underflow, up
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.losses import Loss
-from pyconvexnn.networks import TwoLayerNetwork, slope_of
+from pyconvexnn.networks import TwoLayerNetwork, activate, slope_of
 from pyconvexnn.problems import GatedReLUProblem, ReLUProblem
 from pyconvexnn.solvers import Solution
 from pyconvexnn.solvers.base import relative_gap
@@ -458,7 +458,7 @@ def _outputs(net: TwoLayerNetwork, X: FloatArray) -> tuple[FloatArray, FloatArra
         hidden = rows @ W.T
         freivalds(rows, W.T, hidden)
         hidden += b1
-        np.multiply(hidden, slope, out=hidden, where=hidden < 0)
+        activate(hidden, slope)
         for k in range(net.n_outputs):
             f[part, k] = np.einsum("kj,j->k", hidden, A[:, k]) + b2[k]
             sizes[part, k] = np.einsum("kd,d->k", np.abs(rows), reach[k])
@@ -499,5 +499,6 @@ def fingerprint(
         text += (y.shape, penalty)
     digest = hashlib.sha256(repr(text).encode())
     for array in (X, y, sample_weight):
-        digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
+        for part in row_blocks(len(array), array[:1].size):
+            digest.update(np.ascontiguousarray(array[part], dtype="<f8").tobytes())
     return digest.hexdigest()

@@ -33,6 +33,16 @@ def slope_of(activation: str, slope: Any) -> float:
     return {"relu": 0.0, "leaky_relu": float(slope), "abs": -1.0}[activation]
 
 
+def activate(hidden: FloatArray, slope: float) -> None:
+    """Multiply negative entries with the slope, 0 <= slope < 1 or -1, in place."""
+    if slope == 0.0:
+        np.maximum(hidden, 0.0, out=hidden)
+    elif slope == -1.0:
+        np.abs(hidden, out=hidden)
+    else:
+        np.maximum(hidden, slope * hidden, out=hidden)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class GatedNetwork(TwoLayers):
     r"""Two-layer gated ReLU network with fixed gates g_j.
@@ -301,8 +311,7 @@ class TwoLayerNetwork(TwoLayers):
         return f", activation={self.activation!r}{slope}"
 
     def _activate(self, rows: FloatArray, hidden: FloatArray) -> None:
-        slope = slope_of(self.activation, self.slope)
-        np.multiply(hidden, slope, out=hidden, where=hidden < 0)
+        activate(hidden, slope_of(self.activation, self.slope))
 
     def _merged(
         self, U: FloatArray, C: FloatArray, neurons: IndexArray

@@ -25,6 +25,7 @@ import numpy as np
 from pyconvexnn._blocks import row_blocks
 from pyconvexnn._rounding import growth, underflow, up
 from pyconvexnn._typing import FloatArray
+from pyconvexnn.networks import activate
 from pyconvexnn.pricing.price import Price
 from pyconvexnn.pricing.rows import norm_bound
 
@@ -105,7 +106,7 @@ def found_prices(
     vectors = np.zeros((len(U), V.shape[1]))
     for part in row_blocks(len(X), max(1, len(U))):
         T = X[part] @ U.T
-        np.multiply(T, slope, out=T, where=T < 0.0)
+        activate(T, slope)
         vectors += T.T @ V[part]
     return vectors, np.linalg.norm(vectors, axis=1)
 

@@ -30,7 +30,14 @@ from pyconvexnn.certificates import Certificate
 from pyconvexnn.losses import Squared
 from pyconvexnn.networks import TwoLayerNetwork
 from pyconvexnn.pricing import Price, price
-from pyconvexnn.pricing.columns import Columns, columns, largest_first, price_bound, rotation
+from pyconvexnn.pricing.columns import (
+    Columns,
+    columns,
+    found_prices,
+    largest_first,
+    price_bound,
+    rotation,
+)
 from pyconvexnn.solvers.base import relative_gap
 from pyconvexnn.training.bounds import Bound, bound_of_price, certificate, dual_point
 from pyconvexnn.training.clock import Clock
@@ -47,6 +54,7 @@ _STEP = 2.0  # factor by which one part changes at most from one training to the
 _LEAST = 1e-3  # of the penalty: no part is smaller
 _LOOSE = 0.02  # of what the columns' inequality loses anyway: no price has to be finer
 _FLOOR = 0.1  # of sqrt(rtol) beta: smaller prices of columns need not be known
+_KEPT = 16  # neurons of a search
 _SPLIT_SHARE = 0.4  # of the time left, for the trainings
 _PROOF_SHARE = 0.8  # of the time left then, for their proofs
 _QUICK_SHARE = 0.1  # of the time limit, for a first bound
@@ -75,21 +83,22 @@ def certify_shared(
     prover, rng = _Prover(task, clock, options), options.rng
     # How neurons feed outputs, in units of their penalty.
     turns = [rotation(units(net)[1], rng), np.eye(task.n_outputs)]
-    best, f = net, net.predict(task.data)
-    searched = prover.search(task.residual(f), net, clock.share(_QUICK_SHARE))
-    near, _ = largest_first(task.data, task.residual(f), searched, task.slope)
-    bound = prover.nothing()
-    if options.improve:
-        if clock.limit is not None:
-            bound = prover.of_network(net, turns[:1], bound, quick=True)
+    best, bound, begun = net, prover.nothing(), clock.seconds
+    if clock.limit is not None:
+        bound = prover.of_network(net, turns[:1], bound, quick=True)
+    once = clock.seconds - begun  # all that follows takes several times as long, or less
+    if options.improve and not clock.ends_within(2.0 * once):
         split = prover.split(net, turns)
         if task.objective(split.network) < task.objective(net):
             best = split.network
-        bound = max(bound, prover.of_split(split, best), key=lambda known: known.value)
+        if not clock.ends_within(once):
+            bound = max(bound, prover.of_split(split, best), key=lambda known: known.value)
     for candidate in [net] if best is net else [best, net]:
-        bound = prover.of_network(candidate, turns, bound)
-    neurons = np.concatenate([near, prover.neurons])
-    escape = best_escape(task, net, neurons, clock)
+        if not clock.ends_within(2.0 * once):
+            bound = prover.of_network(candidate, turns, bound)
+    U, own = prover.neurons, task.residual(net.predict(task.data))
+    order = np.argsort(-found_prices(task.data, own, U, task.slope)[1], kind="stable")
+    escape = best_escape(task, net, U[order], clock)
     return certificate(task, net, bound, options.rtol, best=best, escape=escape)
 
 
@@ -151,8 +160,6 @@ class _Prover:
         The better of some Q is found by a search; what would be no better bound is not proved.
         """
         task, clock = self._task, self._clock
-        if clock.is_over:
-            return known
         f = net.predict(task.data)
         V = dual_point(task, task.residual(f + task.best_offset(f)))
         turned = [columns(V, Q) for Q in turns]
@@ -160,19 +167,21 @@ class _Prover:
         searched = [self.search(one.turned, net, share) for one in turned]
         sizes = [math.hypot(*(found.value for found in prices)) for prices in searched]
         least = int(np.argmin(sizes))
+        # What one neuron can have of all columns, and the inequality makes of it.
+        U, values = largest_first(task.data, V, searched[least], task.slope)
+        self.neurons = np.concatenate([self.neurons, U[:_KEPT]])
+        top = float(values.max(initial=0.0))
+        loose = sizes[least] / top - 1.0 if top > 0.0 else 0.0
         estimate = bound_of_price(task, V, sizes[least], sizes[least], "search")
         if estimate.value <= known.value:
             return known
-        # What one neuron can have of all columns, and the inequality makes of it.
-        top = float(largest_first(task.data, V, searched[least], task.slope)[1].max(initial=0.0))
-        loose = sizes[least] / top - 1.0 if top > 0.0 else 0.0
         prices = []
         for k, (z, found) in enumerate(zip(turned[least].turned.T, searched[least], strict=True)):
             prices.append(
                 self._price(
                     z,
                     "bound" if quick else self._method,
-                    found.neurons[:16],
+                    found.neurons[:_KEPT],
                     clock.share((_QUICK_SHARE if quick else 1.0) / (task.n_outputs - k)),
                     rtol=max(0.5 * self._rtol, _LOOSE * loose),
                 )
@@ -188,8 +197,10 @@ class _Prover:
         if not isinstance(self._task.loss, Squared):
             turns = turns[-1:]
         end = Clock(self._clock.share(_SPLIT_SHARE))
-        tried = []
+        tried: list[Split] = []
         for i, Q in enumerate(turns):
+            if tried and end.ends_within(end.seconds):
+                break
             tried.append(self._split(net, Q, Clock(end.share(1.0 / (len(turns) - i)))))
         return max(tried, key=lambda split: split.value)
 
@@ -200,6 +211,7 @@ class _Prover:
         sizes = np.array([_size(one) for one in networks])
         share = _normed(np.maximum(sizes, _LEAST * sizes.max()) if np.any(sizes) else sizes + 1.0)
         for i in range(_ROUNDS):
+            begun = clock.seconds
             parts = [p.with_beta(task.beta * r) for p, r in zip(task.parts, share, strict=True)]
             end = Clock(clock.share(1.0 if i == _ROUNDS - 1 else 0.5))
             runs = [
@@ -208,7 +220,7 @@ class _Prover:
             ]
             networks = [run.network for run in runs]
             sizes = np.array([_size(one) for one in networks])
-            if clock.is_over or not np.any(sizes):
+            if clock.ends_within(clock.seconds - begun) or not np.any(sizes):
                 break
             # At the best split the parts are as the sizes, which fall where a part grows.
             wanted = np.sqrt(share * np.maximum(_normed(sizes), _LEAST))
@@ -253,7 +265,7 @@ class _Prover:
         task = self._task
         M = price_bound(task.data, V, turned, bounds, sizes)
         U, values = largest_first(task.data, V, prices, task.slope)
-        self.neurons = np.concatenate([self.neurons, U[:16]])
+        self.neurons = np.concatenate([self.neurons, U[:_KEPT]])
         bound = bound_of_price(task, V, M, float(values.max(initial=0.0)), "bound")
         return max(known, bound, key=lambda one: one.value)
 

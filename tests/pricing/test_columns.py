@@ -40,11 +40,11 @@ def test_no_neuron_has_a_larger_price(K: int, slope: float) -> None:
 def test_what_is_no_combination_of_the_columns_is_priced_by_rows() -> None:
     rng = np.random.default_rng(0)
     X, Z, Q = rng.standard_normal((9, 2)), rng.standard_normal((9, 3)), orthogonal(3, 1)
-    t = np.array([0.5, 0.0, 2.0])
-    bounds = np.array([price(X, z).bound for z in Z.T])
+    t = [0.5, 0.0, 2.0]
+    bounds = [price(X, z).bound for z in Z.T]
     V = (Z * t) @ Q.T
     exact = price_bound(X, V, Columns(Z, Q), bounds, t)
-    assert exact == pytest.approx(np.linalg.norm(t * bounds), rel=1e-12)
+    assert exact == pytest.approx(np.linalg.norm(np.multiply(t, bounds)), rel=1e-12)
     off = 1e-3 * rng.standard_normal((9, 3))
     more = price_bound(X, V + off, Columns(Z, Q), bounds, t)
     rows = np.linalg.norm(np.linalg.norm(X, axis=1) @ np.abs(off))

@@ -235,7 +235,9 @@ def test_separate_outputs_are_proved_separately(offset: bool) -> None:
     each = [
         cx.certify(
             cx.TwoLayerNetwork.from_arrays(
-                worse.W1[a != 0], a[a != 0, np.newaxis], b2=worse.b2[[k]] if offset else None
+                worse.W1[a != 0],
+                a[a != 0, np.newaxis],
+                b2=None if worse.b2 is None else worse.b2[[k]],
             ),
             X, Y[:, k], beta, improve=False,
         )
