@@ -87,7 +87,7 @@ def certify_shared(
     if clock.limit is not None:
         bound = prover.of_network(net, turns[:1], bound, quick=True)
     once = clock.seconds - begun  # all that follows takes several times as long, or less
-    if options.improve and not clock.ends_within(2.0 * once):
+    if options.improve and not clock.ends_within(once):
         split = prover.split(net, turns)
         if task.objective(split.network) < task.objective(net):
             best = split.network

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -44,12 +45,12 @@ class SharedTask:
         """Features of the rows that count, (n, d), as given."""
         return self.first.data
 
-    @property
+    @functools.cached_property
     def y(self) -> FloatArray:
         """Targets of these rows, (n, K)."""
         return np.column_stack([part.y for part in self.parts])
 
-    @property
+    @functools.cached_property
     def targets(self) -> FloatArray:
         """Targets of all rows, (n_samples, K)."""
         return np.column_stack([part.targets for part in self.parts])
