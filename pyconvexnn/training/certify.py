@@ -68,7 +68,7 @@ def certify(
     is at least ``||v' act(X u)||_2``, the root of the sum of the squares of scalar bounds, one for
     each column of v or of v times an orthogonal matrix; the method is "bound". Such bounds are
     lower than the optimum, by a tenth or so, whatever time they have: `improve` finds the best of
-    them, and networks that are better than that of K problems are rarely met.
+    them, and a better network by descent, of the same width or that of K separate outputs.
 
     Parameters
     ----------

@@ -41,6 +41,7 @@ from pyconvexnn.pricing.columns import (
 from pyconvexnn.solvers.base import relative_gap
 from pyconvexnn.training.bounds import Bound, bound_of_price, certificate, dual_point
 from pyconvexnn.training.clock import Clock
+from pyconvexnn.training.descent import descend
 from pyconvexnn.training.escape import best_escape
 from pyconvexnn.training.generation import Generation
 from pyconvexnn.training.outputs import alone, side_by_side
@@ -56,6 +57,7 @@ _LOOSE = 0.02  # of what the columns' inequality loses anyway: no price has to b
 _FLOOR = 0.1  # of sqrt(rtol) beta: smaller prices of columns need not be known
 _KEPT = 16  # neurons of a search
 _SPLIT_SHARE = 0.4  # of the time left, for the trainings
+_DESCENT_SHARE = 0.3  # of the time left then, for descent
 _PROOF_SHARE = 0.8  # of the time left then, for their proofs
 _QUICK_SHARE = 0.1  # of the time limit, for a first bound
 
@@ -78,7 +80,8 @@ def certify_shared(
 ) -> Certificate:
     """Certificate of a network of several outputs, in the features and columns of the task.
 
-    Its `best_network` is that one, or the one of trainings for single outputs where it is better.
+    Its `best_network` is that one, or where they are better the one of trainings for single outputs
+    or the one that descent leads to from the better of these.
     """
     prover, rng = _Prover(task, clock, options), options.rng
     # How neurons feed outputs, in units of their penalty.
@@ -89,8 +92,13 @@ def certify_shared(
     once = clock.seconds - begun  # all that follows takes several times as long, or less
     if options.improve and not clock.ends_within(once):
         split = prover.split(net, turns)
-        if task.objective(split.network) < task.objective(net):
-            best = split.network
+        best = min(net, split.network, key=task.objective)
+        down = descend(task, best, Clock(clock.share(_DESCENT_SHARE)))
+        if task.objective(down) < task.objective(best) * (1.0 - options.rtol):
+            best = down
+            again = rotation(units(best)[1], rng)
+            split = max(split, prover.split(best, [again]), key=lambda one: one.value)
+            turns.insert(0, again)
         if not clock.ends_within(once):
             bound = max(bound, prover.of_split(split, best), key=lambda known: known.value)
     for candidate in [net] if best is net else [best, net]:
@@ -195,7 +203,7 @@ class _Prover:
         The targets can be turned where their loss is the squared one; otherwise they stay.
         """
         if not isinstance(self._task.loss, Squared):
-            turns = turns[-1:]
+            turns = [np.eye(self._task.n_outputs)]
         end = Clock(self._clock.share(_SPLIT_SHARE))
         tried: list[Split] = []
         for i, Q in enumerate(turns):

@@ -155,7 +155,9 @@ def test_a_bad_network_is_bettered_and_its_bound_is_as_good() -> None:
     assert cert.objective == pytest.approx(bad.objective(X, Y, beta), rel=1e-12)
     assert cert.best_network is not None
     assert cert.best_objective is not None
-    assert cert.best_objective <= 1.1 * cx.train(X, Y, beta).certificate.objective
+    # Descent ends in some local minimum, below that of separate outputs.
+    assert cert.best_objective < cx.train(X, Y, beta).certificate.objective
+    assert cert.lower_bound <= cert.best_objective
     assert 0.8 * least < cert.lower_bound <= least
     assert cert.lower_bound > 1.2 * cx.certify(bad, X, Y, beta, improve=False).lower_bound
     assert cert.escape_neuron is not None
@@ -207,7 +209,7 @@ def test_bounds_of_any_matrix_with_any_columns() -> None:
     assert apart.certificate.fingerprint != first.fingerprint
     assert first.lower_bound <= apart.certificate.lower_bound * (1 + 1e-9)
     for method in ("enumeration", "branch_and_bound", "bound"):
-        cert = cx.certify(net, X, Y, beta, method=method)
+        cert = cx.certify(net, X, Y, beta, method=method, improve=False)
         assert cert.method == "bound"
         assert 0 < cert.lower_bound <= cert.objective
         assert cert.lower_bound <= first.lower_bound * (1 + 1e-2)
