@@ -11,13 +11,17 @@ from pyconvexnn.training.clock import Clock
 from pyconvexnn.training.shared_task import SharedTask
 
 _STEPS = 500
+# A network of convex programs lies on kinks, where a line search sees no way down: away from them.
+_SHAKES = (0.0, 0.1)
 
 
 class _OutOfTime(Exception):  # noqa: N818  # it is no error
     pass
 
 
-def descend(task: SharedTask, net: TwoLayerNetwork, clock: Clock) -> TwoLayerNetwork:
+def descend(
+    task: SharedTask, net: TwoLayerNetwork, clock: Clock, rng: np.random.Generator
+) -> TwoLayerNetwork:
     """Network of the same width at the end of a descent from this one, by L-BFGS.
 
     Parameters
@@ -28,6 +32,8 @@ def descend(task: SharedTask, net: TwoLayerNetwork, clock: Clock) -> TwoLayerNet
         In the features as given, without hidden biases.
     clock : Clock
         When its time is over the best network so far is returned.
+    rng : Generator
+        Of small steps away from where no more is gained.
 
     Returns
     -------
@@ -52,9 +58,12 @@ def descend(task: SharedTask, net: TwoLayerNetwork, clock: Clock) -> TwoLayerNet
             best, least = w.copy(), value
         return value, gradient
 
+    size = np.linalg.norm(start) / np.sqrt(len(start))
     try:
         with np.errstate(over="ignore", invalid="ignore"):
-            minimize(counted, start, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
+            for shake in _SHAKES:
+                w = best + shake * size * rng.standard_normal(len(start))
+                minimize(counted, w, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
     except _OutOfTime:
         pass
     return slope.network(best)

@@ -57,6 +57,7 @@ _LOOSE = 0.02  # of what the columns' inequality loses anyway: no price has to b
 _FLOOR = 0.1  # of sqrt(rtol) beta: smaller prices of columns need not be known
 _KEPT = 16  # neurons of a search
 _SPLIT_SHARE = 0.4  # of the time left, for the trainings
+_APART_SHARE = 0.1  # of the time left then, for trainings at the whole penalty
 _DESCENT_SHARE = 0.3  # of the time left then, for descent
 _PROOF_SHARE = 0.8  # of the time left then, for their proofs
 _QUICK_SHARE = 0.1  # of the time limit, for a first bound
@@ -80,8 +81,8 @@ def certify_shared(
 ) -> Certificate:
     """Certificate of a network of several outputs, in the features and columns of the task.
 
-    Its `best_network` is that one, or where they are better the one of trainings for single outputs
-    or the one that descent leads to from the better of these.
+    Its `best_network` is that one, or where it is better one of trainings for single outputs, or
+    the one that descent leads to from the best of these.
     """
     prover, rng = _Prover(task, clock, options), options.rng
     # How neurons feed outputs, in units of their penalty.
@@ -92,8 +93,8 @@ def certify_shared(
     once = clock.seconds - begun  # all that follows takes several times as long, or less
     if options.improve and not clock.ends_within(once):
         split = prover.split(net, turns)
-        best = min(net, split.network, key=task.objective)
-        down = descend(task, best, Clock(clock.share(_DESCENT_SHARE)))
+        best = min(net, split.network, prover.apart(net), key=task.objective)
+        down = descend(task, best, Clock(clock.share(_DESCENT_SHARE)), rng)
         if task.objective(down) < task.objective(best) * (1.0 - options.rtol):
             best = down
             again = rotation(units(best)[1], rng)
@@ -222,10 +223,7 @@ class _Prover:
             begun = clock.seconds
             parts = [p.with_beta(task.beta * r) for p, r in zip(task.parts, share, strict=True)]
             end = Clock(clock.share(1.0 if i == _ROUNDS - 1 else 0.5))
-            runs = [
-                self._run(part, start, Clock(end.share(1.0 / (len(parts) - k))), _COARSE, 0.0)
-                for k, (part, start) in enumerate(zip(parts, networks, strict=True))
-            ]
+            runs = self._trained(parts, networks, end)
             networks = [run.network for run in runs]
             sizes = np.array([_size(one) for one in networks])
             if clock.ends_within(clock.seconds - begun) or not np.any(sizes):
@@ -236,11 +234,30 @@ class _Prover:
             if np.max(np.abs(wanted - share)) <= _SAME * np.max(share) or i == _ROUNDS - 1:
                 break
             share = wanted
+        whole = self._together(networks, Q)
+        return Split(Q, parts, networks, sum(run.objective for run in runs), whole)
+
+    def apart(self, net: TwoLayerNetwork) -> TwoLayerNetwork:
+        """Network of outputs that were trained alone, each at the whole penalty."""
+        end = Clock(self._clock.share(_APART_SHARE))
+        runs = self._trained(self._task.parts, alone(net), end)
+        return self._together([run.network for run in runs], np.eye(self._task.n_outputs))
+
+    def _trained(
+        self, parts: Sequence[Task], starts: Sequence[TwoLayerNetwork], clock: Clock
+    ) -> list[Generation]:
+        """Runs for single columns, of which nothing is proved."""
+        return [
+            self._run(part, start, Clock(clock.share(1.0 / (len(parts) - k))), _COARSE, 0.0)
+            for k, (part, start) in enumerate(zip(parts, starts, strict=True))
+        ]
+
+    def _together(self, networks: Sequence[TwoLayerNetwork], Q: FloatArray) -> TwoLayerNetwork:
+        """Networks of single columns as one of K outputs, turned back."""
         together = side_by_side(networks)
         assert isinstance(together, TwoLayerNetwork)
         b2 = None if together.b2 is None else together.b2 @ Q.T
-        whole = self._task.network(together.W1, together.W2 @ Q.T, b2).merge()
-        return Split(Q, parts, networks, sum(run.objective for run in runs), whole)
+        return self._task.network(together.W1, together.W2 @ Q.T, b2).merge()
 
     def of_split(self, split: Split, best: TwoLayerNetwork) -> Bound:
         """Bound of the dual points of trainings for single columns, each of them proved."""

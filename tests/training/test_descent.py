@@ -14,6 +14,8 @@ from pyconvexnn.training.task import Task
 from tests.training.problems import LOSSES
 from tests.training.test_outputs import several
 
+RNG = np.random.default_rng(0)
+
 
 def task_of(loss: str, activation: str, offset: bool) -> tuple[SharedTask, cx.TwoLayerNetwork]:
     X, Y, beta = several(12, 3, 2, loss)
@@ -52,10 +54,10 @@ def test_objective_and_gradient(
 @pytest.mark.parametrize("offset", [False, True])
 def test_descent_ends_lower(offset: bool) -> None:
     task, net = task_of("squared", "relu", offset)
-    down = descend(task, net, Clock(None))
+    down = descend(task, net, Clock(None), RNG)
     assert task.objective(down) < 0.9 * task.objective(net.balance())
     assert down.n_neurons == net.n_neurons
-    again = descend(task, down, Clock(None))
+    again = descend(task, down, Clock(None), RNG)
     assert task.objective(again) <= task.objective(down) * (1 + 1e-12)
     assert task.objective(again) >= task.objective(down) * (1 - 1e-2)
 
@@ -63,6 +65,8 @@ def test_descent_ends_lower(offset: bool) -> None:
 def test_without_time_or_neurons_there_is_the_network() -> None:
     task, net = task_of("squared", "relu", False)
     clock = Clock(1e-9)
-    assert task.objective(descend(task, net, clock)) <= task.objective(net.balance()) * (1 + 1e-12)
+    assert task.objective(descend(task, net, clock, RNG)) <= task.objective(net.balance()) * (
+        1 + 1e-12
+    )
     nothing = task.network(np.zeros((0, 3)), np.zeros((0, 2)))
-    assert descend(task, nothing, Clock(None)).n_neurons == 0
+    assert descend(task, nothing, Clock(None), RNG).n_neurons == 0
