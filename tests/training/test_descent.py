@@ -59,7 +59,6 @@ def test_descent_ends_lower(offset: bool) -> None:
     assert down.n_neurons == net.n_neurons
     again = descend(task, down, Clock(None), RNG)
     assert task.objective(again) <= task.objective(down) * (1 + 1e-12)
-    assert task.objective(again) >= task.objective(down) * (1 - 1e-2)
 
 
 def test_without_time_or_neurons_there_is_the_network() -> None:
