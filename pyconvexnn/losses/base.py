@@ -60,15 +60,21 @@ class Loss(ABC):
     def dual_bound(self, v: FloatArray, y: FloatArray, s: FloatArray, scale: float) -> float:
         """A number <= ``D(scale v)`` in real arithmetic, for the floats as given; scale >= 0.
 
-        -inf unless ``scale v`` is surely in the domain; where s is 0 v must be. This is the
-        quadratic ``scale v'y - scale^2 sum v^2 / (2 s)``, two sums rounded once, the rest exact.
+        -inf unless ``scale v`` is surely in the domain; where s is 0 v must be.
         """
         if scale == 0.0:
             return 0.0
         if not self._is_inside(v, y, s, scale):
             return -np.inf
         counted = s > 0
-        v, y, s = v[counted], y[counted], s[counted]
+        return self._dual_below(v[counted], y[counted], s[counted], scale)
+
+    def _dual_below(self, v: FloatArray, y: FloatArray, s: FloatArray, scale: float) -> float:
+        """:meth:`dual_bound` inside the domain, for s > 0.
+
+        Here of the quadratic ``scale v'y - scale^2 sum v^2 / (2 s)``, two sums rounded once, the
+        rest exact.
+        """
         exact = Fraction(scale)
         return float_below(exact * dot_below(v, y) - exact**2 / 2 * squares_above(v, s))
 

@@ -56,19 +56,14 @@ class Logistic(Loss):
         entropy += np.where(below, (1.0 - p) * np.log1p(-np.where(below, p, 0.0)), 0.0)
         return float(-np.sum(s * entropy))
 
-    def dual_bound(self, v: FloatArray, y: FloatArray, s: FloatArray, scale: float) -> float:
-        """A number <= ``D(scale v)`` in real arithmetic: the entropy of p, rounded down.
+    def _dual_below(self, v: FloatArray, y: FloatArray, s: FloatArray, scale: float) -> float:
+        """The entropy of p, rounded down.
 
         p is known to three roundings, and the entropy is concave: on an interval it is least at
         one of the ends.
         """
-        if scale == 0.0:
-            return 0.0
-        if not self._is_inside(v, y, s, scale):
-            return -np.inf
-        counted = s > 0
-        p, s = scale * np.abs(v[counted]) / s[counted], s[counted]
-        error = growth(4) * p + underflow(1) * (v[counted] != 0)
+        p = scale * np.abs(v) / s
+        error = growth(4) * p + underflow(1) * (v != 0)
         ends = [_entropy_below(np.clip(end, 0.0, 1.0)) for end in (p - error, p + error)]
         total = math.fsum((s * np.minimum(*ends)).tolist())
         return max(0.0, total * (1.0 - growth(6)) - underflow(len(s)))

@@ -158,8 +158,12 @@ def stationarity(
     (3.0, 2.778)
     """
     check_network(net)
+    if net.n_outputs != 1:
+        raise NotImplementedError(
+            f"`net` with several outputs is not available yet, got {net.n_outputs}"
+        )
     tol = positive(tol, "tol")
-    task, same = Task.of_network(net, X, y, beta, loss=loss, sample_weight=sample_weight)
+    (task,), same = Task.of_network(net, X, y, beta, loss=loss, sample_weight=sample_weight)
     same = same.balance()
     derivatives = _Derivatives(task, same)
     number = np.flatnonzero(task.counted)

@@ -245,8 +245,8 @@ def test_ctrl_c() -> None:
         ),
         (
             {"net": cx.TwoLayerNetwork.from_arrays(np.ones((2, 3)), np.ones((2, 2)))},
-            NotImplementedError,
-            "several outputs",
+            ValueError,
+            "`y` must have 2 columns, one for each output",
         ),
         ({"X": np.ones((10, 2))}, ValueError, "`X` must have 3 columns"),
         ({"beta": -1.0}, ValueError, "`beta` must be > 0"),
