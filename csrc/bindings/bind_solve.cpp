@@ -54,6 +54,8 @@ GroupLasso group_lasso(const FortranMatrix& X, const Words& packed, const Vector
                        const Vector& sample_weight, const Vector& pattern_weight, double beta,
                        int loss, double loss_parameter, bool output_offset) {
     require(0 <= loss && loss < kLossKinds, "`loss` must be the code of a loss");
+    require(static_cast<LossKind>(loss) != LossKind::hinge || !output_offset,
+            "`output_offset` must be false for the hinge loss");
     const MatrixView<const double> x = matrix(X, "X");
     const MaskedMatrix A{x, patterns(packed, x.rows)};
     require(A.blocks() > 0, "`packed` must hold at least one pattern");

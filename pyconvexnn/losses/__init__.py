@@ -11,16 +11,25 @@ from typing import Any
 
 from pyconvexnn._validation import choice, describe
 from pyconvexnn.losses.base import Loss
-from pyconvexnn.losses.classification import Logistic, SquaredHinge
+from pyconvexnn.losses.classification import Hinge, Logistic, SquaredHinge
 from pyconvexnn.losses.counts import Poisson
 from pyconvexnn.losses.regression import Huber, Squared
 
-__all__ = ["Huber", "Logistic", "Loss", "Poisson", "Squared", "SquaredHinge", "get_loss"]
+__all__ = [
+    "Hinge",
+    "Huber",
+    "Logistic",
+    "Loss",
+    "Poisson",
+    "Squared",
+    "SquaredHinge",
+    "get_loss",
+]
 
-LATER_LOSSES = ("hinge", "cross_entropy")
+LATER_LOSSES = ("cross_entropy",)
 
 _LOSSES: dict[str, Loss] = {
-    loss.name: loss for loss in (Squared(), Logistic(), Huber(), SquaredHinge(), Poisson())
+    loss.name: loss for loss in (Squared(), Logistic(), Huber(), SquaredHinge(), Poisson(), Hinge())
 }
 
 

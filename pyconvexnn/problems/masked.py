@@ -338,6 +338,8 @@ class PatternProblem(ABC):
                 losses = cp.huber(f - self.y, self.loss.parameter) / 2
             case "squared_hinge":
                 losses = cp.square(cp.pos(1 - cp.multiply(self.y, f))) / 2
+            case "hinge":
+                losses = cp.pos(1 - cp.multiply(self.y, f))
             case "poisson":
                 y = self.y
                 rest = y * np.log(np.where(y > 0, y, 1.0)) - y

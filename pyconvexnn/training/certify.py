@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pyconvexnn._typing import ArrayLike
+from pyconvexnn._typing import ArrayLike, FloatArray
 from pyconvexnn._validation import (
     as_generator,
     choice,
@@ -21,12 +21,15 @@ from pyconvexnn.networks import TwoLayerNetwork
 from pyconvexnn.pricing import METHODS, price
 from pyconvexnn.solvers.base import relative_gap
 from pyconvexnn.training.bounds import certificate, dual_point, proved_bound
+from pyconvexnn.training.cells import cells_around
 from pyconvexnn.training.clock import Clock
 from pyconvexnn.training.escape import best_escape
 from pyconvexnn.training.generation import RUNGS, Generation
+from pyconvexnn.training.master import Master
 from pyconvexnn.training.task import Task, check_network
 
 _METHODS = tuple(method for method in METHODS if method != "search")  # a search proves nothing
+_OWN = 1e-8  # relative gap of the program over a network's own cells
 _FINER = 0.1  # of rtol: how fine a proof may have to be that a nearly optimal network passes
 
 
@@ -55,7 +58,8 @@ def certify(
     all neurons u of length 1 proves that no network is below ``D(t v)``, D being the objective of
     the dual problem and ``0 <= t <= beta / M``. The network's own residual ``v_k = -s_k loss'(f)``
     is such a v, but a poor one unless the network is optimal: with `improve` better ones come from
-    training on, and a better network with them.
+    training on, and a better network with them. Of the hinge, whose residual is poor at the optimum
+    too, v is without `improve` that of the best network with the same cells.
 
     Parameters
     ----------
@@ -70,8 +74,8 @@ def certify(
     beta : float
         Penalty, >= 1e-120.
     loss : str or Loss
-        "squared", "huber", "logistic", "squared_hinge", "poisson", or a loss object. No factor
-        1/n.
+        "squared", "huber", "logistic", "squared_hinge", "hinge", "poisson", or a loss object. No
+        factor 1/n.
     sample_weight : (n_samples,) array, optional
         s_k >= 0, 1 by default.
     method : {"auto", "enumeration", "branch_and_bound", "bound"}
@@ -170,7 +174,7 @@ def certify(
         run.run()
         best, bound, restricted = run.network, run.ensure_bound(), run.restricted_bound
     else:
-        v = dual_point(task, task.residual(f + task.best_offset(f)))
+        v = _dual_of(task, same, rng, clock, threads)
         found = price(
             task.data,
             v,
@@ -198,6 +202,22 @@ def certify(
     assert cert.best_network is not None
     best = net if cert.best_network is same else _with_biases_of(net, cert.best_network)
     return dataclasses.replace(cert, best_network=best)
+
+
+def _dual_of(
+    task: Task, net: TwoLayerNetwork, rng: np.random.Generator, clock: Clock, threads: int
+) -> FloatArray:
+    """The dual point of a network: its residual, or where the loss has kinks, where that may be far
+    from optimal though the network is not, that of the program over the network's own cells.
+    """
+    f = net.predict(task.data)
+    if not task.loss.smooth and not clock.is_over:
+        U = task.inside(net.W1[np.any(net.W1 != 0, axis=1)])
+        if len(packed := cells_around(task.X, U, rng)):
+            sol = Master(task, packed, threads).solve(_OWN, clock.share(0.3))
+            if np.any(sol.dual):
+                return sol.dual
+    return dual_point(task, task.residual(f + task.best_offset(f)))
 
 
 def _with_biases_of(net: TwoLayerNetwork, found: TwoLayerNetwork) -> TwoLayerNetwork:

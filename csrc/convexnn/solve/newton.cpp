@@ -19,6 +19,7 @@
 #include "convexnn/base/simd.hpp"
 #include "convexnn/solve/full_program.hpp"
 #include "convexnn/solve/group_lasso.hpp"
+#include "convexnn/solve/hinge.hpp"
 #include "convexnn/solve/kernel_fit.hpp"
 #include "convexnn/solve/kernel_system.hpp"
 #include "convexnn/solve/newton_step.hpp"
@@ -488,6 +489,9 @@ private:
 
 GroupLassoResult newton(const GroupLasso& problem, const SolverSettings& settings,
                         const Start& start, Monitor& monitor) {
+    if (problem.loss == LossKind::hinge) {
+        return solve_hinge(problem, 0.0, settings, start, monitor, newton);
+    }
     return with_loss(problem.loss, problem.loss_parameter, [&]<typename Loss>(const Loss& loss) {
         return Newton<Loss>(problem, loss, settings, monitor).run(start);
     });
