@@ -2,24 +2,29 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <utility>
 #include <vector>
 
 #include "convexnn/base/simd.hpp"
+#include "convexnn/program/masked_products.hpp"
 #include "convexnn/solve/deadline.hpp"
 #include "convexnn/solve/group_prox.hpp"
 
 namespace convexnn {
 namespace {
 
-// 1: at f = 0 the smooth loss has the hinge's slope, so that zero is optimal for both or neither.
-constexpr double kFirstWidth = 1.0;
+// The first width is 1, for which the smooth loss has the hinge's slope at zero: there zero is
+// optimal for both or neither. Far below beta_max the optimal lambda are small, and the width that
+// is as wide as they are is large: this multiple of beta_max / beta.
+constexpr double kFirstWidth = 0.1;
 constexpr double kFall = 0.3;   // of the width,
 constexpr double kSlow = 0.3;   // where a program leaves more than that of the gap
 constexpr double kRise = 10.0;  // ... where a program could not be solved
 constexpr double kRoom = 3.0;   // least width after that, over the one that was too small
 constexpr double kSmallestWidth = 1e-7;
+constexpr double kLargestWidth = 1e8;
 constexpr double kFirstAccuracy = 1e-2;  // relative gap of the first smooth program,
 constexpr double kAccuracy = 0.1;        // and of the others, of the gap that is left or of tol
 constexpr std::size_t kPatience = 6;     // programs without a smaller gap until giving up
@@ -35,7 +40,7 @@ public:
           d_(problem.A.width()),
           targets_(n_),
           centre_(n_, 0.0),
-          f_(n_),
+          margin_(n_),
           part_(n_) {
         for (const double s : problem.samples.s) {
             at_zero_ += s;
@@ -49,7 +54,9 @@ public:
         blocks_.assign(start.blocks.begin(), start.blocks.end());
         values_.assign(start.values.begin(), start.values.end());
         keep_point();
-        best_.status = iterate(solve);
+        blocks_ = best_.active;
+        values_ = best_.values;
+        best_.status = find_first_width() ? iterate(solve) : deadline_.reason();
         best_.n_iter = n_iter_;
         best_.seconds = deadline_.seconds();
         return std::move(best_);
@@ -83,6 +90,27 @@ private:
         double dual_ = 0.0;
     };
 
+    // From the gated price at zero, which is at least beta_max. False: stopped.
+    bool find_first_width() {
+        const MaskedMatrix& A = problem_.A;
+        std::vector<double> v(n_), adjoints(d_ * A.blocks());
+        for (std::size_t k = 0; k < n_; ++k) {
+            v[k] = problem_.samples.s[k] * problem_.samples.y[k];
+        }
+        const MatrixView<double> G(adjoints.data(), d_, A.blocks());
+        if (!MaskedProducts<double>(A.X, A.patterns)
+                 .adjoint({v.data(), n_, 1}, G, settings_.threads, deadline_)) {
+            return false;
+        }
+        double largest = 0.0;
+        for (std::size_t i = 0; i < A.blocks(); ++i) {
+            largest = std::max(largest, norm(G.column(i)) / problem_.weights[i]);
+        }
+        first_width_ = std::clamp(kFirstWidth * largest / problem_.beta, 1.0, kLargestWidth);
+        width_ = first_width_;
+        return true;
+    }
+
     Status iterate(const SmoothSolver& solve) {
         double accuracy = kFirstAccuracy;
         double smallest = kSmallestWidth;  // of the widths
@@ -113,12 +141,12 @@ private:
             }
             // 3. The width and the accuracy of the next.
             waited = best_.objective - best_.dual_objective < 0.9 * before ? 0 : waited + 1;
-            if (waited >= kPatience || (!solved && width_ >= kFirstWidth)) {
+            if (waited >= kPatience || (!solved && width_ >= first_width_)) {
                 return Status::numerical_error;
             }
             if (!solved) {
                 smallest = kRoom * width_;
-                width_ = std::min(kFirstWidth, kRise * width_);
+                width_ = std::min(first_width_, kRise * width_);
             } else if (gap > kSlow * last) {
                 width_ = std::max(std::min(width_, smallest), kFall * width_);
             }
@@ -176,36 +204,67 @@ private:
         }
     }
 
-    // blocks_ and values_ are the best, if they are.
+    // The best multiple of blocks_ and values_ is the best point, if it is. Where lambda is small
+    // next to 1, margins that are short of 1 by little cost much, and this is all that they lack.
     void keep_point() {
-        const double objective = evaluate();
+        const double penalty = set_margins();
+        const double t = best_multiple(penalty);
+        double objective = t * penalty;
+        for (std::size_t k = 0; k < n_; ++k) {
+            objective += problem_.samples.s[k] * std::max(0.0, 1.0 - t * margin_[k]);
+        }
         if (objective < best_.objective) {
             best_.objective = objective;
             best_.active = blocks_;
             best_.values = values_;
+            for (double& x : best_.values) {
+                x *= t;
+            }
         }
     }
 
-    // The objective of blocks_ and values_.
-    double evaluate() {
+    // margin_ of blocks_ and values_; returns their penalty.
+    double set_margins() {
         const MaskedMatrix& A = problem_.A;
-        std::ranges::fill(f_, 0.0);
-        double objective = 0.0;
-        for (std::size_t t = 0; t < blocks_.size(); ++t) {
-            const std::size_t i = blocks_[t] % A.blocks();
-            const std::span<const double> u(values_.data() + t * d_, d_);
-            const double on = blocks_[t] < A.blocks() ? 1.0 : -1.0;
+        std::ranges::fill(margin_, 0.0);
+        double penalty = 0.0;
+        for (std::size_t j = 0; j < blocks_.size(); ++j) {
+            const std::size_t i = blocks_[j] % A.blocks();
+            const std::span<const double> u(values_.data() + j * d_, d_);
+            const double on = blocks_[j] < A.blocks() ? 1.0 : -1.0;
             const std::uint64_t* words = A.patterns.column(i).data();
             simd::product(A.X.data, A.X.stride, n_, d_, u.data(), part_.data());
             for (std::size_t k = 0; k < n_; ++k) {
-                f_[k] += ((words[k / 64] >> (k % 64) & 1) != 0 ? on : slope_ * on) * part_[k];
+                const double factor = (words[k / 64] >> (k % 64) & 1) != 0 ? on : slope_ * on;
+                margin_[k] += problem_.samples.y[k] * factor * part_[k];
             }
-            objective += problem_.beta * problem_.weights[i] * norm(u);
+            penalty += problem_.beta * problem_.weights[i] * norm(u);
         }
+        return penalty;
+    }
+
+    // The t >= 0 of least sum_k s_k (1 - t m_k)_+ + t penalty: where its slope changes sign, at
+    // some 1 / m_k. Not a number where the margins are not.
+    double best_multiple(double penalty) {
+        double slope = penalty;
+        order_.clear();
         for (std::size_t k = 0; k < n_; ++k) {
-            objective += problem_.samples.s[k] * std::max(0.0, 1.0 - problem_.samples.y[k] * f_[k]);
+            slope -= problem_.samples.s[k] * margin_[k];
+            if (margin_[k] > 0.0) {
+                order_.push_back(k);
+            }
         }
-        return objective;
+        if (!std::isfinite(slope)) {
+            return std::numeric_limits<double>::quiet_NaN();
+        }
+        std::ranges::sort(order_, std::greater<>(), [this](std::size_t k) { return margin_[k]; });
+        double t = 0.0;
+        for (std::size_t j = 0; j < order_.size() && slope < 0.0; ++j) {
+            const std::size_t k = order_[j];
+            t = 1.0 / margin_[k];
+            slope += problem_.samples.s[k] * margin_[k];
+        }
+        return t;
     }
 
     bool is_news() const {
@@ -240,12 +299,14 @@ private:
     double at_zero_ = 0.0;   // the objective there
     double least_ = 0.0;     // the least objective and the largest bound told of
     double most_ = 0.0;
-    double width_ = kFirstWidth;       // mu
+    double first_width_ = 1.0;
+    double width_ = 1.0;               // mu
     std::vector<double> targets_;      // of the smooth program
     std::vector<double> centre_;       // c
     std::vector<std::size_t> blocks_;  // where the next one starts
     std::vector<double> values_;
-    std::vector<double> f_, part_;
+    std::vector<double> margin_, part_;  // y f of blocks_ and values_, and of one
+    std::vector<std::size_t> order_;
     std::size_t n_iter_ = 0;
 };
 
