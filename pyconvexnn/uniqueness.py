@@ -42,9 +42,9 @@ def is_unique(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> bool | Non
     .. math:: \Big\{ a \ge 0 : \sum_i a_i z_i + b = f^* \Big\},
 
     f* being the optimal fit where the loss is strictly convex, and any in the right half-line on
-    rows where Huber's loss or the hinge is linear or the squared hinge zero (Mishkin and Pilanci, "Optimal sets
-    and solution paths of ReLU networks", ICML 2023). It is a single point if the z_i are
-    independent, of each other and of the ones that an offset b adds.
+    rows where Huber's loss or the hinge is linear or the squared hinge zero (Mishkin and Pilanci,
+    "Optimal sets and solution paths of ReLU networks", ICML 2023). It is a single point if the z_i
+    are independent, of each other and of the ones that an offset b adds.
 
     It is the network that is unique or not, not its coefficients: a neuron on the border of two
     cells may be a block of either, or split between them. Gated neurons have their patterns,

@@ -207,8 +207,10 @@ def certify(
 def _dual_of(
     task: Task, net: TwoLayerNetwork, rng: np.random.Generator, clock: Clock, threads: int
 ) -> FloatArray:
-    """The dual point of a network: its residual, or where the loss has kinks, where that may be far
-    from optimal though the network is not, that of the program over the network's own cells.
+    """The dual point of a network: its residual, or where the loss has kinks, that of a program.
+
+    The residual at kinks may be far from optimal though the network is not. The program is that
+    over the network's own cells.
     """
     f = net.predict(task.data)
     if not task.loss.smooth and not clock.is_over:
