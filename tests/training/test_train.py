@@ -296,7 +296,11 @@ def test_a_summary_in_three_levels() -> None:
         ({"activation": "tanh"}, ValueError, "`activation` must be one of"),
         ({"slope": 1.0}, ValueError, "`slope` must be < 1"),
         ({"loss": "cross_entropy"}, NotImplementedError, "cross_entropy"),
-        ({"loss": "hinge", "output_offset": True}, ValueError, "`output_offset` must be False"),
+        (
+            {"loss": "hinge", "y": np.tile([-1.0, 1.0], 5), "output_offset": True},
+            ValueError,
+            "`output_offset` must be False",
+        ),
         ({"loss": "logistic"}, ValueError, "`y` must hold only -1 and \\+1"),
         ({"sample_weight": -np.ones(10)}, ValueError, "`sample_weight` must be >= 0"),
         ({"rtol": 0.0}, ValueError, "`rtol` must be > 0"),
