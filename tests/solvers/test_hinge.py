@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,13 @@ def assert_optimum_of_cvxpy(kind: Any, seed: int) -> None:
     prob = kind(X, y, patterns, 1.0, **options)
     prob = prob.with_beta(prob.beta_max * float(rng.choice([0.7, 0.2, 0.05, 0.01])))
     program = prob.to_cvxpy()
-    program.solve("CLARABEL", tol_gap_abs=1e-9, tol_gap_rel=1e-9, tol_feas=1e-9)
+    for accuracy in (1e-9, 1e-8):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that it may be inaccurate
+            settings = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), accuracy)
+            program.solve("CLARABEL", **settings)
+        if program.status == "optimal":
+            break
     assert program.status == "optimal"
     for solver in SOLVERS if kind is cx.GatedReLUProblem else ["cutting_plane"]:
         # "newton" alone may end early where rounding is all there is to go by.
