@@ -122,7 +122,7 @@ class TwoLayers(ABC):
             Penalty, >= 0.
         loss : str or Loss
             ``"squared"``, ``"huber"``, ``"logistic"``, ``"squared_hinge"``,
-            ``"poisson"``, or a loss object.
+            ``"hinge"``, ``"poisson"``, or a loss object.
         sample_weight : (n_samples,) array, optional
             Weights s >= 0; 1 by default.
         ridge : float

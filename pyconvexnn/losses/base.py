@@ -25,6 +25,7 @@ class Loss(ABC):
     code: ClassVar[int]  # the compiled enum LossKind
     shifts: ClassVar[bool] = False  # whether l(f + c, y + c) = l(f, y)
     joint: ClassVar[bool] = False  # whether l is one of all outputs of a sample together
+    smooth: ClassVar[bool] = True  # whether -gradient tends to the optimal dual point as f does
 
     @property
     def parameter(self) -> float:
@@ -37,7 +38,7 @@ class Loss(ABC):
 
     @abstractmethod
     def gradient(self, f: FloatArray, y: FloatArray, s: FloatArray) -> FloatArray:
-        """``s_k l'(f_k, y_k)``, shape (n,)."""
+        """``s_k l'(f_k, y_k)``, shape (n,); at a kink one of the subgradients."""
 
     @abstractmethod
     def curvature(self, f: FloatArray, y: FloatArray, s: FloatArray) -> FloatArray:
@@ -119,7 +120,10 @@ class Loss(ABC):
     # --- output offsets ------------------------------------------------------------------------
 
     def check_offset(self, y: FloatArray, s: FloatArray) -> None:
-        """Raise ValueError when no offset b is best: ``value(f + b, y, s)`` falls for ever."""
+        """Raise ValueError when there can be no output offset.
+
+        Either none is best, as ``value(f + b, y, s)`` falls for ever, or no solver knows of it.
+        """
         return  # of most losses there is always one
 
     def best_offset(self, f: FloatArray, y: FloatArray, s: FloatArray) -> float:

@@ -127,8 +127,8 @@ def train(
     slope : float
         Of "leaky_relu", in [0, 1).
     loss : str or Loss
-        "squared", "huber", "logistic", "squared_hinge", "poisson", or a loss object. No factor
-        1/n.
+        "squared", "huber", "logistic", "squared_hinge", "hinge", "poisson", or a loss object. No
+        factor 1/n.
     sample_weight : (n_samples,) array, optional
         s_k >= 0, 1 by default.
     output_offset : bool

@@ -22,6 +22,7 @@
 #include "convexnn/base/simd.hpp"
 #include "convexnn/solve/full_program.hpp"
 #include "convexnn/solve/group_lasso.hpp"
+#include "convexnn/solve/hinge.hpp"
 #include "convexnn/solve/kernel_fit.hpp"
 #include "convexnn/solve/kernel_system.hpp"
 #include "convexnn/solve/newton_step.hpp"
@@ -142,7 +143,8 @@ private:
             best_gap = std::min(stage_gap_, best_gap);
             // Exact steps may be many where g is far from its quadratic models, as long as it
             // falls.
-            if (exact_or_never() && upper_ < best_value - kFall * stage_gap_ * best_value) {
+            const double left = std::max(stage_gap_, 1e-15);  // to rounding it may be negative
+            if (exact_or_never() && upper_ < best_value - kFall * left * best_value) {
                 waited = 0;
             }
             best_value = std::min(upper_, best_value);
@@ -508,6 +510,9 @@ private:
 
 GroupLassoResult newton(const GroupLasso& problem, const SolverSettings& settings,
                         const Start& start, Monitor& monitor) {
+    if (problem.loss == LossKind::hinge) {
+        return solve_hinge(problem, 0.0, settings, start, monitor, newton);
+    }
     return with_loss(problem.loss, problem.loss_parameter, [&]<typename Loss>(const Loss& loss) {
         return Newton<Loss>(problem, loss, settings, monitor).run(start);
     });
