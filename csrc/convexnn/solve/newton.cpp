@@ -139,12 +139,12 @@ private:
             if (n_iter_ >= settings_.max_iter) {
                 return Status::max_iter;
             }
-            waited = stage_gap_ < 0.9 * best_gap ? 0 : waited + 1;
-            best_gap = std::min(stage_gap_, best_gap);
+            const double left = std::max(stage_gap_, 0.0);  // to rounding it may be negative
+            waited = left < 0.9 * best_gap ? 0 : waited + 1;
+            best_gap = std::min(left, best_gap);
             // Exact steps may be many where g is far from its quadratic models, as long as it
             // falls.
-            const double left = std::max(stage_gap_, 1e-15);  // to rounding it may be negative
-            if (exact_or_never() && upper_ < best_value - kFall * left * best_value) {
+            if (exact_or_never() && upper_ < best_value * (1.0 - kFall * left)) {
                 waited = 0;
             }
             best_value = std::min(upper_, best_value);
