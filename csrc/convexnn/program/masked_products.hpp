@@ -33,8 +33,10 @@ namespace convexnn {
 template <typename T>
 class MaskedProducts {
 public:
-    // Copies X, with n (d + 128 / sizeof(T)) entries at most; views `patterns`.
-    MaskedProducts(MatrixView<const T> X, BitColumns patterns);
+    // Copies `factor` X, with n (d + 128 / sizeof(T)) entries at most; views `patterns`. X may be
+    // double where T is float.
+    template <typename S = T>
+    MaskedProducts(MatrixView<const S> X, BitColumns patterns, S factor = 1);
 
     std::size_t rows() const { return patterns_.rows; }
     std::size_t width() const { return width_; }  // d
@@ -82,5 +84,9 @@ private:
 
 extern template class MaskedProducts<double>;
 extern template class MaskedProducts<float>;
+extern template MaskedProducts<double>::MaskedProducts(MatrixView<const double>, BitColumns,
+                                                       double);
+extern template MaskedProducts<float>::MaskedProducts(MatrixView<const float>, BitColumns, float);
+extern template MaskedProducts<float>::MaskedProducts(MatrixView<const double>, BitColumns, double);
 
 }  // namespace convexnn

@@ -9,6 +9,13 @@ namespace convexnn {
 
 using dense::Outcome;
 
+namespace {
+
+constexpr std::size_t kSingleEntries = std::size_t{1}
+                                       << 16;  // of X; below, there is little to gain
+
+}  // namespace
+
 KernelSystem::KernelSystem(const GroupLasso& problem, MaskedProducts<double>& products,
                            std::size_t threads)
     : masked_(products),
@@ -17,11 +24,23 @@ KernelSystem::KernelSystem(const GroupLasso& problem, MaskedProducts<double>& pr
       scaled_(problem.A.rows()),
       adjoints_(new double[problem.A.blocks() * problem.A.width()]) {
     c_.reserve(problem.A.blocks());
+    if (problem.A.rows() * problem.A.width() >= kSingleEntries) {
+        single_ = std::make_unique<SingleKernel>(problem.A);
+    }
+}
+
+bool KernelSystem::leave_single() {
+    const bool left = is_single();
+    single_.reset();
+    return left;
 }
 
 void KernelSystem::set_blocks(std::span<const std::size_t> blocks, std::span<const double> c) {
     masked_.set_active(blocks);
     c_.assign(c.begin(), c.end());
+    if (single_) {
+        single_->set_blocks(blocks, c);
+    }
 }
 
 void KernelSystem::set_curvature(std::span<const double> h) {
@@ -49,17 +68,38 @@ bool KernelSystem::multiply_kernel(std::span<const double> x, std::span<double> 
                                   monitor);
 }
 
-bool KernelSystem::multiply(std::span<const double> x, std::span<double> out, Monitor& monitor) {
+template <typename Kernel>
+bool KernelSystem::multiply_with(const Kernel& kernel, std::span<const double> x,
+                                 std::span<double> out) {
     for (std::size_t k = 0; k < x.size(); ++k) {
         scaled_[k] = root_[k] * x[k];
     }
-    if (!multiply_kernel(scaled_, out, monitor)) {
+    if (!kernel(scaled_, out)) {
         return false;
     }
     for (std::size_t k = 0; k < x.size(); ++k) {
         out[k] = x[k] + root_[k] * out[k];
     }
     return true;
+}
+
+bool KernelSystem::multiply_exactly(std::span<const double> x, std::span<double> out,
+                                    Monitor& monitor) {
+    return multiply_with(
+        [&](const auto& from, const auto& to) { return multiply_kernel(from, to, monitor); }, x,
+        out);
+}
+
+bool KernelSystem::multiply(std::span<const double> x, std::span<double> out, Monitor& monitor) {
+    if (!single_) {
+        return multiply_exactly(x, out, monitor);
+    }
+    ++products_;
+    return multiply_with(
+        [&](const auto& from, const auto& to) {
+            return single_->multiply(from, to, threads_, monitor);
+        },
+        x, out);
 }
 
 Preconditioner::Preconditioner(const GroupLasso& problem)
@@ -120,8 +160,9 @@ public:
           mean_(n_),
           diagonal_(n_),
           inverse_(n_),
+          scaled_(n_),
           small_(d_),
-          U_(n_ * d_),
+          rows_(std::min(n_, kRowsAtATime) * d_),
           factor_(d_ * d_),
           work_(threads) {
         for (std::size_t j = 0; j < d_; ++j) {
@@ -155,20 +196,14 @@ protected:
             // mean_ becomes the diagonal that makes R U of X.
             mean_[k] *= root[k] * inverse_[k] / std::sqrt(total > 0.0 ? total : 1.0);
         }
-        for (std::size_t j = 0; j < d_; ++j) {
-            const std::span<const double> x = problem_.A.X.column(j);
-            double* u = U_.data() + j * n_;
-            for (std::size_t k = 0; k < n_; ++k) {
-                u[k] = mean_[k] * x[k];
-            }
-        }
         const MatrixView<double> F(factor_.data(), d_, d_);
         std::ranges::fill(factor_, 0.0);
         for (std::size_t j = 0; j < d_; ++j) {
             F(j, j) = 1.0;
         }
-        const Outcome outcome =
-            dense::symmetric_product(1.0, U(), dense::Op::transposed, 1.0, F, work_, monitor);
+        const Outcome outcome = for_rows_of_U([&](MatrixView<const double> U, std::size_t) {
+            return dense::symmetric_product(1.0, U, dense::Op::transposed, 1.0, F, work_, monitor);
+        });
         return outcome == Outcome::done ? dense::cholesky(F, 0.0, work_, monitor) : outcome;
     }
 
@@ -176,18 +211,14 @@ protected:
     void solve(std::span<const double> r, std::span<double> out) override {
         for (std::size_t k = 0; k < n_; ++k) {
             out[k] = inverse_[k] * r[k];
+            scaled_[k] = mean_[k] * out[k];
         }
-        dense::multiply_transposed(U(), out, small_);
+        dense::multiply_transposed(problem_.A.X, scaled_, small_);
         dense::solve_lower(F(), small_);
         dense::solve_lower_transposed(F(), small_);
-        for (double& x : small_) {
-            x = -x;
-        }
-        for (std::size_t j = 0; j < d_; ++j) {
-            simd::axpy(small_[j], U_.data() + j * n_, out.data(), n_);
-        }
+        dense::multiply(problem_.A.X, small_, scaled_);
         for (std::size_t k = 0; k < n_; ++k) {
-            out[k] *= inverse_[k];
+            out[k] = inverse_[k] * (out[k] - mean_[k] * scaled_[k]);
         }
     }
 
@@ -198,8 +229,11 @@ protected:
         if (outcome == Outcome::done) {
             products_.resize(d_ * B.columns);
             const MatrixView<double> Y(products_.data(), d_, B.columns);
-            outcome = dense::product(1.0, U(), dense::Op::transposed, dense::constant(B),
-                                     dense::Op::plain, 0.0, Y, work_, monitor);
+            outcome = for_rows_of_U([&](MatrixView<const double> U, std::size_t first) {
+                return dense::product(1.0, U, dense::Op::transposed,
+                                      dense::constant(dense::block(B, first, 0, U.rows, B.columns)),
+                                      dense::Op::plain, first == 0 ? 0.0 : 1.0, Y, work_, monitor);
+            });
             if (outcome == Outcome::done) {
                 outcome = dense::solve_lower(F(), Y, work_, monitor);
             }
@@ -213,8 +247,31 @@ protected:
     }
 
 private:
-    MatrixView<const double> U() const { return {U_.data(), n_, d_}; }
+    // As many as the products of dense.hpp take in one go.
+    static constexpr std::size_t kRowsAtATime = 4096;
+
     MatrixView<const double> F() const { return {factor_.data(), d_, d_}; }
+
+    // use(rows of U = diag(mean_) X, the first of them) a part at a time: U would be as large as X.
+    template <typename Use>
+    Outcome for_rows_of_U(const Use& use) {
+        for (std::size_t first = 0; first < n_; first += kRowsAtATime) {
+            const std::size_t count = std::min(kRowsAtATime, n_ - first);
+            const MatrixView<double> U(rows_.data(), count, d_);
+            for (std::size_t j = 0; j < d_; ++j) {
+                const double* x = problem_.A.X.column(j).data() + first;
+                double* u = U.column(j).data();
+                for (std::size_t k = 0; k < count; ++k) {
+                    u[k] = mean_[first + k] * x[k];
+                }
+            }
+            const Outcome outcome = use(dense::constant(U), first);
+            if (outcome != Outcome::done) {
+                return outcome;
+            }
+        }
+        return Outcome::done;
+    }
 
     static void scale_rows(MatrixView<double> B, std::span<const double> factor) {
         for (std::size_t j = 0; j < B.columns; ++j) {
@@ -229,10 +286,11 @@ private:
     std::vector<double> square_norms_;  // ||x_r||^2
     std::vector<double> mean_;
     std::vector<double> diagonal_, inverse_;  // R^-1 and R
-    std::vector<double> small_;
-    std::vector<double> U_;         // n x d: R H^1/2 U
-    std::vector<double> factor_;    // d x d: Cholesky factor of I + U^T U
-    std::vector<double> products_;  // d x k
+    std::vector<double> scaled_;              // n
+    std::vector<double> small_;               // d
+    std::vector<double> rows_;                // of R H^1/2 U, part of n x d
+    std::vector<double> factor_;              // d x d: Cholesky factor of I + U^T U
+    std::vector<double> products_;            // d x k
     dense::Workspace work_;
 };
 
