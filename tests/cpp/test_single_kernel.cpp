@@ -47,7 +47,8 @@ TEST(single_kernel_is_the_kernel_to_a_few_roundings_of_single_precision) {
         for (double& entry : data.X) {
             entry *= scale;
         }
-        SingleKernel kernel(data.masked());
+        Monitor monitor;
+        SingleKernel kernel(data.masked(), monitor);
         const std::vector<std::size_t> blocks = {5, 0, 39, 17};
         // Beyond single precision in size, all of them.
         const std::vector<double> c = {1e50, 3e50, 1e20, 0.5e50};
@@ -56,7 +57,6 @@ TEST(single_kernel_is_the_kernel_to_a_few_roundings_of_single_precision) {
             entry *= 1e45;
         }
         kernel.set_blocks(blocks, c);
-        Monitor monitor;
         std::vector<double> out(data.n);
         CHECK(kernel.multiply(x, out, 2, monitor));
         const std::vector<double> right = product(data, blocks, c, x);
@@ -74,8 +74,8 @@ TEST(single_kernel_is_the_kernel_to_a_few_roundings_of_single_precision) {
 
 TEST(single_kernel_of_nothing_is_zero_and_it_stops) {
     const Data data(100, 4, 10, 3);
-    SingleKernel kernel(data.masked());
     Monitor monitor;
+    SingleKernel kernel(data.masked(), monitor);
     const std::vector<double> x = check::gaussian(data.n, 9);
     const std::vector<double> zero(data.n, 0.0);
     std::vector<double> out(data.n, 7.0);

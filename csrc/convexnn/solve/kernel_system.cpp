@@ -17,7 +17,7 @@ constexpr std::size_t kSingleEntries = std::size_t{1}
 }  // namespace
 
 KernelSystem::KernelSystem(const GroupLasso& problem, MaskedProducts<double>& products,
-                           std::size_t threads)
+                           std::size_t threads, Monitor& monitor)
     : masked_(products),
       threads_(threads),
       root_(problem.A.rows(), 1.0),
@@ -25,7 +25,7 @@ KernelSystem::KernelSystem(const GroupLasso& problem, MaskedProducts<double>& pr
       adjoints_(new double[problem.A.blocks() * problem.A.width()]) {
     c_.reserve(problem.A.blocks());
     if (problem.A.rows() * problem.A.width() >= kSingleEntries) {
-        single_ = std::make_unique<SingleKernel>(problem.A);
+        single_ = std::make_unique<SingleKernel>(problem.A, monitor);
     }
 }
 

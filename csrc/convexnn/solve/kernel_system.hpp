@@ -38,7 +38,9 @@ inline double inner_product(std::span<const double> a, std::span<const double> b
 // its rounding shows in the result.
 class KernelSystem {
 public:
-    KernelSystem(const GroupLasso& problem, MaskedProducts<double>& products, std::size_t threads);
+    // `monitor` is for the copy of X in single precision, as MaskedProducts has it.
+    KernelSystem(const GroupLasso& problem, MaskedProducts<double>& products, std::size_t threads,
+                 Monitor& monitor);
 
     // The blocks of K, which become the active ones of the products, and their weights c_a > 0.
     void set_blocks(std::span<const std::size_t> blocks, std::span<const double> c);

@@ -60,7 +60,7 @@ public:
           data_(problem.samples, loss, problem.output_offset),
           full_(problem, data_, settings, monitor),
           deadline_(full_.deadline()),
-          system_(problem, full_.products(), settings.threads),
+          system_(problem, full_.products(), settings.threads, deadline_),
           newton_step_(problem, settings.threads),
           eta_(blocks_, 0.0),
           old_eta_(blocks_),

@@ -24,9 +24,9 @@ double scale_of(MatrixView<const double> X) {
 
 }  // namespace
 
-SingleKernel::SingleKernel(const MaskedMatrix& A)
+SingleKernel::SingleKernel(const MaskedMatrix& A, Monitor& monitor)
     : scale_(scale_of(A.X)),
-      products_(A.X, A.patterns, scale_),
+      products_(A.X, A.patterns, scale_, &monitor),
       vector_(A.rows()),
       adjoints_(A.blocks() * A.width()) {
     shares_.reserve(A.blocks());

@@ -18,8 +18,8 @@ namespace convexnn {
 class SingleKernel {
 public:
     // Copies X, rounded, as n (d + 32) entries at most; views the patterns. All work space is
-    // allocated here.
-    explicit SingleKernel(const MaskedMatrix& A);
+    // allocated here. Left unfinished once `monitor` says stop, as it has to from then on.
+    SingleKernel(const MaskedMatrix& A, Monitor& monitor);
 
     // The blocks of K, any of them, and their weights c_a > 0.
     void set_blocks(std::span<const std::size_t> blocks, std::span<const double> c);
