@@ -223,7 +223,9 @@ protected:
     }
 
     Outcome product(MatrixView<double> B, MatrixView<double> C, Monitor& monitor) override {
-        scale_rows(B, inverse_);
+        if (!scale_rows(B, inverse_, monitor)) {
+            return Outcome::stopped;
+        }
         Outcome outcome = dense::symmetric_product(1.0, dense::constant(B), dense::Op::transposed,
                                                    0.0, C, work_, monitor);
         if (outcome == Outcome::done) {
@@ -242,8 +244,7 @@ protected:
                                                    1.0, C, work_, monitor);
             }
         }
-        scale_rows(B, diagonal_);
-        return outcome;
+        return scale_rows(B, diagonal_, monitor) ? outcome : Outcome::stopped;
     }
 
 private:
@@ -273,13 +274,18 @@ private:
         return Outcome::done;
     }
 
-    static void scale_rows(MatrixView<double> B, std::span<const double> factor) {
+    // False: stopped.
+    static bool scale_rows(MatrixView<double> B, std::span<const double> factor, Monitor& monitor) {
         for (std::size_t j = 0; j < B.columns; ++j) {
+            if (monitor.stop_requested()) {
+                return false;
+            }
             double* column = B.column(j).data();
             for (std::size_t k = 0; k < factor.size(); ++k) {
                 column[k] *= factor[k];
             }
         }
+        return true;
     }
 
     std::size_t n_, d_;

@@ -68,6 +68,9 @@ Outcome NewtonStep::prepare(std::span<const std::size_t> blocks, MatrixView<cons
         return outcome;
     }
     for (std::size_t j = 0; j < count_; ++j) {
+        if (monitor.stop_requested()) {
+            return Outcome::stopped;
+        }
         const std::span<double> column = B.column(j);
         for (std::size_t k = 0; k < n_; ++k) {
             column[k] *= system.root()[k];
