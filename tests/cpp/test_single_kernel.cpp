@@ -54,7 +54,7 @@ TEST(single_kernel_is_the_kernel_to_a_few_roundings_of_single_precision) {
         const std::vector<double> c = {1e50, 3e50, 1e20, 0.5e50};
         std::vector<double> x = check::gaussian(data.n, 9);
         for (double& entry : x) {
-            entry *= 1e45;
+            entry *= 1e-45;
         }
         kernel.set_blocks(blocks, c);
         std::vector<double> out(data.n);
