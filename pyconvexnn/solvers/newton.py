@@ -22,9 +22,9 @@ class Newton(GatedSolver):
     blocks and the most violated others. The n x n systems are solved by conjugate gradients with a
     mean-field preconditioner, or for few samples, and where those fail, by a Cholesky factor. Where
     X is large these products are in single precision, whatever X is given in, as long as its
-    rounding does not show; objectives, prices and dual points are always in double. A cold start goes
-    through larger penalties. Bach, Jenatton, Mairal and Obozinski (2012, section
-    5) review the variational form.
+    rounding does not show; objectives, prices and dual points are always in double. A cold start
+    goes through larger penalties. Bach, Jenatton, Mairal and Obozinski (2012, section 5) review the
+    variational form.
 
     An iteration is a Newton step, or the fit to a start or at the next penalty of a cold one.
     """
