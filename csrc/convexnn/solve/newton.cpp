@@ -44,7 +44,7 @@ constexpr double kSecularCap = 4.0;         // of price / beta in the secular gr
 constexpr double kSmallestNorm = 1e-14;     // of the largest; less is zero
 constexpr double kNearOptimum = 0.01;       // of the relative gap: where flat samples stay flat
 constexpr double kSmallestRidge = 1e-10;
-constexpr std::size_t kMostDenseRows = 6000;  // up to so many rows N may be factored
+constexpr std::size_t kMostDenseRows = 6000;  // of one factor of N, or as large as several
 constexpr double kTableGain = 4.0;            // table look-ups over multiplications
 constexpr std::size_t kPatience = 12;         // steps without a smaller gap; dense: twice that
 constexpr double kFall = 0.005;               // of g in a step, relative to the gap: progress too
@@ -204,7 +204,12 @@ private:
     }
 
     // Whether there is no more exact preconditioner to turn to.
-    bool exact_or_never() const { return factored_ || problem_.A.rows() > kMostDenseRows; }
+    bool exact_or_never() const {
+        const std::size_t rows = problem_.A.rows();
+        return factored_ || rows * rows * factors() > kMostDenseRows * kMostDenseRows;
+    }
+    // How many factors: outputs have the same curvature where that is constant.
+    std::size_t factors() const { return Loss::kLinearSlope ? 1 : problem_.outputs; }
 
     void factor_from_now_on() {
         preconditioner_.reset();
@@ -219,7 +224,8 @@ private:
         const auto d = static_cast<double>(d_);
         const auto active = static_cast<double>(active_.size());
         const double iterations = static_cast<double>(system_.products() - products);
-        const double factor = n * n * (active + static_cast<double>(free_.size()) + n / 3.0);
+        const double each = active + static_cast<double>(free_.size()) + n / 3.0;
+        const double factor = n * n * each * static_cast<double>(factors());
         return !exact_or_never() && iterations * n * d * (4.0 * active / kTableGain + 8.0) > factor;
     }
 
