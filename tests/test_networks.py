@@ -274,7 +274,6 @@ def test_wrong_weights(changed: dict[str, Any], kind: type[Exception], message: 
         ({"beta": "1"}, TypeError, "`beta` must be a real number, got '1'"),
         ({"ridge": -0.5}, ValueError, "`ridge` must be >= 0, got -0.5"),
         ({"loss": "l1"}, ValueError, "`loss` must be one of squared, logistic, .*got 'l1'"),
-        ({"loss": "hinge"}, NotImplementedError, "`loss` = 'hinge' is not available yet"),
         ({"sample_weight": [1.0]}, ValueError, "`sample_weight` must have 2 entries, got 1"),
         ({"sample_weight": [1.0, -2.0]}, ValueError, "`sample_weight` must be >= 0, got -2.0"),
         ({"pattern_weight": [1.0] * 3}, ValueError, "`pattern_weight` must have 2 entries, got 3"),

@@ -432,7 +432,7 @@ def test_wrong_threads_raise(function: str) -> None:
 @pytest.mark.parametrize(
     ("name", "bad"),
     [
-        ("loss", 6),
+        ("loss", 7),
         ("method", -1),
         ("method", 9),
         ("loss", -1),

@@ -60,7 +60,7 @@ struct Problem {
         }
         CHECK(std::abs(objective - result.objective) <= 1e-12 * objective);
         CHECK(std::abs(bound - result.dual_objective) <= 1e-12 * objective);
-        CHECK(result.offset == 0.0);
+        CHECK(result.free_part.front() == 0.0);
         for (std::size_t k = 1; k < result.history.size(); ++k) {
             const Progress& before = result.history[k - 1];
             const Progress& after = result.history[k];

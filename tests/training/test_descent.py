@@ -11,7 +11,7 @@ from pyconvexnn.training.clock import Clock
 from pyconvexnn.training.descent import _Slope, descend
 from pyconvexnn.training.shared_task import SharedTask
 from pyconvexnn.training.task import Task
-from tests.training.problems import LOSSES
+from tests.training.problems import LOSSES, WITH_OFFSET
 from tests.training.test_outputs import several
 
 RNG = np.random.default_rng(0)
@@ -35,13 +35,14 @@ def task_of(loss: str, activation: str, offset: bool) -> tuple[SharedTask, cx.Tw
 def test_objective_and_gradient(
     loss: str, activation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task, net = task_of(loss, activation, offset=activation != "relu")
+    offset = activation != "relu" and loss in WITH_OFFSET
+    task, net = task_of(loss, activation, offset)
     slope = _Slope(task, net)
     w = slope.weights(net)
     again = slope.network(w)
     np.testing.assert_array_equal(again.W1, net.W1)
     np.testing.assert_array_equal(again.W2, net.W2)
-    assert (again.b2 is None) == (net.b2 is None) == (activation == "relu")
+    assert (again.b2 is None) == (net.b2 is None) == (not offset)
     value, gradient = slope(w)
     assert value == pytest.approx(task.objective(net), rel=1e-13)
     steps = 1e-6 * np.eye(len(w))

@@ -11,7 +11,7 @@ import pytest
 import pyconvexnn as cx
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.training.outputs import alone, one_by_one
-from tests.training.problems import LOSSES, gaussian_task
+from tests.training.problems import OFFSETS, gaussian_task
 
 
 def several(
@@ -23,8 +23,7 @@ def several(
     return tasks[0][0], Y, min(beta for _, _, beta in tasks)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("offset", [False, True])
+@pytest.mark.parametrize(("loss", "offset"), OFFSETS)
 def test_outputs_are_problems_of_their_own(loss: str, offset: bool) -> None:
     X, Y, beta = several(14, 3, 3, loss)
     weight = np.random.default_rng(0).uniform(0.5, 2.0, 14)

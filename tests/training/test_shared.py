@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 import pyconvexnn as cx
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.losses import get_loss
-from tests.training.problems import LOSSES
+from tests.training.problems import LOSSES, WITH_OFFSET
 from tests.training.test_outputs import several
 
 SLOPES = {"relu": 0.0, "leaky_relu": 0.2, "abs": -1.0}
@@ -98,9 +98,11 @@ def check(
 
 
 KINDS = ["plain", "biases", "offset"]
-SOME = {("squared", kind) for kind in KINDS} | {
-    (loss, KINDS[i % 3]) for i, loss in enumerate(LOSSES)
-}
+SOME = (
+    {("hinge", "plain")}
+    | {("squared", kind) for kind in KINDS}
+    | {(loss, KINDS[i % 3]) for i, loss in enumerate(WITH_OFFSET)}
+)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +111,7 @@ SOME = {("squared", kind) for kind in KINDS} | {
         pytest.param(loss, kind, marks=() if (loss, kind) in SOME else pytest.mark.slow)
         for loss in LOSSES
         for kind in KINDS
+        if kind != "offset" or loss in WITH_OFFSET
     ],
 )
 def test_no_network_is_below_the_bound(loss: str, kind: str) -> None:
@@ -134,7 +137,9 @@ def test_no_network_is_below_the_bound(loss: str, kind: str) -> None:
         check(cert, X, Y, beta, net, loss, weight)
         assert cert.objective == pytest.approx(min(values), rel=1e-12)
         assert cert.objective >= min(values) * (1 - 1e-15)
-        assert (0.6 if improve else 0.1) * min(values) < cert.lower_bound <= min(values)
+        # Without training on, the residual of a loss with kinks says little.
+        least = 0.6 if improve else 0.1 if get_loss(loss).smooth else 0.05
+        assert least * min(values) < cert.lower_bound <= min(values)
         assert cert.best_network is not None
         assert (cert.best_network.b1 is None) == (net.b1 is None)
         best = cert.best_network.objective(features, Y, beta, **options)
