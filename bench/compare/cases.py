@@ -200,7 +200,11 @@ def full() -> list[Case]:
             for loss in ("huber", "logistic", "squared_hinge", "hinge", "poisson")
             for case in _gated((500, 20, 500), 0.5, 0.1, 0.02, 0.005, loss=loss)
         ),
-        *_gated((500, 20, 500), 0.1, 0.02, loss="cross_entropy", outputs=3),
+        *(
+            case
+            for K in (3, 10)
+            for case in _gated((500, 20, 500), 0.1, 0.02, loss="cross_entropy", outputs=K)
+        ),
         *(
             case
             for loss in ("huber", "logistic", "squared_hinge")
