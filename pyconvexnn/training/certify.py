@@ -17,12 +17,13 @@ from pyconvexnn._validation import (
 )
 from pyconvexnn.certificates import Certificate
 from pyconvexnn.losses import Loss
-from pyconvexnn.networks import TwoLayerNetwork
+from pyconvexnn.networks import GatedNetwork, Network, TwoLayerNetwork
 from pyconvexnn.pricing import METHODS, price
 from pyconvexnn.solvers.base import relative_gap
 from pyconvexnn.training.bounds import certificate, dual_point, proved_bound
 from pyconvexnn.training.clock import Clock
 from pyconvexnn.training.escape import best_escape
+from pyconvexnn.training.gated import GATED_METHODS, certify_gated
 from pyconvexnn.training.generation import RUNGS, Generation
 from pyconvexnn.training.task import Task, check_network
 
@@ -31,7 +32,7 @@ _FINER = 0.1  # of rtol: how fine a proof may have to be that a nearly optimal n
 
 
 def certify(
-    net: TwoLayerNetwork,
+    net: Network,
     X: ArrayLike,
     y: ArrayLike,
     beta: float,
@@ -57,27 +58,32 @@ def certify(
     is such a v, but a poor one unless the network is optimal: with `improve` better ones come from
     training on, and a better network with them.
 
+    A network with gates is compared with those of any width whose gates have the same patterns on
+    X, and with the same :attr:`GatedNetwork.penalty`: method "patterns". They are the blocks of a
+    :class:`GatedReLUProblem`, which is solved to a tenth of `rtol`; D(v) is recomputed in NumPy.
+
     Parameters
     ----------
-    net : TwoLayerNetwork
-        With one output. Hidden biases b_1 are weights on a column of ones, and decayed like them.
-        With an output offset ``b_2 != 0`` the network is compared with those that have one, not
-        decayed; otherwise with those without.
+    net : TwoLayerNetwork or GatedNetwork
+        With one output, or with gates. Hidden biases b_1 are weights on a column of ones, and
+        decayed like them. With an output offset ``b_2 != 0`` the network is compared with those
+        that have one, not decayed; otherwise with those without.
     X : (n_samples, n_features) array
         Data.
-    y : (n_samples,) array
+    y : (n_samples,) or (n_samples, n_outputs) array
         Targets; -1 and +1 for the losses of labels.
     beta : float
         Penalty, >= 1e-120.
     loss : str or Loss
-        "squared", "huber", "logistic", "squared_hinge", "poisson", or a loss object. No factor
-        1/n.
+        "squared", "huber", "logistic", "squared_hinge", "poisson", or a loss object; for matrix
+        weights "cross_entropy" too. No factor 1/n.
     sample_weight : (n_samples,) array, optional
         s_k >= 0, 1 by default.
-    method : {"auto", "enumeration", "branch_and_bound", "bound"}
+    method : {"auto", "enumeration", "branch_and_bound", "bound", "patterns"}
         How M is found. "auto": the cheapest of the others that is tight enough. "enumeration":
         by pricing every cell of the data, degenerate or not. "branch_and_bound": by cutting the
-        ball of neurons into boxes. "bound": by a relaxation, fast and loose.
+        ball of neurons into boxes. "bound": by a relaxation, fast and loose. "patterns": the one
+        that there is with gates, and only there.
     rtol : float
         Relative gap up to which the network counts as optimal, > 0.
     improve : bool
@@ -105,7 +111,8 @@ def certify(
     Raises
     ------
     NotImplementedError
-        For gated networks, networks of several outputs, and `proof`.
+        For networks of several outputs without gates, the cross entropy of a network without
+        matrix weights, and `proof`.
     ValueError, TypeError
         Naming the argument, the rule and the value. ValueError too for "enumeration" of data that
         :func:`enumerate_patterns` cannot list with ``snap=False``: columns that depend on each
@@ -126,14 +133,29 @@ def certify(
     True
     """
     clock = Clock(None if time_limit is None else positive(time_limit, "time_limit"))
-    check_network(net)
+    gated = isinstance(net, GatedNetwork)
+    if not gated:
+        check_network(net)
     if proof is not None:
         raise NotImplementedError(f"`proof` = {describe(proof)} is not available yet")
-    choice(method, "method", _METHODS)
+    choice(method, "method", GATED_METHODS if gated else _METHODS)
     if not isinstance(improve, (bool, np.bool_)):
         raise TypeError(f"`improve` must be True or False, got {describe(improve)}")
     rtol, threads = positive(rtol, "rtol"), resolve_threads(threads)
     rng = as_generator(seed)
+    if isinstance(net, GatedNetwork):
+        return certify_gated(
+            net,
+            X,
+            y,
+            beta,
+            loss=loss,
+            sample_weight=sample_weight,
+            rtol=rtol,
+            improve=bool(improve),
+            clock=clock,
+            threads=threads,
+        )
     begun = clock.seconds
     task, same = Task.of_network(
         net, X, y, beta, loss=loss, sample_weight=sample_weight, time_limit=time_limit
@@ -195,7 +217,7 @@ def certify(
         restricted_bound=restricted,
         escape=best_escape(task, same, neurons, clock),
     )
-    assert cert.best_network is not None
+    assert isinstance(cert.best_network, TwoLayerNetwork)
     best = net if cert.best_network is same else _with_biases_of(net, cert.best_network)
     return dataclasses.replace(cert, best_network=best)
 
