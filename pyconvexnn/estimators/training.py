@@ -17,7 +17,7 @@ from pyconvexnn._typing import FloatArray
 from pyconvexnn.certificates import Certificate, verify
 from pyconvexnn.estimators.patterns import as_seed, draw_patterns, given_patterns
 from pyconvexnn.estimators.samples import Samples
-from pyconvexnn.losses import Loss
+from pyconvexnn.losses import Loss, get_loss
 from pyconvexnn.networks import Network, TwoLayerNetwork
 from pyconvexnn.patterns import PatternSet
 from pyconvexnn.problems import GatedReLUProblem, ReLUProblem
@@ -56,6 +56,11 @@ class Settings:
         return self.activation == "gated_relu"
 
     @property
+    def is_joint(self) -> bool:
+        """Whether the loss is one of all outputs together, which are one program then."""
+        return get_loss(self.loss).joint
+
+    @property
     def is_exact(self) -> bool:
         """Whether every pattern is listed first."""
         return isinstance(self.patterns, str) and self.patterns == "exact"
@@ -63,12 +68,12 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """One trained output.
+    """One trained output, or all of them where they are one program.
 
     Attributes
     ----------
     network : GatedNetwork or TwoLayerNetwork
-        Of one output, in the units of training.
+        In the units of training.
     solution : Solution or Fit
         What the solver or the column generation returned.
     patterns : PatternSet
@@ -84,10 +89,15 @@ class Output:
 
 
 class Trainer(ABC):
-    """Trains the outputs of samples one after the other, for any penalty."""
+    """Trains the outputs of samples one after the other, for any penalty.
+
+    A joint loss makes one of all of them.
+    """
 
     def __init__(self, settings: Settings, samples: Samples) -> None:
         self._settings, self._samples = settings, samples
+        Y = samples.targets
+        self._targets = [Y] if settings.is_joint else list(Y.T)
 
     @abstractmethod
     def beta_max(self) -> float:
@@ -118,9 +128,9 @@ class Trainer(ABC):
             Called with the state of every output's training; returning True ends it.
         """
         outputs: list[Output] = []
-        for place in range(self._samples.targets.shape[1]):
+        for place in range(len(self._targets)):
             # An equal part of what is left: the last output gets no less than the first.
-            parts = self._samples.targets.shape[1] - place
+            parts = len(self._targets) - place
             output, spent = self._train_output(
                 place,
                 beta,
@@ -171,7 +181,7 @@ class OnPatterns(Trainer):
             patterns = draw_patterns(
                 settings.patterns, data, settings.random_state, settings.threads
             )
-        self._problems = [self._problem(column, patterns) for column in samples.targets.T]
+        self._problems = [self._problem(targets, patterns) for targets in self._targets]
 
     def beta_max(self) -> float:
         """Smallest penalty from which on no output has neurons."""
@@ -286,7 +296,7 @@ class Generating(Trainer):
                 time_limit=_BETA_MAX_SECONDS,
                 threads=self._settings.threads,
             ).value
-            for column in self._samples.targets.T
+            for column in self._targets
         )
 
     def _train_output(
@@ -304,7 +314,7 @@ class Generating(Trainer):
             found = generate(
                 Clock(time_left()),
                 self._samples.data,
-                self._samples.targets[:, place],
+                self._targets[place],
                 beta,
                 **self._problem_options(),
                 rtol=settings.tol,
