@@ -55,6 +55,7 @@ class ConvexMLPRegressor(RegressorMixin, BaseConvexMLP):  # type: ignore[misc]
     def __sklearn_tags__(self) -> Any:
         """Tags of scikit-learn: several outputs are accepted."""
         tags = super().__sklearn_tags__()
+        tags.target_tags.positive_only = self._loss_name == "poisson"
         tags.target_tags.multi_output = True
         return tags
 
