@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pyconvexnn._blocks import row_blocks
 from pyconvexnn._typing import FloatArray, IndexArray
 from pyconvexnn._validation import as_matrix, as_path, as_real_array, as_vector, nonnegative
 from pyconvexnn.losses import Loss, get_loss
@@ -18,7 +19,6 @@ from pyconvexnn.losses import Loss, get_loss
 if TYPE_CHECKING:
     import torch
 
-_BLOCK_ENTRIES = 1 << 20  # entries of the (rows, neurons) temporary in predict
 _CANCELLED = 1e-15  # of the sizes that were added up: what is left of them is rounding
 
 
@@ -50,10 +50,14 @@ class TwoLayers(ABC):
 
     @property
     def penalty(self) -> str:
-        """The penalty in :meth:`objective`.
+        """The penalty in :meth:`objective`, and so the networks that this one competes with.
 
-        ``"weight_decay"``, ``beta / 2 sum_j (|w_j|^2 + b_1j^2 + a_j^2)``, for one output;
-        ``"decoupled"``, ``beta / 2 sum_j (|w_j|^2 + b_1j^2 + |a_j|_1^2)``, for several.
+        ``"weight_decay"``, ``beta / 2 sum_j (|w_j|^2 + b_1j^2 + |a_j|_2^2)``: of all weights alike.
+        ``"decoupled"``, ``beta / 2 sum_j (|w_j|^2 + b_1j^2 + |a_j|_1^2)``: K outputs are K problems
+        of their own, at whose optimum a neuron feeds one output. That is the penalty of a
+        TwoLayerNetwork of several outputs each of whose neurons feeds at most one, where both have
+        the same value, and of a GatedNetwork of several outputs; one of matrix weights has a
+        penalty of its own.
         """
         return "weight_decay" if self.n_outputs == 1 else "decoupled"
 
@@ -102,12 +106,12 @@ class TwoLayers(ABC):
         .. math::
 
             \sum_k s_k \ell(f(x_k), y_k)
-            + \frac\beta2 \sum_j p_j (\|w_j\|^2 + b_{1j}^2 + \|a_j\|_1^2)
-            + \frac\rho2 \sum_j (\|w_j\|^2 + b_{1j}^2) \|a_j\|^2
+            + \frac\beta2 \sum_j p_j (\|w_j\|^2 + b_{1j}^2 + \|a_j\|^2)
+            + \frac\rho2 \sum_j (\|w_j\|^2 + b_{1j}^2) \|a_j\|_2^2
 
-        (for one output ``|a_j|_1^2`` is ``a_j^2``; for several the losses of the outputs add up,
-        but for the cross entropy, which is one of all; b_2 enters f and is not penalised). For
-        matrix weights ``|w_j|`` is ``|U_j|_F`` and a_j a number.
+        (``|a_j|`` is the norm of :attr:`penalty`; the losses of several outputs add up, but for the
+        cross entropy, which is one of all; b_2 enters f and is not penalised). For matrix weights
+        ``|w_j|`` is ``|U_j|_F`` and a_j a number.
         A balanced network with one neuron for each block ``w_j a_j`` of a convex problem has the
         convex objective, p and rho being that problem's pattern weights and ridge.
 
@@ -122,7 +126,8 @@ class TwoLayers(ABC):
             Penalty, >= 0.
         loss : str or Loss
             ``"squared"``, ``"huber"``, ``"logistic"``, ``"squared_hinge"``,
-            ``"poisson"``, ``"cross_entropy"`` of two outputs or more, or a loss object.
+            ``"hinge"``, ``"poisson"``, ``"cross_entropy"`` of two outputs or more, or a loss
+            object.
         sample_weight : (n_samples,) array, optional
             Weights s >= 0; 1 by default.
         ridge : float
@@ -164,7 +169,7 @@ class TwoLayers(ABC):
                     loss.value(f, t, weights) for f, t in zip(outputs.T, targets.T, strict=True)
                 )
             hidden = np.sum(hidden_of(self) ** 2, axis=1)
-            outer = np.sum(np.abs(self.W2), axis=1) ** 2
+            outer = self._outer_norms(self.W2) ** 2
             value += beta / 2 * float(np.sum(blocks * (hidden + outer)))
             value += ridge / 2 * float(np.sum(hidden * np.sum(self.W2**2, axis=1)))
         if not np.isfinite(value):
@@ -172,11 +177,11 @@ class TwoLayers(ABC):
         return value
 
     def balance(self: Net) -> Net:
-        """Return the same function with each neuron at its least penalty: ``|w_j| = |a_j|_1``.
+        """Return the same function with each neuron at its least penalty: ``|w_j| = |a_j|``.
 
-        w_j includes b_1j, or is the matrix U_j with its Frobenius norm. Neurons that contribute
-        nothing, as w_j or a_j is zero, become zero.
-        The penalty of :meth:`objective` is then ``beta sum_j |w_j| |a_j|_1``.
+        w_j includes b_1j, or is the matrix U_j with its Frobenius norm, and ``|a_j|`` is the norm
+        of :attr:`penalty`. Neurons that contribute nothing, as w_j or a_j is zero, become zero. The
+        penalty of :meth:`objective` is then ``beta sum_j |w_j| |a_j|``.
 
         Examples
         --------
@@ -185,8 +190,8 @@ class TwoLayers(ABC):
         >>> net.W1.item(), net.W2.item()
         (2.0, 2.0)
         """
-        hidden = np.sqrt(_row_norms(hidden_of(self)))
-        outer = np.sqrt(np.sum(np.abs(self.W2), axis=1))
+        hidden = np.sqrt(row_norms(hidden_of(self)))
+        outer = np.sqrt(self._outer_norms(self.W2))
         alive = (hidden > 0) & (outer > 0)
         # Of two roots, as the quotient of the norms itself could overflow.
         up = np.where(alive, outer / np.where(alive, hidden, 1.0), 0.0)
@@ -231,11 +236,11 @@ class TwoLayers(ABC):
         [[2.0], [-1.0]]
         """
         U, C = units(self)
-        sizes = np.sum(np.abs(C), axis=1)
+        sizes = self._outer_norms(C)
         order = np.argsort(-sizes, kind="stable")
         order = order[: np.count_nonzero(sizes)]
         merged, sums, first = self._merged(U[order], C[order], order)
-        again = np.argsort(-np.sum(np.abs(sums), axis=1), kind="stable")
+        again = np.argsort(-self._outer_norms(sums), kind="stable")
         return with_units(self, merged[again], sums[again], first[again])
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -346,6 +351,10 @@ class TwoLayers(ABC):
         """What `repr` says of the hidden layer."""
         return ""
 
+    def _outer_norms(self, C: FloatArray) -> FloatArray:
+        """Norms of output weights (m, K) in the penalty, (m,)."""
+        return np.asarray(np.sum(np.abs(C), axis=1))
+
     @abstractmethod
     def _activate(self, rows: FloatArray, hidden: FloatArray) -> None:
         """Turn the (c, m) inputs of the neurons for some Fortran-ordered rows into their outputs.
@@ -384,10 +393,8 @@ class TwoLayers(ABC):
         Nothing overflows: the entries of all factors are at most LARGEST_SCALE = 1e60 in size.
         """
         outputs = np.zeros((len(X), self.n_outputs))
-        step = max(1, _BLOCK_ENTRIES // max(1, self.n_neurons))
-        for start in range(0, len(X) if self.n_neurons else 0, step):
-            rows = np.asfortranarray(X[start : start + step])
-            outputs[start : start + step] = self._of_rows(rows)
+        for part in row_blocks(len(X) if self.n_neurons else 0, self.n_neurons):
+            outputs[part] = self._of_rows(np.asfortranarray(X[part]))
         if self.b2 is not None:
             outputs += self.b2
         return outputs
@@ -435,7 +442,7 @@ def units(net: TwoLayers) -> tuple[FloatArray, FloatArray]:
     of d K numbers, and the latter (m, 1).
     """
     hidden = hidden_of(net)
-    lengths = _row_norms(hidden)[:, np.newaxis]
+    lengths = row_norms(hidden)[:, np.newaxis]
     return hidden / np.where(lengths > 0, lengths, 1.0), net.W2 * lengths
 
 
@@ -444,7 +451,7 @@ def with_units(net: Net, U: FloatArray, C: FloatArray, neurons: IndexArray) -> N
 
     Everything else is that of `net`: gates, say, are those of its neurons of the given numbers.
     """
-    sizes = np.sqrt(np.sum(np.abs(C), axis=1))
+    sizes = np.sqrt(net._outer_norms(C))
     kept = np.flatnonzero(sizes > 0)
     sizes = sizes[kept, np.newaxis]
     hidden = U[kept] * sizes
@@ -503,7 +510,7 @@ def _as_positive(values: ArrayLike | None, name: str, length: int, *, zero: bool
     return weights
 
 
-def _row_norms(A: FloatArray) -> FloatArray:
+def row_norms(A: FloatArray) -> FloatArray:
     """Euclidean norms of the rows, without underflow."""
     largest = np.abs(A).max(axis=1, initial=0.0)
     safe = np.where(largest == 0, 1.0, largest)

@@ -5,20 +5,20 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from pyconvexnn._blocks import row_blocks
 from pyconvexnn._rounding import down, exact_dot, freivalds, growth, underflow, up
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.losses import Loss
-from pyconvexnn.networks import Network, TwoLayerNetwork, slope_of
+from pyconvexnn.networks import Network, TwoLayerNetwork, activate, slope_of
 from pyconvexnn.problems import GatedReLUProblem, ReLUProblem
 from pyconvexnn.solvers import Solution
 from pyconvexnn.solvers.base import relative_gap
 
 _NO_PROOF = 1e-6  # infeasibility above which a dual point shows nothing
-_BLOCK_ENTRIES = 1 << 20  # entries of a temporary
 _ENGINES = {
     "patterns": "the dual point of the solver, over every pattern of the data",
     "enumeration": "every cell of the data was priced",
@@ -151,7 +151,8 @@ class Certificate:
         Penalty, where prices are told.
     price_bound : float
         M, at least ``max |v' act(X u)|`` over all ``||u|| <= 1`` in real arithmetic; inf where
-        nothing is known of it.
+        nothing is known of it. For K outputs that is the largest entry of the vector, over all
+        outputs, with the penalty "decoupled", and its Euclidean length with "weight_decay".
     price_found : float
         The largest ``|v' act(X u)|`` of a neuron that was found, to rounding.
     scale : float
@@ -166,7 +167,7 @@ class Certificate:
         (u, alpha): a neuron that the network lacks, of direction u, ``||u|| = 1``, and of signed
         size alpha: ``sign(alpha) v' act(X u) > beta`` for the network's own v, and adding
         ``alpha act(X u)``, at the price of ``beta |alpha|``, lowers the objective. None where
-        none is known.
+        none is known. For K outputs alpha is a vector (K,).
     escape_gain : float
         By how much it does, to rounding.
     escape_price : float
@@ -181,6 +182,9 @@ class Certificate:
         With "patterns", whether these are all that lower an objective, of the data as
         :func:`pyconvexnn.enumerate_patterns` reads them: the bound is then one over all networks,
         to rounding.
+    penalty : str
+        :attr:`TwoLayerNetwork.penalty`: with "decoupled" the networks are K of one output each,
+        side by side; with "weight_decay" neurons may feed all outputs.
 
     Examples
     --------
@@ -205,13 +209,14 @@ class Certificate:
     scale: float = field(default=1.0, repr=False)
     restricted_bound: float | None = field(default=None, repr=False)
     rounding_slack: float = field(default=0.0, repr=False)
-    escape_neuron: tuple[FloatArray, float] | None = field(default=None, repr=False)
+    escape_neuron: tuple[FloatArray, Any] | None = field(default=None, repr=False)
     escape_gain: float = field(default=0.0, repr=False)
     escape_price: float = field(default=0.0, repr=False)
     best_network: Network | None = field(default=None, repr=False)
     best_objective: float | None = field(default=None, repr=False)
     fingerprint: str = field(default="", repr=False)
     complete: bool = field(default=False, repr=False)
+    penalty: str = field(default="weight_decay", repr=False)
 
     @property
     def gap(self) -> float:
@@ -272,6 +277,8 @@ class Certificate:
 
     def _proved(self) -> str:
         start = "over all networks: "
+        if self.penalty == "decoupled":
+            start = "over all networks whose neurons feed one output each: "
         if self.method == "patterns" and not self.complete:
             return start + "nothing is proved, the bound is over the patterns only"
         if not self._proves:
@@ -314,20 +321,22 @@ def lower_bound(
     For every s in [0, beta / M] with s v in the domain of D
 
     .. math:: D(s v) \le \min_{u_j, \alpha_j, b} \sum_k s_k \ell(f(x_k), y_k)
-        + \tfrac\beta2 \sum_j (\|u_j\|^2 + \alpha_j^2)
+        + \tfrac\beta2 \sum_j (\|u_j\|^2 + \|\alpha_j\|_2^2)
 
-    if M is at least ``max |v' act(X u)|`` over all ``||u|| <= 1`` and, with an output offset b,
-    v sums to zero exactly.
+    if M is at least ``max ||v' act(X u)||_2`` over all ``||u|| <= 1`` and, with an output offset
+    b, every column of v sums to zero exactly. Losses of several outputs add up.
 
     Parameters
     ----------
     loss : Loss
         Loss.
-    v : (n,) float64
-        Dual point. With `output_offset` as :func:`pyconvexnn._rounding.balanced` returns it, and
-        priced so.
-    y, sample_weight : (n,) float64
-        Targets, and weights >= 0.
+    v : (n,) or (n, K) float64
+        Dual point; a column for each of several outputs. With `output_offset` as
+        :func:`pyconvexnn._rounding.balanced` returns it, and priced so.
+    y : (n,) or (n, K) float64
+        Targets.
+    sample_weight : (n,) float64
+        Weights >= 0.
     beta : float
         Penalty, > 0.
     price_bound : float
@@ -354,11 +363,13 @@ def lower_bound(
     >>> round(value, 12), round(scale, 12)   # .2 * 25 - .2^2 * 25 / 2
     (4.5, 0.2)
     """
-    if output_offset and math.fsum(v.tolist()) != 0.0:
+    columns = v.reshape(len(v), -1).T
+    if output_offset and any(math.fsum(column.tolist()) != 0.0 for column in columns):
         raise ValueError("`v` must sum to zero exactly with an output offset: see `balanced`")
     limit = math.inf if price_bound == 0.0 else max(down(beta / price_bound), 0.0)
-    scale = loss.best_scale(v, y, sample_weight, limit)
-    value = loss.dual_bound(v, y, sample_weight, scale)
+    entries = v.ravel(), y.ravel(), np.repeat(sample_weight, len(columns))
+    scale = loss.best_scale(*entries, limit)
+    value = loss.dual_bound(*entries, scale)
     # No loss is negative, and D(0) = 0.
     return LowerBound(value, scale, v) if value >= 0.0 else LowerBound(0.0, 0.0, v)
 
@@ -371,12 +382,12 @@ def objective_bound(
     loss: Loss,
     sample_weight: FloatArray,
 ) -> tuple[float, float]:
-    r"""Weight-decay objective of a network with one output, rounded up, and by how much.
+    r"""Weight-decay objective of a network, rounded up, and by how much.
 
     An upper bound of the objective in real arithmetic of the network and data as given:
 
     .. math:: \sum_k s_k \ell(f(x_k), y_k)
-        + \tfrac\beta2 \sum_j (\|w_j\|^2 + b_{1j}^2 + a_j^2).
+        + \tfrac\beta2 \sum_j (\|w_j\|^2 + b_{1j}^2 + \|a_j\|_2^2).
 
     f is computed with an error of at most ``(d + m + 8) u`` times the same sums of absolute
     values; the loss is convex, so it is largest at one of the ends of what f may be.
@@ -384,15 +395,17 @@ def objective_bound(
     Parameters
     ----------
     net : TwoLayerNetwork
-        With one output.
+        With K outputs.
     X : (n, d) float64
         Data.
-    y, sample_weight : (n,) float64
-        Targets, and weights >= 0.
+    y : (n,) or (n, K) float64
+        Targets.
     beta : float
         Penalty, >= 0.
     loss : Loss
-        Loss.
+        Loss; those of several outputs add up.
+    sample_weight : (n,) float64
+        Weights >= 0.
 
     Returns
     -------
@@ -418,6 +431,8 @@ def objective_bound(
     w = np.concatenate(weights)
     squares = exact_dot(w, w)
     penalty = 0.0 if squares == 0.0 else up(up(up(0.5 * beta) * up(squares)))
+    f, error, y = f.ravel(), error.ravel(), y.ravel()
+    sample_weight = np.repeat(sample_weight, net.n_outputs)
     above = loss.value_bound(f, error, y, sample_weight)
     if penalty:
         above = up(above + penalty)
@@ -426,28 +441,29 @@ def objective_bound(
 
 
 def _outputs(net: TwoLayerNetwork, X: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Outputs of a network with one output, and what each may be wrong by."""
-    a, b1 = net.W2[:, 0], np.zeros(net.n_neurons) if net.b1 is None else net.b1
-    alive = (a != 0) & (np.any(net.W1 != 0, axis=1) | (b1 != 0))
-    W, a, b1 = net.W1[alive], a[alive], b1[alive]
-    (m, d), b2 = W.shape, 0.0 if net.b2 is None else float(net.b2[0])
-    f = np.full(len(X), b2)
+    """Outputs (n, K) of a network, and what each may be wrong by; some rows at a time."""
+    b1 = np.zeros(net.n_neurons) if net.b1 is None else net.b1
+    alive = np.any(net.W2 != 0, axis=1) & (np.any(net.W1 != 0, axis=1) | (b1 != 0))
+    W, A, b1 = net.W1[alive], net.W2[alive], b1[alive]
+    (m, d), b2 = W.shape, np.zeros(net.n_outputs) if net.b2 is None else net.b2
+    f = np.tile(b2, (len(X), 1))
     if m == 0:
-        return f, np.zeros(len(X))
+        return f, np.zeros_like(f)
     slope = slope_of(net.activation, net.slope)
-    step = max(1, _BLOCK_ENTRIES // max(m, d))
-    sizes = np.empty(len(X))
-    reach = np.einsum("jd,j->d", np.abs(W), np.abs(a))
-    for start in range(0, len(X), step):
-        part = slice(start, start + step)
-        hidden = X[part] @ W.T
-        freivalds(X[part], W.T, hidden)
+    sizes = np.empty_like(f)
+    sides = np.abs(W)
+    reach = np.stack([np.einsum("jd,j->d", sides, np.abs(a)) for a in A.T])
+    for part in row_blocks(len(X), max(m, d)):
+        rows = X[part]
+        hidden = rows @ W.T
+        freivalds(rows, W.T, hidden)
         hidden += b1
-        np.multiply(hidden, slope, out=hidden, where=hidden < 0)
-        f[part] = np.einsum("kj,j->k", hidden, a) + b2
-        sizes[part] = np.einsum("kd,d->k", np.abs(X[part]), reach)
-    sizes += float(np.sum(np.abs(b1 * a))) + abs(b2)
-    lost = underflow((d + m + 8) * (1.0 + float(np.sum(np.abs(a)))))
+        activate(hidden, slope)
+        for k in range(net.n_outputs):
+            f[part, k] = np.einsum("kj,j->k", hidden, A[:, k]) + b2[k]
+            sizes[part, k] = np.einsum("kd,d->k", np.abs(rows), reach[k])
+    sizes += np.sum(np.abs(b1[:, np.newaxis] * A), axis=0) + np.abs(b2)
+    lost = underflow((d + m + 8) * (1.0 + np.sum(np.abs(A), axis=0)))
     error = growth(d + m + 8)
     return f, error * (1.0 + error) * sizes + lost
 
@@ -461,8 +477,11 @@ def fingerprint(
     activation: str,
     slope: float,
     output_offset: bool,
+    penalty: str = "weight_decay",
 ) -> str:
     """SHA-256 of the problem that a certificate is about: the very numbers, and this version.
+
+    y is (n,) or (n, K), and `penalty` that of the networks.
 
     Examples
     --------
@@ -474,8 +493,12 @@ def fingerprint(
     """
     from pyconvexnn import __version__
 
-    text = (__version__, X.shape, float(beta), loss, activation, float(slope), bool(output_offset))
+    text: tuple[object, ...] = (__version__, X.shape, float(beta), loss, activation)
+    text += (float(slope), bool(output_offset))
+    if y.ndim == 2:
+        text += (y.shape, penalty)
     digest = hashlib.sha256(repr(text).encode())
     for array in (X, y, sample_weight):
-        digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
+        for part in row_blocks(len(array), array[:1].size):
+            digest.update(np.ascontiguousarray(array[part], dtype="<f8").tobytes())
     return digest.hexdigest()

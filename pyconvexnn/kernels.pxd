@@ -49,9 +49,9 @@ cdef int masked_forward(const double *X, size_t n, size_t d, const uint64_t *pac
 #   y                n targets; -1 or 1 for the losses of classification, >= 0 for counts
 #   sample_weight    n entries s >= 0, or NULL: ones
 #   pattern_weight   P entries w > 0, or NULL: ones
-#   loss             0 squared, 1 logistic, 2 Huber, 3 squared hinge, 4 Poisson
+#   loss             0 squared, 1 logistic, 2 Huber, 3 squared hinge, 4 Poisson, 5 hinge
 #   loss_parameter   Huber's delta > 0; else ignored
-#   output_offset    0: b = 0
+#   output_offset    0: b = 0, as it has to be with the hinge
 #   tol              on the relative gap, > 0
 #   time_limit       seconds; INFINITY: none
 #   u                out: P x d, row-major, exactly zero where a block is not used

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from pyconvexnn import _core
 from pyconvexnn._directions import same_directions
 from pyconvexnn._gates import unit_rows
-from pyconvexnn._two_layers import TwoLayers, add_up, as_weights, torch_modules
+from pyconvexnn._two_layers import TwoLayers, add_up, as_weights, row_norms, torch_modules
 from pyconvexnn._typing import BoolArray, FloatArray, IndexArray
 from pyconvexnn._validation import as_real_array, choice, describe, nonnegative
 
@@ -31,6 +31,16 @@ def slope_of(activation: str, slope: Any) -> float:
     if slope >= 1.0:
         raise ValueError(f"`slope` must be < 1, got {slope!r}")
     return {"relu": 0.0, "leaky_relu": float(slope), "abs": -1.0}[activation]
+
+
+def activate(hidden: FloatArray, slope: float) -> None:
+    """Multiply negative entries with the slope, 0 <= slope < 1 or -1, in place."""
+    if slope == 0.0:
+        np.maximum(hidden, 0.0, out=hidden)
+    elif slope == -1.0:
+        np.abs(hidden, out=hidden)
+    else:
+        np.maximum(hidden, slope * hidden, out=hidden)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -399,13 +409,27 @@ class TwoLayerNetwork(TwoLayers):
         return TwoLayerNetwork, (self.W1, self.W2, self.b1, self.b2, self.activation, self.slope)
 
     @property
+    def penalty(self) -> str:
+        """The penalty in :meth:`objective`, and so the networks that this one competes with.
+
+        ``"weight_decay"``, ``beta / 2 sum_j (|w_j|^2 + b_1j^2 + |a_j|_2^2)``; ``"decoupled"`` where
+        there are several outputs and every neuron feeds at most one of them: ``|a_j|_2`` is
+        ``|a_j|_1`` then, and what the network competes with is K networks side by side, one for
+        each output.
+        """
+        fed = np.count_nonzero(self.W2, axis=1)
+        return "weight_decay" if self.n_outputs == 1 or np.any(fed > 1) else "decoupled"
+
+    def _outer_norms(self, C: FloatArray) -> FloatArray:
+        return row_norms(C)  # where a neuron feeds one output this is the other norm, too
+
+    @property
     def _kind(self) -> str:
         slope = f", slope={self.slope:g}" if self.activation == "leaky_relu" else ""
         return f", activation={self.activation!r}{slope}"
 
     def _activate(self, rows: FloatArray, hidden: FloatArray) -> None:
-        slope = slope_of(self.activation, self.slope)
-        np.multiply(hidden, slope, out=hidden, where=hidden < 0)
+        activate(hidden, slope_of(self.activation, self.slope))
 
     def _merged(
         self, U: FloatArray, C: FloatArray, neurons: IndexArray

@@ -36,9 +36,11 @@ def prune(net: Net, X: ArrayLike) -> Net:
     ``sum_j c_j = 0``, and the smaller network is another optimum (Mishkin and Pilanci, "Optimal
     sets and solution paths of ReLU networks", ICML 2023; the sign for any other network is ours).
 
-    For several outputs this is done for each, as the penalty ``|w_j| |a_j|_1`` is a sum over them:
-    every output is that of at most rank-many neurons, and no neuron is new. The z_j of matrix
-    weights are matrices (n, K).
+    For several outputs with the penalty "decoupled" this is done for each, as ``|w_j| |a_j|_1`` is
+    a sum over them: every output is that of at most rank-many neurons, and no neuron is new. With
+    "weight_decay" neurons are as they are or go as a whole: the z_j are then n by K matrices, the
+    outer products of the outputs of neuron j and ``a_j / |a_j|``. So do units of matrix weights,
+    of penalty "frobenius", whose outputs are such matrices.
 
     Parameters
     ----------
@@ -86,7 +88,13 @@ def prune(net: Net, X: ArrayLike) -> Net:
     if len(U) == 0:
         return merged
     Z = _outputs(merged, U, X)
-    C = np.column_stack([_independent(Z, column) for column in C.T])
+    if net.n_outputs > 1 and net.penalty == "weight_decay":
+        sizes = merged._outer_norms(C)[:, np.newaxis]
+        ways = C / np.where(sizes > 0, sizes, 1.0)
+        matrices = np.einsum("ij,jk->ikj", Z, ways).reshape(-1, len(U))
+        C = ways * _independent(matrices, sizes[:, 0])[:, np.newaxis]
+    else:
+        C = np.column_stack([_independent(Z, column) for column in C.T])
     return with_units(merged, U, C, np.arange(len(U)))
 
 

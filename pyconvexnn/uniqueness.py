@@ -10,7 +10,7 @@ from pyconvexnn import _core
 from pyconvexnn._bits import nonzero_rows, pack
 from pyconvexnn._directions import same_directions
 from pyconvexnn._typing import BoolArray, FloatArray, IndexArray
-from pyconvexnn.losses import Huber, SquaredHinge
+from pyconvexnn.losses import Hinge, Huber, SquaredHinge
 from pyconvexnn.problems import GatedReLUProblem, ReLUProblem, SparseBlocks
 from pyconvexnn.problems.cones import Cones, project, unit_rows
 from pyconvexnn.problems.prices import held_lengths
@@ -42,9 +42,9 @@ def is_unique(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> bool | Non
     .. math:: \Big\{ a \ge 0 : \sum_i a_i z_i + b = f^* \Big\},
 
     f* being the optimal fit where the loss is strictly convex, and any in the right half-line on
-    rows where Huber's loss is linear or the squared hinge zero (Mishkin and Pilanci, "Optimal sets
-    and solution paths of ReLU networks", ICML 2023). It is a single point if the z_i are
-    independent, of each other and of the ones that an offset b adds.
+    rows where Huber's loss or the hinge is linear or the squared hinge zero (Mishkin and Pilanci,
+    "Optimal sets and solution paths of ReLU networks", ICML 2023). It is a single point if the z_i
+    are independent, of each other and of the ones that an offset b adds.
 
     It is the network that is unique or not, not its coefficients: a neuron on the border of two
     cells may be a block of either, or split between them. Gated neurons have their patterns,
@@ -65,7 +65,7 @@ def is_unique(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> bool | Non
         True: the fits of all neurons that could be in any optimum are independent. What could be
         is told by the duality gap that is left: v is known to within ``sqrt(2 gap)``, as the dual
         objective is strongly concave, and prices and directions with it. To rounding, this is a
-        proof.
+        proof. That of the hinge is not: its programs are never said to be unique.
         False: there is another network with the same fit, whose neurons differ in size by more
         than 1e-3 of the largest, and both have a relative gap of at most 1e-11.
         None: neither could be shown. The gap may be too large, a price too near to the penalty, a
@@ -117,7 +117,7 @@ def is_unique(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> bool | Non
     neurons = _possible_neurons(prob, v, reach)
     if neurons is None:
         return None
-    if all(neuron.safe for neuron in neurons):
+    if prob.loss.smooth and all(neuron.safe for neuron in neurons):
         strict = _strictly_convex(prob, v, reach)
         if _independent(prob, neurons, strict):
             return True
@@ -335,6 +335,8 @@ def _on_a_line(prob: Problem, f: FloatArray) -> BoolArray:
         return np.abs(f - prob.y) > prob.loss.delta * (1.0 + _SAME)
     if isinstance(prob.loss, SquaredHinge):
         return prob.y * f > 1.0 + _SAME
+    if isinstance(prob.loss, Hinge):
+        return np.abs(prob.y * f - 1.0) > _SAME
     return np.zeros(len(f), bool)
 
 

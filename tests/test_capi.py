@@ -226,7 +226,10 @@ def test_how_a_fit_ends(downstream: Any, data: Any) -> None:
         assert ends(beta=bad) == -1
         assert ends(tol=bad) == -1
         assert ends(loss=2, parameter=bad) == -1
-    assert ends(loss=5) == ends(loss=-1) == -1
+    assert ends(loss=6) == ends(loss=-1) == -1
+    y = np.sign(y)
+    assert ends(loss=5) == 0
+    assert ends(loss=5, offset=True) == -1
 
 
 def test_null_pointers_and_empty_sizes_are_refused(downstream: Any) -> None:

@@ -313,12 +313,12 @@ def test_lower_bounds_at_the_ends() -> None:
         assert Fraction(scale) * Fraction(price) < Fraction(beta)
 
 
-def network(kind: str, seed: int) -> tuple[cx.TwoLayerNetwork, FloatArray, FloatArray]:
-    """A network with biases, data and targets."""
+def network(kind: str, seed: int, K: int = 1) -> tuple[cx.TwoLayerNetwork, FloatArray, FloatArray]:
+    """A network with biases, data and targets (n,), or (n, K) for K > 1 outputs."""
     rng = np.random.default_rng(seed)
     n, d, m = 6, 3, 4
-    X, y = rng.standard_normal((n, d)), rng.standard_normal(n)
-    W1, W2, b1 = rng.standard_normal((m, d)), rng.standard_normal((m, 1)), rng.standard_normal(m)
+    X, y = rng.standard_normal((n, d)), rng.standard_normal(n if K == 1 else (n, K))
+    W1, W2, b1 = rng.standard_normal((m, d)), rng.standard_normal((m, K)), rng.standard_normal(m)
     if kind == "far from zero":
         X += 1e6
     elif kind == "columns of all sizes":
@@ -329,7 +329,7 @@ def network(kind: str, seed: int) -> tuple[cx.TwoLayerNetwork, FloatArray, Float
     elif kind == "neurons without weight":
         W1[0], b1[0], W2[1] = 0.0, 0.0, 0.0
     activation = ["relu", "leaky_relu", "abs"][seed % 3]
-    net = cx.TwoLayerNetwork(W1, W2, b1, rng.standard_normal(1), activation, 0.3)
+    net = cx.TwoLayerNetwork(W1, W2, b1, rng.standard_normal(K), activation, 0.3)
     return net, X, y
 
 
@@ -341,12 +341,15 @@ def exact_objective(
     assert net.b2 is not None
     slope = Fraction({"relu": 0.0, "leaky_relu": net.slope, "abs": -1.0}[net.activation])
     total = Fraction(0)
-    for x, target, weight in zip(X.tolist(), y.tolist(), w.tolist(), strict=True):
-        f = Fraction(net.b2.item())
-        for row, b, a in zip(net.W1.tolist(), net.b1.tolist(), net.W2[:, 0].tolist(), strict=True):
-            z = Fraction(b) + sum(Fraction(p) * Fraction(q) for p, q in zip(row, x, strict=True))
-            f += (z if z >= 0 else slope * z) * Fraction(a)
-        total += Fraction(weight) * (f - Fraction(target)) ** 2 / 2
+    for x, targets, weight in zip(X.tolist(), y.reshape(len(y), -1), w.tolist(), strict=True):
+        for target, A, offset in zip(targets.tolist(), net.W2.T, net.b2.tolist(), strict=True):
+            f = Fraction(offset)
+            for row, b, a in zip(net.W1.tolist(), net.b1.tolist(), A.tolist(), strict=True):
+                z = Fraction(b) + sum(
+                    Fraction(p) * Fraction(q) for p, q in zip(row, x, strict=True)
+                )
+                f += (z if z >= 0 else slope * z) * Fraction(a)
+            total += Fraction(weight) * (f - Fraction(target)) ** 2 / 2
     weights = [*net.W1.ravel().tolist(), *net.W2.ravel().tolist(), *net.b1.tolist()]
     return total + Fraction(beta) / 2 * sum(Fraction(a) ** 2 for a in weights)
 
@@ -363,7 +366,7 @@ NETWORKS = [
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_objectives_are_bounded_in_exact_arithmetic(kind: str) -> None:
     for seed in range(12):
-        net, X, y = network(kind, seed)
+        net, X, y = network(kind, seed, K=1 + 2 * (seed % 4 == 3))
         w = np.random.default_rng(seed).uniform(0, 2, len(y))
         for beta in (0.1, 1e-14):
             above, slack = objective_bound(net, X, y, beta, Squared(), w)
@@ -408,7 +411,7 @@ def test_the_objective_of_nothing_is_exact() -> None:
 def test_objectives_are_computed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     net, X, y = network("plain", 0)
     whole = objective_bound(net, X, y, 0.1, Squared(), np.ones(6))
-    monkeypatch.setattr("pyconvexnn.certificates._BLOCK_ENTRIES", 8)
+    monkeypatch.setattr("pyconvexnn._blocks.BLOCK_ENTRIES", 8)
     assert objective_bound(net, X, y, 0.1, Squared(), np.ones(6)) == pytest.approx(whole, rel=1e-9)
 
 

@@ -13,7 +13,7 @@ from sklearn.datasets import load_breast_cancer
 
 import pyconvexnn as cx
 from pyconvexnn import networks
-from pyconvexnn.estimators.outputs import summed
+from pyconvexnn.training.outputs import summed
 
 
 @pytest.fixture

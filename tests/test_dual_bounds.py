@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from pyconvexnn import _rounding
 from pyconvexnn._typing import FloatArray
-from pyconvexnn.losses import Huber, Logistic, Loss, Poisson, Squared, SquaredHinge
+from pyconvexnn.losses import Hinge, Huber, Logistic, Loss, Poisson, Squared, SquaredHinge
 
-LOSSES = [Squared(), Huber(0.7), Logistic(), SquaredHinge(), Poisson()]
+LOSSES = [Squared(), Huber(0.7), Logistic(), SquaredHinge(), Poisson(), Hinge()]
 NAMES = [loss.name for loss in LOSSES]
 QUADRATIC = [LOSSES[0], LOSSES[1], LOSSES[3]]
 DIGITS = decimal.Context(prec=60, Emin=-(10**6), Emax=10**6)
@@ -31,7 +31,7 @@ def instance(
     s = np.ones(n) if unit_weights else rng.uniform(0.1, 5, n)
     if not unit_weights:
         s[3] = 0.0
-    if loss.name in ("logistic", "squared_hinge"):
+    if loss.name in ("logistic", "squared_hinge", "hinge"):
         y = np.where(y < 0, -1.0, 1.0)
     if loss.name == "poisson":
         f, y = np.clip(f, -3.0, 3.0), np.abs(y) * (np.arange(n) % 4 > 0)
@@ -57,6 +57,9 @@ def exact_dual(loss: Loss, v: FloatArray, y: FloatArray, s: FloatArray, scale: f
                 total += w * (q - c)
                 total -= w * (q * q.ln() if q > 0 else Decimal(0))
                 total += w * (c * c.ln() if c > 0 else Decimal(0))
+            elif loss.name == "hinge":
+                assert 0 <= t * Decimal(b) <= w
+                total += t * Decimal(b)
             else:
                 total += t * Decimal(b) - t * t / (2 * w)
         return total
@@ -72,6 +75,8 @@ def exact_value(loss: Loss, f: list[Fraction], y: FloatArray, s: FloatArray) -> 
                 value = (1 + (-b * g).exp()).ln()
             elif loss.name == "squared_hinge":
                 value = max(1 - b * g, Decimal(0)) ** 2 / 2
+            elif loss.name == "hinge":
+                value = max(1 - b * g, Decimal(0))
             elif loss.name == "poisson":
                 value = g.exp() - b * g + (b * b.ln() - b if b > 0 else Decimal(0))
             else:
@@ -123,7 +128,7 @@ def test_plain_arithmetic_is_not_a_bound(monkeypatch: pytest.MonkeyPatch) -> Non
             count += Decimal(bound) > exact_dual(loss, v, y, s, scale)
         return count
 
-    assert [wrong(loss) for loss in LOSSES] == [0] * 5
+    assert [wrong(loss) for loss in LOSSES] == [0] * 6
     monkeypatch.setattr(_rounding, "INFLATION", 0.0)
     assert min(wrong(loss) for loss in LOSSES) >= 2
 
@@ -157,6 +162,9 @@ def test_outside_of_the_domain_there_is_no_bound() -> None:
         (Logistic(), 4.0, 1.0, 2.0, 0.5),
         (Huber(0.5), -2.0, 3.0, 1.0, 0.25),
         (Huber(0.5), -0.25, 3.0, 1.0, 1.0),
+        (Hinge(), 1.0, 1.0, 1.0, 1.0),
+        (Hinge(), 1.0, -1.0, 1.0, 0.0),
+        (Hinge(), 4.0, 1.0, 2.0, 0.5),
         (Poisson(), 4.0, 1.0, 2.0, 0.5),
         (Poisson(), 1e-9, 0.0, 1.0, 0.0),
     ]
@@ -165,7 +173,7 @@ def test_outside_of_the_domain_there_is_no_bound() -> None:
         assert loss.largest_scale(*arrays) == largest
         if largest:
             assert loss.dual_bound(*arrays, largest) > -math.inf
-        if largest in (0.0, 0.5, 0.25) or loss.name == "logistic":
+        if largest in (0.0, 0.5, 0.25) or loss.name in ("logistic", "hinge"):
             assert loss.dual_bound(*arrays, max(largest * step, 1e-300)) == -math.inf
     assert SquaredHinge().largest_scale(one, one, one) == math.inf
     assert SquaredHinge().largest_scale(-one, one, one) == 0.0
@@ -230,6 +238,8 @@ def test_best_scales_in_closed_form() -> None:
     best = Logistic().best_scale(v, np.sign(v), np.ones(2), 1.0)
     assert best == pytest.approx(0.625, rel=1e-12)
     assert Logistic().best_scale(v, np.sign(v), np.ones(2), 0.1) == 0.1
+    assert Hinge().best_scale(v, np.sign(v), np.ones(2), 0.1) == 0.1  # it rises all the way
+    assert Hinge().best_scale(v, np.sign(v), np.full(2, 0.4), 1.0) == 0.5
 
 
 # --- losses -------------------------------------------------------------------------------------
@@ -261,7 +271,7 @@ def test_value_bounds_are_above_and_near(loss: Loss, size: float) -> None:
 
 def test_a_loss_of_zero_is_zero() -> None:
     y, zero = np.array([1.0, -1.0]), np.zeros(2)
-    for loss in (Squared(), Huber(), SquaredHinge()):
+    for loss in (Squared(), Huber(), SquaredHinge(), Hinge()):
         assert loss.value_bound(y, zero, y, np.ones(2)) == 0.0
     assert Logistic().value_bound(y, zero, y, zero) == 0.0
     assert Squared().value_bound(y + 1e-200, zero, np.array([1.0, -1.0]), np.ones(2)) == 0.0

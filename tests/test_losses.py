@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
 from pyconvexnn._typing import FloatArray
-from pyconvexnn.losses import Huber, Logistic, Loss, Poisson, Squared, SquaredHinge, get_loss
+from pyconvexnn.losses import (
+    Hinge,
+    Huber,
+    Logistic,
+    Loss,
+    Poisson,
+    Squared,
+    SquaredHinge,
+    get_loss,
+)
 
 ONE = np.ones(1)
 FORMULA: dict[str, Callable[[float, float], float]] = {
@@ -24,9 +33,10 @@ FORMULA: dict[str, Callable[[float, float], float]] = {
         (f - y) ** 2 / 2 if abs(f - y) <= 1.35 else 1.35 * abs(f - y) - 1.35**2 / 2
     ),
     "squared_hinge": lambda f, y: max(1 - y * f, 0.0) ** 2 / 2,
+    "hinge": lambda f, y: max(1 - y * f, 0.0),
     "poisson": lambda f, y: math.exp(f) - y * f + (y * math.log(y) - y if y > 0 else 0.0),
 }
-LOSSES = [Squared(), Logistic(), Huber(), SquaredHinge(), Poisson()]
+LOSSES = [Squared(), Logistic(), Huber(), SquaredHinge(), Poisson(), Hinge()]
 NAMES = [loss.name for loss in LOSSES]
 FIT = st.floats(-20, 20)
 WEIGHT = st.floats(0.01, 10)
@@ -62,6 +72,8 @@ def test_value_is_the_weighted_sum_of_the_formula(
 @settings(deadline=None)
 def test_gradient_is_the_slope_of_the_value(loss: Loss, f: float, y: float, s: float) -> None:
     h, y = 1e-5, targets(loss, y)
+    if loss.name == "hinge" and abs(1 - y * f) <= 2 * h:
+        f += 4 * h  # there is no slope at the kink
     formula = FORMULA[loss.name]
     slope = s * (formula(f + h, y) - formula(f - h, y)) / (2 * h)
     gradient = loss.gradient(np.array([f]), np.array([y]), np.array([s]))
@@ -82,6 +94,7 @@ def test_gradient_is_the_slope_of_the_value(loss: Loss, f: float, y: float, s: f
         (LOSSES[2], -0.3),
         (LOSSES[3], 1.7),
         (LOSSES[4], 0.3),
+        (LOSSES[5], 0.3),
     ],
 )
 @pytest.mark.parametrize("s", [1.0, 0.5, 3.0])
@@ -215,7 +228,7 @@ def test_dual_domains_of_huber_and_the_squared_hinge(s: float) -> None:
     assert SquaredHinge().dual_objective(np.array([-1e-300]), ONE, weight) == -np.inf
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=NAMES)
+@pytest.mark.parametrize("loss", LOSSES[:-1], ids=NAMES[:-1])  # the hinge has no offset
 @given(seed=st.integers(0, 10**6), size=st.floats(-3, 3), spread=st.floats(0, 10))
 @settings(deadline=None, max_examples=50)
 def test_best_offset(loss: Loss, seed: int, size: float, spread: float) -> None:
@@ -246,6 +259,23 @@ def test_the_best_offset_of_counts() -> None:
     Poisson().check_offset(y, s)
     with pytest.raises(ValueError, match=r"`y` must hold a number above 0 .* got only zeros$"):
         Poisson().check_offset(y, np.array([0.0, 1.0, 0.0]))
+
+
+def test_the_hinge_at_its_kink_and_at_the_ends_of_its_dual() -> None:
+    f, y, s = np.array([0.0, 1.0, 2.0, -1.0]), np.ones(4), np.array([1.0, 2.0, 3.0, 0.5])
+    assert Hinge().value(f, y, s) == 2.0
+    np.testing.assert_array_equal(Hinge().gradient(f, y, s), [-1.0, 0.0, 0.0, -0.5])
+    assert not Hinge().smooth
+    assert Squared().smooth
+    assert Hinge().dual_objective(s, y, s) == 6.5
+    assert Hinge().dual_objective(s * (1 + 1e-12), y, s) == -np.inf
+    assert Hinge().dual_objective(-1e-12 * s, y, s) == -np.inf
+    with pytest.raises(
+        ValueError, match=r"^`output_offset` must be False for loss 'hinge', got True$"
+    ):
+        Hinge().check_offset(y, s)
+    with pytest.raises(ValueError, match=r"^`y` must hold only -1 and \+1 for loss 'hinge', got 2"):
+        Hinge().check_targets(2 * y)
 
 
 def test_counts() -> None:
@@ -294,7 +324,7 @@ def test_a_loss_that_the_compiled_part_does_not_know_is_refused() -> None:
     assert "Tenfold()" in str(error.value)
 
 
-KNOWN = "squared, logistic, huber, squared_hinge, poisson, cross_entropy"
+KNOWN = "squared, logistic, huber, squared_hinge, poisson, hinge, cross_entropy"
 
 
 @pytest.mark.parametrize(
@@ -305,12 +335,6 @@ KNOWN = "squared, logistic, huber, squared_hinge, poisson, cross_entropy"
         (None, ValueError, f"`loss` must be one of {KNOWN}; got None"),
         (1, ValueError, f"`loss` must be one of {KNOWN}; got 1"),
         (Squared, ValueError, f"`loss` must be one of {KNOWN}; got {Squared!r}"),
-        (
-            "hinge",
-            NotImplementedError,
-            "`loss` = 'hinge' is not available yet; available: "
-            "squared, logistic, huber, squared_hinge, poisson, cross_entropy",
-        ),
     ],
 )
 def test_unknown_losses(loss: Any, kind: type[Exception], message: str) -> None:

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 import pyconvexnn as cx
-from pyconvexnn import _npz, _two_layers
+from pyconvexnn import _blocks, _npz
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.plots.common import costs
 
-LOSSES = ["squared", "huber", "logistic", "squared_hinge", "poisson", "cross_entropy"]
+LOSSES = ["squared", "huber", "logistic", "squared_hinge", "hinge", "poisson", "cross_entropy"]
 
 
 def make(m: int = 5, d: int = 3, K: int = 2, *, offset: bool = False, seed: int = 0) -> Any:
@@ -47,7 +47,7 @@ def targets(loss: str, n: int, K: int, seed: int = 1) -> FloatArray:
         Y = np.eye(K)[rng.integers(0, K, n)]
         Y[:K] = np.eye(K)
         return Y
-    if loss in ("logistic", "squared_hinge"):
+    if loss in ("logistic", "squared_hinge", "hinge"):
         return rng.choice([-1.0, 1.0], (n, K))
     if loss == "poisson":
         return rng.poisson(2.0, (n, K)).astype(np.float64)
@@ -81,7 +81,7 @@ def test_predict_is_the_formula(
     )
     expected = outputs(net, X)
     for entries in (1 << 20, 3 * m + 1):
-        monkeypatch.setattr(_two_layers, "_BLOCK_ENTRIES", entries)
+        monkeypatch.setattr(_blocks, "BLOCK_ENTRIES", entries)
         np.testing.assert_allclose(net.predict(X), expected, rtol=1e-12, atol=1e-12)
     flat = net.with_vectors()
     assert (flat.n_neurons, flat.n_outputs, flat.penalty) == (m * K, K, "decoupled")
@@ -102,6 +102,7 @@ def test_objective_is_the_formula(loss: str, K: int) -> None:
         "huber": np.where(r <= 1.35, r**2 / 2, 1.35 * r - 1.35**2 / 2),
         "logistic": np.log1p(np.exp(-Y * f)),
         "squared_hinge": np.maximum(1 - Y * f, 0) ** 2 / 2,
+        "hinge": np.maximum(1 - Y * f, 0),
         "poisson": np.exp(f) - Y * f + Y * np.log(np.maximum(Y, 1)) - Y,
         "cross_entropy": (np.log(np.exp(f).sum(axis=1)) - np.sum(Y * f, axis=1))[:, np.newaxis],
     }[loss]
@@ -272,7 +273,8 @@ def problem(loss: str, K: int, **options: Any) -> cx.GatedReLUProblem:
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_network_has_the_objective_of_the_solution(loss: str, weighted: bool) -> None:
     rng = np.random.default_rng(5)
-    options: dict[str, Any] = {"output_offset": weighted}
+    offset = weighted and loss != "hinge"  # which has none
+    options: dict[str, Any] = {"output_offset": offset}
     if weighted:
         options |= {"sample_weight": rng.uniform(0.2, 2, 30), "ridge": 0.4}
         options |= {"pattern_weight": rng.uniform(0.5, 2, 20)}
@@ -280,7 +282,7 @@ def test_the_network_has_the_objective_of_the_solution(loss: str, weighted: bool
     sol = cx.solve(prob, tol=1e-7)
     net = cx.recover(prob, sol)
     assert net.n_neurons == len(sol.active) > 0
-    assert (net.penalty, net.b2 is not None) == ("frobenius", weighted)
+    assert (net.penalty, net.b2 is not None) == ("frobenius", offset)
     value = net.objective(
         prob.X,
         prob.y,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import pyconvexnn as cx
-from pyconvexnn import _npz, _two_layers
+from pyconvexnn import _blocks, _npz
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.networks import (
     GatedNetwork,
@@ -74,7 +74,7 @@ def test_predict_works_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     net, X = make(biases=True), data()
     expected = outputs(net, X)[:, 0]
     for entries in (1, 35, 5 * 39, 5 * 40):
-        monkeypatch.setattr(_two_layers, "_BLOCK_ENTRIES", entries)
+        monkeypatch.setattr(_blocks, "BLOCK_ENTRIES", entries)
         np.testing.assert_allclose(net.predict(X), expected, rtol=1e-12)
 
 
@@ -274,7 +274,6 @@ def test_wrong_weights(changed: dict[str, Any], kind: type[Exception], message: 
         ({"beta": "1"}, TypeError, "`beta` must be a real number, got '1'"),
         ({"ridge": -0.5}, ValueError, "`ridge` must be >= 0, got -0.5"),
         ({"loss": "l1"}, ValueError, "`loss` must be one of squared, logistic, .*got 'l1'"),
-        ({"loss": "hinge"}, NotImplementedError, "`loss` = 'hinge' is not available yet"),
         ({"sample_weight": [1.0]}, ValueError, "`sample_weight` must have 2 entries, got 1"),
         ({"sample_weight": [1.0, -2.0]}, ValueError, "`sample_weight` must be >= 0, got -2.0"),
         ({"pattern_weight": [1.0] * 3}, ValueError, "`pattern_weight` must have 2 entries, got 3"),
@@ -432,6 +431,29 @@ def test_predictions_of_activations(activation: str, K: int) -> None:
         f"TwoLayerNetwork(n_neurons=5, n_features=3, n_outputs={K}, "
         f"activation={activation!r}{slope})"
     )
+
+
+@pytest.mark.parametrize("activation", SLOPES)
+def test_the_penalty_of_several_outputs(activation: str) -> None:
+    rng = np.random.default_rng(3)
+    X, Y = rng.standard_normal((30, 4)), rng.standard_normal((30, 3))
+    W1, W2 = rng.standard_normal((5, 4)), rng.standard_normal((5, 3))
+    shared = cx.TwoLayerNetwork.from_arrays(W1, W2, activation=activation)
+    W2[np.arange(5), rng.integers(0, 3, 5)] *= 1e-3  # no zero: shared all the same
+    assert shared.penalty == "weight_decay"
+    fit = np.sum((shared.predict(X) - Y) ** 2) / 2
+    decay = np.sum(shared.W1**2) + np.sum(shared.W2**2)
+    assert shared.objective(X, Y, 0.3) == pytest.approx(fit + 0.15 * decay, rel=1e-13)
+    even = shared.balance()
+    lengths = np.linalg.norm(even.W1, axis=1)
+    np.testing.assert_allclose(lengths, np.linalg.norm(even.W2, axis=1), rtol=1e-13)
+    assert even.objective(X, Y, 0.3) == pytest.approx(fit + 0.3 * np.sum(lengths**2), rel=1e-13)
+
+    # One output for each neuron: the two norms of its output weights are the same.
+    alone = np.where(np.arange(3) == np.array([0, 2, 1, 2, 0])[:, np.newaxis], W2, 0.0)
+    for outer in (alone, np.zeros((5, 3))):
+        assert replace(shared, W2=outer).penalty == "decoupled"
+    assert cx.TwoLayerNetwork.from_arrays(W1, alone[:, :1]).penalty == "weight_decay"
 
 
 @pytest.mark.parametrize("activation", SLOPES)

@@ -34,7 +34,9 @@ def check(net: Any) -> Any:
     np.testing.assert_allclose(again.W1, merged.W1, rtol=1e-12)
     hidden = merged.W1 if merged.b1 is None else np.c_[merged.W1, merged.b1]
     sizes = np.linalg.norm(hidden, axis=1)
-    np.testing.assert_allclose(sizes, np.abs(merged.W2).sum(axis=1), rtol=1e-12)  # balanced
+    order = 2 if isinstance(net, cx.TwoLayerNetwork) else 1
+    outer = np.linalg.norm(merged.W2, order, axis=1)
+    np.testing.assert_allclose(sizes, outer, rtol=1e-12)  # balanced
     assert np.all(np.diff(sizes) <= 1e-12 * sizes[:-1])  # the largest first
     return merged
 

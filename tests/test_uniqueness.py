@@ -17,7 +17,7 @@ from pyconvexnn._typing import FloatArray
 from pyconvexnn.problems.cones import Cones, project
 from tests.relu_reference import OPTIMA
 from tests.small_data import hexagon
-from tests.training.problems import LOSSES, gaussian_task
+from tests.training.problems import LOSSES, WITH_OFFSET, gaussian_task
 from tests.vertex_method import DATA, every_pattern
 
 Problem = cx.GatedReLUProblem | cx.ReLUProblem
@@ -113,6 +113,15 @@ def test_corners_moved_a_little_still_have_many() -> None:
     assert cx.is_unique(prob, cx.solve(prob)) is False
 
 
+def test_the_hinge_may_have_two_optima_but_is_never_said_to_have_one() -> None:
+    X, y = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]]), np.ones(4)
+    square = cx.ReLUProblem(X, y, cx.enumerate_patterns(X), 0.1, loss="hinge")
+    assert cx.is_unique(square, cx.solve(square)) is False
+    X, y, beta = gaussian_task(12, 3, 0, "hinge")
+    prob = cx.ReLUProblem(X, y, cx.enumerate_patterns(X), beta, loss="hinge")
+    assert cx.is_unique(prob, cx.solve(prob)) is None
+
+
 def random_problem(seed: int) -> Problem | None:
     """Small integers more often than not: ties, equal rows and equal prices."""
     rng = np.random.default_rng(seed)
@@ -170,7 +179,7 @@ def test_many_random_problems() -> None:
     assert answers[None] < 0.05 * answers.total()
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", WITH_OFFSET)
 @pytest.mark.parametrize("offset", [False, True])
 def test_gaussian_data_have_unique_optima(loss: str, offset: bool) -> None:
     X, y, beta = gaussian_task(40, 4, 0, loss)

@@ -14,8 +14,11 @@ METHODS = (
         "pyconvexnn",
         None,
         frozenset({"gated", "relu"}),
-        frozenset({"squared", "huber", "logistic", "squared_hinge"}),
+        frozenset(
+            {"squared", "huber", "logistic", "squared_hinge", "hinge", "poisson", "cross_entropy"}
+        ),
         (1e-3, 1e-4, 1e-6, 1e-8, 1e-9),
+        outputs=True,
     ),
 )
 

@@ -112,7 +112,9 @@ int coordinate_descent_c(const double* X, std::size_t n, std::size_t d, const st
                          std::size_t threads, double* u, double* dual, convexnn_fit* fit) {
     if (n == 0 || d == 0 || P == 0 || !all_given({X, packed, y, u, fit}) || !is_positive(beta) ||
         !is_positive(tol) || loss < 0 || loss >= kLossKinds ||
-        (static_cast<LossKind>(loss) == LossKind::huber && !is_positive(loss_parameter))) {
+        static_cast<LossKind>(loss) == LossKind::cross_entropy ||
+        (static_cast<LossKind>(loss) == LossKind::huber && !is_positive(loss_parameter)) ||
+        (static_cast<LossKind>(loss) == LossKind::hinge && output_offset != 0)) {
         return CONVEXNN_BAD_ARGUMENT;
     }
     return guarded([&] {

@@ -115,7 +115,8 @@ private:
         const MatrixView<const T> x = matrix_of(X);
         const BitColumns all = patterns(packed, x.rows);
         PythonMonitor monitor;
-        return run_released(monitor, [&](Monitor&) { return MaskedProducts<T>(x, all); });
+        return run_released(
+            monitor, [&](Monitor& asked) { return MaskedProducts<T>(x, all, T{1}, &asked); });
     }
 
     // X^T D_i V for `count` patterns as (count, d), or (count, K, d) where V has two dimensions.
@@ -162,7 +163,7 @@ double group_norm_max(const FortranMatrix& X, const Words& packed, const Vector&
     const MatrixView<double> all(store.data(), x.columns, bits.columns);
     PythonMonitor monitor;
     run_released(monitor, [&](Monitor& asked) {
-        return MaskedProducts<double>(x, bits).adjoint(residual, all, threads, asked);
+        return MaskedProducts<double>(x, bits, 1.0, &asked).adjoint(residual, all, threads, asked);
     });
     double largest = 0.0;
     for (std::size_t i = 0; i < bits.columns; ++i) {

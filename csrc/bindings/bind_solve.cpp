@@ -57,6 +57,8 @@ GroupLasso group_lasso(const FortranMatrix& X, const Words& packed, const Vector
                        std::size_t outputs, bool skip) {
     require(0 <= loss && loss < kLossKinds, "`loss` must be the code of a loss");
     require(outputs > 0, "`outputs` must be > 0");
+    require(static_cast<LossKind>(loss) != LossKind::hinge || !output_offset,
+            "`output_offset` must be false for the hinge loss");
     const MatrixView<const double> x = matrix(X, "X");
     const MaskedMatrix A{x, patterns(packed, x.rows)};
     require(A.blocks() > 0, "`packed` must hold at least one pattern");

@@ -141,7 +141,7 @@ def train_path(data: TrainingData, chosen: dict[str, Any], betas: Sequence[float
     Each training begins with the network of the one before and gets an equal share of the time
     left, at most half of it for the proof.
     """
-    from pyconvexnn.estimators.outputs import side_by_side, summed
+    from pyconvexnn.training.outputs import side_by_side, summed
 
     estimator = _estimator(data, chosen)
     limit = estimator.time_limit

@@ -15,7 +15,6 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from pyconvexnn._typing import FloatArray
 from pyconvexnn._validation import choice, describe, positive, positive_int, resolve_threads
-from pyconvexnn.estimators.outputs import side_by_side, summed
 from pyconvexnn.estimators.patterns import as_seed
 from pyconvexnn.estimators.samples import Samples, Units, with_intercept
 from pyconvexnn.estimators.training import Callback, Output, Settings, Trainer, trainer_of
@@ -24,6 +23,7 @@ from pyconvexnn.networks import ACTIVATIONS, GatedNetwork, slope_of
 from pyconvexnn.patterns import PatternSet
 from pyconvexnn.solvers import Solution
 from pyconvexnn.training import Fit
+from pyconvexnn.training.outputs import side_by_side, summed
 
 LATER_ACTIVATIONS = ("threshold", "linear")
 PROOF_SECONDS = 10.0  # of ``certify=True``
@@ -36,7 +36,6 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
     """
 
     _losses: ClassVar[tuple[str, ...]]
-    _later_losses: ClassVar[tuple[str, ...]]
 
     def __init__(
         self,
@@ -85,7 +84,7 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         choice(self.activation, "activation", known, later=LATER_ACTIVATIONS)
         if not self._gated:
             slope_of(self.activation, self.slope)
-        choice(self._loss_name, "loss", self._losses, later=self._later_losses)
+        choice(self._loss_name, "loss", self._losses)
         if self.scale not in (None, "standard"):
             raise ValueError(f"`scale` must be None or 'standard', got {describe(self.scale)}")
         for name in ("fit_intercept", "output_offset", "warm_start"):

@@ -18,12 +18,12 @@ from pyconvexnn.estimators.base import BaseConvexMLP
 from pyconvexnn.estimators.documentation import documented
 
 # Last layers, by the loss: what makes probabilities of outputs.
-_OUTPUTS = {"logistic": "logistic", "squared_hinge": "identity", "cross_entropy": "softmax"}
+_OUTPUTS = {"logistic": "logistic", "cross_entropy": "softmax"}  # of the hinges: "identity"
 
 
 def _has_probabilities(est: ConvexMLPClassifier) -> bool:
     """Whether it has the methods of probabilities; the error that says why it has not."""
-    if est._loss_name == "squared_hinge":
+    if est._loss_name in ("squared_hinge", "hinge"):
         raise AttributeError("probabilities need `loss` = 'logistic' or 'cross_entropy'")
     return True
 
@@ -45,9 +45,10 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
         phi: ``t`` for t >= 0 and 0, ``slope t`` or ``-t`` below; or a network with gates.
     {beta}
     {settings}
-    loss : {"logistic", "squared_hinge", "cross_entropy"}, default="logistic"
-        Loss, summed over the samples: ``log(1 + exp(-y f))``; ``(1 - y f)_+^2 / 2``, which has no
-        probabilities; or, for gates, ``log sum_j exp(f_j) - f_y``.
+    loss : {"logistic", "squared_hinge", "hinge", "cross_entropy"}, default="logistic"
+        Loss, summed over the samples: ``log(1 + exp(-y f))``; ``(1 - y f)_+^2 / 2`` or
+        ``(1 - y f)_+``, which have no probabilities, the latter no `output_offset` either; or, for
+        gates, ``log sum_j exp(f_j) - f_y``.
     {rest}
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, each > 0: a sample's loss is multiplied by its class's weight,
@@ -72,8 +73,7 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
     array(['same', 'other'], dtype='<U5')
     """
 
-    _losses: ClassVar[tuple[str, ...]] = ("logistic", "squared_hinge", "cross_entropy")
-    _later_losses: ClassVar[tuple[str, ...]] = ("hinge",)
+    _losses: ClassVar[tuple[str, ...]] = ("logistic", "squared_hinge", "hinge", "cross_entropy")
 
     def __init__(
         self,
@@ -184,7 +184,7 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
         weights = self._class_weights(classes, codes, y, given)
         self.classes_ = classes
         name = str(self._loss_name)
-        self.out_activation_ = _OUTPUTS[name]
+        self.out_activation_ = _OUTPUTS.get(name, "identity")
         joint = name == "cross_entropy"
         Y = np.eye(len(classes))[codes] if joint else signs(codes, len(classes))
         return X, Y, given, weights
@@ -266,7 +266,7 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
 
     @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> FloatArray:
-        """Probability of each class; there is none with ``loss="squared_hinge"``.
+        """Probability of each class; there is none with the hinges.
 
         The sigmoid of the scores; for K > 2 classes divided by its sum over the classes. With the
         cross entropy the softmax of the outputs.
@@ -292,7 +292,7 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
 
     @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: Any) -> FloatArray:
-        """Logarithm of the probability of each class; there is none with ``loss="squared_hinge"``.
+        """Logarithm of the probability of each class; there is none with the hinges.
 
         Parameters
         ----------

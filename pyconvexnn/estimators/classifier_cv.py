@@ -33,9 +33,10 @@ class ConvexMLPClassifierCV(ChoosesBeta, ConvexMLPClassifier):
     {cv first}
     {cv last}
     {settings}
-    loss : {"logistic", "squared_hinge", "cross_entropy"}, default="logistic"
-        Loss, summed over the samples: ``log(1 + exp(-y f))``; ``(1 - y f)_+^2 / 2``, which has no
-        probabilities; or, for gates, ``log sum_j exp(f_j) - f_y``.
+    loss : {"logistic", "squared_hinge", "hinge", "cross_entropy"}, default="logistic"
+        Loss, summed over the samples: ``log(1 + exp(-y f))``; ``(1 - y f)_+^2 / 2`` or
+        ``(1 - y f)_+``, which have no probabilities, the latter no `output_offset` either; or, for
+        gates, ``log sum_j exp(f_j) - f_y``.
     {rest}
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, each > 0: a sample's loss is multiplied by its class's weight,

@@ -50,7 +50,6 @@ class ConvexMLPRegressor(RegressorMixin, BaseConvexMLP):  # type: ignore[misc]
     """
 
     _losses: ClassVar[tuple[str, ...]] = ("squared", "huber", "poisson")
-    _later_losses: ClassVar[tuple[str, ...]] = ()
 
     def __sklearn_tags__(self) -> Any:
         """Tags of scikit-learn: several outputs are accepted."""

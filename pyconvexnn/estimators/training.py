@@ -27,6 +27,7 @@ from pyconvexnn.solvers.progress_bar import progress_bar
 from pyconvexnn.solvers.solve import Problem
 from pyconvexnn.training import Fit, Round, beta_max, certify
 from pyconvexnn.training.clock import Clock
+from pyconvexnn.training.outputs import one_by_one
 from pyconvexnn.training.train import generate
 
 _BETA_MAX_SECONDS = 1.0
@@ -88,6 +89,34 @@ class Output:
     certificate: Certificate | None
 
 
+@dataclass(frozen=True, eq=False)
+class Work:
+    """One output to be trained.
+
+    Attributes
+    ----------
+    place : int
+        Which output.
+    beta : float
+        Penalty.
+    start : Output or None
+        Where to start.
+    proof : float or None
+        Most seconds of proving, ``inf`` for no limit; None: no certificate.
+    time_left : callable
+        Seconds left for this output, None for no limit.
+    callback : callable or None
+        Called with the state of the training; returning True ends it.
+    """
+
+    place: int
+    beta: float
+    start: Output | None
+    proof: float | None
+    time_left: Callable[[], float | None]
+    callback: Callback | None
+
+
 class Trainer(ABC):
     """Trains the outputs of samples one after the other, for any penalty.
 
@@ -127,33 +156,22 @@ class Trainer(ABC):
         callback : callable, optional
             Called with the state of every output's training; returning True ends it.
         """
-        outputs: list[Output] = []
-        for place in range(len(self._targets)):
-            # An equal part of what is left: the last output gets no less than the first.
-            parts = len(self._targets) - place
-            output, spent = self._train_output(
-                place,
-                beta,
-                None if starts is None else starts[place],
-                None if proof is None else proof / parts,
-                functools.partial(_share, deadline, parts),
-                callback,
-            )
-            if proof is not None:
-                proof = max(proof - spent, 0.0)
-            outputs.append(output)
-        return outputs
+
+        def train_output(
+            place: int, proof: float | None, time_left: Callable[[], float | None]
+        ) -> tuple[Output, float]:
+            start = None if starts is None else starts[place]
+            return self._train_output(Work(place, beta, start, proof, time_left, callback))
+
+        return one_by_one(
+            len(self._targets),
+            train_output,
+            seconds_left=functools.partial(_seconds_left, deadline),
+            proof=proof,
+        )
 
     @abstractmethod
-    def _train_output(
-        self,
-        place: int,
-        beta: float,
-        start: Output | None,
-        proof: float | None,
-        time_left: Callable[[], float | None],
-        callback: Callback | None,
-    ) -> tuple[Output, float]:
+    def _train_output(self, work: Work) -> tuple[Output, float]:
         """Train one output; return it, and the seconds that proving took beside training."""
 
 
@@ -187,30 +205,23 @@ class OnPatterns(Trainer):
         """Smallest penalty from which on no output has neurons."""
         return max(problem.beta_max for problem in self._problems)
 
-    def _train_output(
-        self,
-        place: int,
-        beta: float,
-        start: Output | None,
-        proof: float | None,
-        time_left: Callable[[], float | None],
-        callback: Callback | None,
-    ) -> tuple[Output, float]:
-        settings, problem = self._settings, self._problems[place].with_beta(beta)
+    def _train_output(self, work: Work) -> tuple[Output, float]:
+        settings, problem = self._settings, self._problems[work.place].with_beta(work.beta)
         solution = solve(
             problem,
             tol=settings.tol,
             max_iter=settings.max_iter,
-            time_limit=time_left(),
-            warm_start=None if start is None else _same_blocks(start, problem),
+            time_limit=work.time_left(),
+            warm_start=None if work.start is None else _same_blocks(work.start, problem),
             threads=settings.threads,
-            callback=callback,
+            callback=work.callback,
             verbose=settings.verbose,
         )
         network = self._network(problem, solution)
         certificate = None
-        if proof is not None:
-            certificate = self._certificate(problem, solution, network, proof, time_left())
+        if work.proof is not None:
+            limit = work.time_left()
+            certificate = self._certificate(problem, solution, network, work.proof, limit)
         return Output(network, solution, problem.patterns, certificate), 0.0
 
     def _problem(self, y: FloatArray, patterns: PatternSet) -> Problem:
@@ -299,37 +310,29 @@ class Generating(Trainer):
             for column in self._targets
         )
 
-    def _train_output(
-        self,
-        place: int,
-        beta: float,
-        start: Output | None,
-        proof: float | None,
-        time_left: Callable[[], float | None],
-        callback: Callback | None,
-    ) -> tuple[Output, float]:
+    def _train_output(self, work: Work) -> tuple[Output, float]:
         settings = self._settings
         shown = settings.verbose > 0
-        with progress_bar(callback, "train", "round", _shown_facts, shown=shown) as told:
+        with progress_bar(work.callback, "train", "round", _shown_facts, shown=shown) as told:
             found = generate(
-                Clock(time_left()),
+                Clock(work.time_left()),
                 self._samples.data,
-                self._targets[place],
-                beta,
+                self._targets[work.place],
+                work.beta,
                 **self._problem_options(),
                 rtol=settings.tol,
-                warm_start=None if start is None else start.network,
+                warm_start=None if work.start is None else work.start.network,
                 threads=settings.threads,
                 seed=self._rng,
                 callback=told,
-                proof_limit=None if proof == math.inf else proof or 0.0,
+                proof_limit=None if work.proof == math.inf else work.proof or 0.0,
                 max_rounds=settings.max_iter,
             )
         fit = found.fit
-        wanted = not found.is_trained or proof == math.inf
+        wanted = not found.is_trained or work.proof == math.inf
         if wanted and not fit.certificate.is_optimal:
             _warn_not_solved(fit, settings.tol)
-        certificate = None if proof is None else fit.certificate
+        certificate = None if work.proof is None else fit.certificate
         return Output(fit.network, fit, found.patterns, certificate), found.proof_seconds
 
     def _problem_options(self) -> dict[str, Any]:
@@ -351,11 +354,9 @@ def _same_blocks(start: Output, problem: Problem) -> Any:
     return start.solution.coef
 
 
-def _share(deadline: float | None, parts: int) -> float | None:
-    """An equal part of the time left, > 0."""
-    if deadline is None:
-        return None
-    return max(deadline - time.perf_counter(), _LEAST_SECONDS) / parts
+def _seconds_left(deadline: float | None) -> float | None:
+    """Time left, > 0."""
+    return None if deadline is None else max(deadline - time.perf_counter(), _LEAST_SECONDS)
 
 
 def _shown_facts(state: Round) -> dict[str, Any]:

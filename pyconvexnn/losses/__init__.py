@@ -12,12 +12,13 @@ from typing import Any
 from pyconvexnn._validation import choice, describe
 from pyconvexnn.losses.base import Loss
 from pyconvexnn.losses.classes import CrossEntropy
-from pyconvexnn.losses.classification import Logistic, SquaredHinge
+from pyconvexnn.losses.classification import Hinge, Logistic, SquaredHinge
 from pyconvexnn.losses.counts import Poisson
 from pyconvexnn.losses.regression import Huber, Squared
 
 __all__ = [
     "CrossEntropy",
+    "Hinge",
     "Huber",
     "Logistic",
     "Loss",
@@ -27,11 +28,17 @@ __all__ = [
     "get_loss",
 ]
 
-LATER_LOSSES = ("hinge",)
-
 _LOSSES: dict[str, Loss] = {
     loss.name: loss
-    for loss in (Squared(), Logistic(), Huber(), SquaredHinge(), Poisson(), CrossEntropy())
+    for loss in (
+        Squared(),
+        Logistic(),
+        Huber(),
+        SquaredHinge(),
+        Poisson(),
+        Hinge(),
+        CrossEntropy(),
+    )
 }
 
 
@@ -43,8 +50,7 @@ def get_loss(loss: Any) -> Loss:
     ValueError
         For a name that is no loss.
     NotImplementedError
-        For a loss of the contract that is not built yet, or one that the compiled solvers have
-        no copy of.
+        For one that the compiled solvers have no copy of.
 
     Examples
     --------
@@ -58,4 +64,4 @@ def get_loss(loss: Any) -> Loss:
                 f"`loss` = {describe(loss)} is not one that the solvers know: {', '.join(_LOSSES)}"
             )
         return loss
-    return _LOSSES[choice(loss, "loss", _LOSSES, later=LATER_LOSSES)]
+    return _LOSSES[choice(loss, "loss", _LOSSES)]

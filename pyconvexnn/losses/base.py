@@ -25,6 +25,7 @@ class Loss(ABC):
     code: ClassVar[int]  # the compiled enum LossKind
     shifts: ClassVar[bool] = False  # whether l(f + c, y + c) = l(f, y)
     joint: ClassVar[bool] = False  # whether l is one of all outputs of a sample together
+    smooth: ClassVar[bool] = True  # whether -gradient tends to the optimal dual point as f does
 
     @property
     def parameter(self) -> float:
@@ -37,7 +38,7 @@ class Loss(ABC):
 
     @abstractmethod
     def gradient(self, f: FloatArray, y: FloatArray, s: FloatArray) -> FloatArray:
-        """``s_k l'(f_k, y_k)``, shape (n,)."""
+        """``s_k l'(f_k, y_k)``, shape (n,); at a kink one of the subgradients."""
 
     @abstractmethod
     def curvature(self, f: FloatArray, y: FloatArray, s: FloatArray) -> FloatArray:
@@ -65,15 +66,21 @@ class Loss(ABC):
     def dual_bound(self, v: FloatArray, y: FloatArray, s: FloatArray, scale: float) -> float:
         """A number <= ``D(scale v)`` in real arithmetic, for the floats as given; scale >= 0.
 
-        -inf unless ``scale v`` is surely in the domain; where s is 0 v must be. This is the
-        quadratic ``scale v'y - scale^2 sum v^2 / (2 s)``, two sums rounded once, the rest exact.
+        -inf unless ``scale v`` is surely in the domain; where s is 0 v must be.
         """
         if scale == 0.0:
             return 0.0
         if not self._is_inside(v, y, s, scale):
             return -np.inf
         counted = s > 0
-        v, y, s = v[counted], y[counted], s[counted]
+        return self._dual_below(v[counted], y[counted], s[counted], scale)
+
+    def _dual_below(self, v: FloatArray, y: FloatArray, s: FloatArray, scale: float) -> float:
+        """:meth:`dual_bound` inside the domain, for s > 0.
+
+        Here of the quadratic ``scale v'y - scale^2 sum v^2 / (2 s)``, two sums rounded once, the
+        rest exact.
+        """
         exact = Fraction(scale)
         return float_below(exact * dot_below(v, y) - exact**2 / 2 * squares_above(v, s))
 
@@ -118,7 +125,10 @@ class Loss(ABC):
     # --- output offsets ------------------------------------------------------------------------
 
     def check_offset(self, y: FloatArray, s: FloatArray) -> None:
-        """Raise ValueError when no offset b is best: ``value(f + b, y, s)`` falls for ever."""
+        """Raise ValueError when there can be no output offset.
+
+        Either none is best, as ``value(f + b, y, s)`` falls for ever, or no solver knows of it.
+        """
         return  # of most losses there is always one
 
     def best_offset(self, f: FloatArray, y: FloatArray, s: FloatArray) -> float:

@@ -30,7 +30,7 @@ class CrossEntropy(Loss):
     """
 
     name: ClassVar[str] = "cross_entropy"
-    code: ClassVar[int] = 5
+    code: ClassVar[int] = 6
     joint: ClassVar[bool] = True
 
     def value(self, f: FloatArray, y: FloatArray, s: FloatArray) -> float:
@@ -67,8 +67,8 @@ class CrossEntropy(Loss):
         rest = -q * np.log(np.where(q > 0, q, 1.0))
         return float(np.sum(s * np.where(y > 0, np.where(p < 1, own, 0.0), rest)))
 
-    def dual_bound(self, v: FloatArray, y: FloatArray, s: FloatArray, scale: float) -> float:
-        """A number <= ``D(scale v)`` in real arithmetic; 0 is one, as no entropy is negative."""
+    def _dual_below(self, v: FloatArray, y: FloatArray, s: FloatArray, scale: float) -> float:
+        """0, as no entropy is negative: no certificate against all patterns takes this loss."""
         return 0.0
 
     def value_bound(self, f: FloatArray, error: FloatArray, y: FloatArray, s: FloatArray) -> float:

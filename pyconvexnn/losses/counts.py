@@ -67,18 +67,13 @@ class Poisson(Loss):
         small = p * (_log(y) - 1.0) - q * np.log1p(-part)
         return float(np.sum(s * np.where(inside, small, q - q * _log(q) + y * _log(y) - y)))
 
-    def dual_bound(self, v: FloatArray, y: FloatArray, s: FloatArray, scale: float) -> float:
-        """A number <= ``D(scale v)`` in real arithmetic: its terms, rounded down.
+    def _dual_below(self, v: FloatArray, y: FloatArray, s: FloatArray, scale: float) -> float:
+        """The terms of D, rounded down.
 
         q is known to a few roundings, and the term is concave in it: on an interval it is least at
         one of the ends.
         """
-        if scale == 0.0:
-            return 0.0
-        if not self._is_inside(v, y, s, scale):
-            return -np.inf
-        counted = s > 0
-        p, y, s = scale * v[counted] / s[counted], y[counted], s[counted]
+        p = scale * v / s
         error = growth(4) * np.abs(p) + underflow(1) * (p != 0) + growth(2) * np.abs(y - p)
         ends = [_term_below(np.maximum(end, 0.0), y) for end in (y - p - error, y - p + error)]
         terms = s * np.minimum(*ends)

@@ -20,6 +20,7 @@ import numpy as np
 
 from pyconvexnn import _core
 from pyconvexnn._bits import unpack
+from pyconvexnn._blocks import row_blocks
 from pyconvexnn._rounding import check_same, down, growth, underflow, up
 from pyconvexnn._typing import BitArray, FloatArray, IndexArray
 from pyconvexnn.enumeration import iter_patterns
@@ -27,7 +28,8 @@ from pyconvexnn.problems.cones import Cones, multipliers, unit_rows
 from pyconvexnn.problems.prices import held_lengths
 from pyconvexnn.solvers.base import Status
 
-_BLOCK = 1 << 12  # cells at a time
+_BLOCK = 1 << 12  # cells at a time,
+_BITS = 1 << 25  # but on very many rows no more than have so many bits
 _FIRST = 64  # cells of a block's first round; each round is twice as large as the one before
 _KEPT = 64  # neurons that are remembered
 _EXACT, _BELOW = 0, 1  # codes of projections: to rounding, and stopped at the threshold
@@ -131,7 +133,8 @@ def price_cells(
         np.asfortranarray(X[live]), np.ldexp(v[live], -unit), slope, max(0.0, down(low))
     )
     status, n_cells = Status.SOLVED, 0
-    for block in iter_patterns(search.X, block_size=_BLOCK, snap=False, threads=threads):
+    size = min(_BLOCK, max(2, _BITS // len(search.X) // 2 * 2))
+    for block in iter_patterns(search.X, block_size=size, snap=False, threads=threads):
         if stop is not None and n_cells:
             shown = math.ldexp(search.bound, unit), math.ldexp(search.found, unit)
             asked = stop(n_cells, max(floor, shown[0]), shown[1])
@@ -292,8 +295,10 @@ def _best(
     """Largest ``|v' act(X u)|``, the distinct neurons by falling price, and the signs."""
     # The best point of several cells is the same but for rounding.
     neurons = neurons[np.sort(np.unique(np.round(neurons, _DIGITS), axis=0, return_index=True)[1])]
-    Z = np.einsum("kj,uj->ku", X, neurons)
-    values = np.einsum("k,ku->u", v, np.where(Z > 0, Z, slope * Z))
+    values = np.zeros(len(neurons))
+    for part in row_blocks(len(X), len(neurons)):
+        Z = np.einsum("kj,uj->ku", X[part], neurons)
+        values += np.einsum("k,ku->u", v[part], np.where(Z > 0, Z, slope * Z))
     order = np.argsort(-np.abs(values), kind="stable")
     values, neurons = values[order], neurons[order]
     kept = values != 0

@@ -8,7 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from pyconvexnn import _core
+from pyconvexnn._blocks import row_blocks
 from pyconvexnn._typing import BoolArray, FloatArray
+from pyconvexnn.networks import activate
 from pyconvexnn.pricing.rows import SignedRows
 
 _SAME = 1e-9  # 1 - cosine of neurons that are taken for one
@@ -17,6 +19,7 @@ _SOME = 4096  # how many
 _PASSES = 1e9  # operations a second of products with vectors, at the least
 _ROUNDS = 10  # of these a climb takes, at the least
 _FEWEST = 4  # climbs, however little time there is
+_MOST_GIVEN = 512  # neurons that climbs start from because they were given
 _FINISHED = 8  # climbs that are then finished over all rows, for each sign
 
 
@@ -102,12 +105,12 @@ def distinct(X: FloatArray, v: FloatArray, U: FloatArray, slope: float = 0.0) ->
 
 def raw_prices(X: FloatArray, v: FloatArray, U: FloatArray, slope: float = 0.0) -> FloatArray:
     """``v' act(X u)`` of the rows u of U, as it stands."""
-    T = X @ U.T
-    if slope == 0.0:
-        np.maximum(T, 0.0, out=T)
-    else:
-        np.multiply(T, slope, out=T, where=T < 0.0)
-    return np.asarray(v @ T)
+    values = np.zeros(len(U))
+    for part in row_blocks(len(X), len(U)):
+        T = X[part] @ U.T
+        activate(T, slope)
+        values += v[part] @ T
+    return values
 
 
 def _starts(
@@ -135,12 +138,18 @@ def _starts(
 def _given(
     X: FloatArray, v: FloatArray, rows: SignedRows, slope: float, U: FloatArray | None
 ) -> tuple[FloatArray, BoolArray]:
-    """Neurons (k, d) in principal coordinates, without zero ones, and whose price is >= 0."""
+    """Neurons (k, d) in principal coordinates, without zero ones, and whose price is >= 0.
+
+    Of very many those of the largest prices.
+    """
     if U is None:
         return np.zeros((0, rows.rank)), np.zeros(0, bool)
-    W = rows.inside(U)
-    kept = np.any(W != 0.0, axis=1)
-    return _scaled(W[kept]), raw_prices(X, v, U[kept], slope) >= 0.0
+    U = U[np.any(rows.inside(U) != 0.0, axis=1)]
+    prices = raw_prices(X, v, U, slope)
+    if len(U) > _MOST_GIVEN:
+        first = np.sort(np.argsort(-np.abs(prices), kind="stable")[:_MOST_GIVEN])
+        U, prices = U[first], prices[first]
+    return _scaled(rows.inside(U)), prices >= 0.0
 
 
 def _scaled(W: FloatArray) -> FloatArray:
@@ -188,4 +197,7 @@ def _best(W: FloatArray, values: FloatArray) -> FloatArray:
 
 def sum_of_positive(side: FloatArray, W: FloatArray) -> FloatArray:
     """``sum_k (row_k . w)_+`` of the rows w of W."""
-    return np.asarray(np.sum(np.maximum(side @ W.T, 0.0), axis=0))
+    sums = np.zeros(len(W))
+    for part in row_blocks(len(side), len(W)):
+        sums += np.sum(np.maximum(side[part] @ W.T, 0.0), axis=0)
+    return sums

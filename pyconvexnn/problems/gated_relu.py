@@ -55,8 +55,8 @@ class GatedReLUProblem(PatternProblem):
         Penalty, >= 1e-120.
     loss : str or Loss
         "squared": ``(f - y)^2 / 2``; "huber": the same up to ``|f - y| = 1.35``, linear beyond, or
-        ``cx.losses.Huber(delta)``; for labels "logistic": ``log(1 + exp(-y f))``, and
-        "squared_hinge": ``(1 - y f)_+^2 / 2``; for counts "poisson":
+        ``cx.losses.Huber(delta)``; for labels "logistic": ``log(1 + exp(-y f))``,
+        "hinge": ``(1 - y f)_+`` and "squared_hinge": ``(1 - y f)_+^2 / 2``; for counts "poisson":
         ``exp(f) - y f + (y log y - y)``, y >= 0; for classes "cross_entropy":
         ``log sum_j exp(f_j) - y'f``, y one-hot.
     sample_weight : (n_samples,) array, optional
@@ -65,14 +65,15 @@ class GatedReLUProblem(PatternProblem):
         w_i > 0, 1 by default.
     output_offset : bool
         Whether b is free. The logistic loss then needs both labels among the rows of positive
-        weight, the cross entropy every class.
+        weight, the cross entropy every class, and the hinge cannot have it.
     ridge : float
         rho, 0 or >= 1e-120.
     skip : float, optional
         A linear part ``X c``, c (d,) or (d, K), is added to the fit: with ``skip > 0`` at the
         penalty ``beta skip ||c|| + rho ||c||^2 / 2``, as a last block, of the pattern all of whose
         bits are set, which ``prob.patterns`` and the coefficients then have; with 0 without
-        penalty, and every method that takes coefficients means them with their best c.
+        penalty, and every method that takes coefficients means them with their best c. The hinge
+        cannot have the latter.
 
     Raises
     ------

@@ -120,6 +120,8 @@ class PatternProblem(ABC):
         ):
             object.__setattr__(self, name, value)
         if self.skip == 0.0:
+            if not loss.smooth:
+                raise ValueError(f"`skip` must be above 0, or None, for loss {loss.name!r}, got 0")
             _ = self.objective_at_zero  # raises where the free part has no optimum
 
     @classmethod
@@ -425,6 +427,8 @@ class PatternProblem(ABC):
                 losses = cp.huber(f - self.y, self.loss.parameter) / 2
             case "squared_hinge":
                 losses = cp.square(cp.pos(1 - cp.multiply(self.y, f))) / 2
+            case "hinge":
+                losses = cp.pos(1 - cp.multiply(self.y, f))
             case "poisson":
                 y = self.y
                 rest = y * np.log(np.where(y > 0, y, 1.0)) - y

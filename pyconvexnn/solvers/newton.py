@@ -20,9 +20,11 @@ class Newton(GatedSolver):
 
     minimised over eta >= 0 by Newton steps, each a quadratic program in the norms of the active
     blocks and the most violated others. The n x n systems are solved by conjugate gradients with a
-    mean-field preconditioner, or for few samples, and where those fail, by a Cholesky factor. A
-    cold start goes through larger penalties. Bach, Jenatton, Mairal and Obozinski (2012, section
-    5) review the variational form.
+    mean-field preconditioner, or for few samples, and where those fail, by a Cholesky factor. Where
+    X is large these products are in single precision, whatever X is given in, as long as its
+    rounding does not show; objectives, prices and dual points are always in double. A cold start
+    goes through larger penalties. Bach, Jenatton, Mairal and Obozinski (2012, section 5) review the
+    variational form.
 
     An iteration is a Newton step, or the fit to a start or at the next penalty of a cold one.
     """

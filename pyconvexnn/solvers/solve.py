@@ -86,6 +86,18 @@ def solve(
     KeyboardInterrupt
         On Ctrl-C, within 0.2 s.
 
+    Notes
+    -----
+    The loss "hinge", ``(1 - y f)_+``, has kinks, and every solver meets it as a sequence of smooth
+    programs by the method of multipliers: with a centre c and a width mu > 0
+
+        max over 0 <= l <= 1 of  sum_k s_k (l_k (1 - y_k f_k) - mu (l_k^2 / 2 - c_k l_k)),
+
+    whose l, which times ``s y`` is the dual point, becomes the next centre. Objective, bound and
+    gap are those of the hinge itself. Each of these programs counts as an iteration, beside the
+    solver's own, and what a callback is told within one are bounds: the objective of the point
+    there is no larger, and that of its dual point no smaller.
+
     Warns
     -----
     ConvergenceWarning

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from pyconvexnn._rounding import balanced
 from pyconvexnn._typing import FloatArray
-from pyconvexnn.certificates import Certificate, fingerprint, lower_bound, objective_bound
+from pyconvexnn.certificates import Certificate, lower_bound, objective_bound
 from pyconvexnn.networks import TwoLayerNetwork
 from pyconvexnn.pricing import Price
 from pyconvexnn.training.escape import Escape
+from pyconvexnn.training.shared_task import AnyTask
 from pyconvexnn.training.task import Task
 
 
@@ -23,10 +26,10 @@ class Bound:
     value : float
     slack : float
         What its rounding costs.
-    dual : (n,) float64
+    dual : (n,) or (n, K) float64
         v, on the rows that count.
     price_bound, price_found : float
-        M >= the largest ``|v' act(X u)|`` of a neuron of length 1, and the largest one found.
+        M >= the largest ``||v' act(X u)||`` of a neuron of length 1, and the largest one found.
     scale : float
         At most beta / M.
     method : str
@@ -42,27 +45,36 @@ class Bound:
     method: str
 
 
-def dual_point(task: Task, v: FloatArray) -> FloatArray:
-    """Dual point to be priced for a bound: with an output offset it sums to zero exactly."""
-    return balanced(v) if task.output_offset else v
+def dual_point(task: AnyTask, v: FloatArray) -> FloatArray:
+    """Dual point to be priced for a bound: with output offsets its columns sum to zero exactly."""
+    if not task.output_offset:
+        return v
+    return balanced(v) if v.ndim == 1 else np.column_stack([balanced(column) for column in v.T])
 
 
 def proved_bound(task: Task, v: FloatArray, found: Price) -> Bound:
     """Lower bound of the optimum that a rigorous price of :func:`dual_point` proves."""
+    return bound_of_price(task, v, found.bound, found.value, found.method)
+
+
+def bound_of_price(
+    task: AnyTask, v: FloatArray, price_bound: float, price_found: float, method: str
+) -> Bound:
+    """Lower bound of the optimum from a dual point and a rigorous bound of its price."""
     value, scale, _ = lower_bound(
         task.loss,
         v,
         task.y,
         task.weight,
         task.beta,
-        found.bound,
+        price_bound,
         output_offset=task.output_offset,
     )
-    if not found.bound < math.inf:
+    if not price_bound < math.inf:
         value, scale = 0.0, 0.0  # no loss is negative
     plain = task.dual_objective(scale * v)
     slack = max(0.0, plain - value) if plain > -math.inf else 0.0
-    return Bound(value, slack, v, found.bound, found.value, scale, found.method)
+    return Bound(value, slack, v, price_bound, price_found, scale, method)
 
 
 def estimated_bound(task: Task, v: FloatArray, price_bound: float) -> float:
@@ -71,7 +83,7 @@ def estimated_bound(task: Task, v: FloatArray, price_bound: float) -> float:
 
 
 def certificate(
-    task: Task,
+    task: AnyTask,
     net: TwoLayerNetwork,
     bound: Bound,
     rtol: float,
@@ -81,10 +93,12 @@ def certificate(
     escape: Escape,
 ) -> Certificate:
     """Certificate of a network; objectives are recomputed from the data as given, rounded up."""
-    whole = task.whole
+    targets = task.targets
 
     def objective(net: TwoLayerNetwork) -> tuple[float, float]:
-        return objective_bound(net, whole.X, whole.y, task.beta, task.loss, whole.sample_weight)
+        return objective_bound(
+            net, task.whole_data, targets, task.beta, task.loss, task.whole_weight
+        )
 
     above, slack = objective(net)
     best_above = above if best is net else objective(best)[0]
@@ -108,14 +122,5 @@ def certificate(
         escape_price=escape.price,
         best_network=best,
         best_objective=best_above,
-        fingerprint=fingerprint(
-            whole.X,
-            whole.y,
-            whole.sample_weight,
-            task.beta,
-            task.loss,
-            whole.activation,
-            task.slope,
-            task.output_offset,
-        ),
+        fingerprint=task.fingerprint(),
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from pyconvexnn._bits import nonzero_rows, pack, unseen, zero_rows_of
-from pyconvexnn._typing import BitArray, BoolArray, FloatArray
+from pyconvexnn._blocks import row_blocks
+from pyconvexnn._typing import BitArray, FloatArray
 
 _TIE = 1e-9  # of |x| |u|: nearer to its hyperplane than that a neuron counts as on it
 
@@ -37,24 +38,26 @@ def cells_around(
     """
     counted = nonzero_rows(X)
     lengths = np.linalg.norm(X, axis=1)
-    found: list[BoolArray] = [np.empty((0, len(X)), bool)]
+    found: list[BitArray] = [pack(np.empty((0, len(X)), bool))]
     U = U / np.linalg.norm(U, axis=1, keepdims=True)
     nearest = _TIE * lengths
     nearest[~counted] = -1.0
-    for z in U @ X.T:
-        ties = np.flatnonzero(np.abs(z) <= nearest)
-        bits = z > 0
-        bits[~counted] = True
-        if not len(ties):
-            found.append(bits[np.newaxis])
-            continue
-        g = rng.standard_normal((most, X.shape[1]))
-        sides = X[ties] @ g.T > 0
-        sides = np.stack([sides, ~sides], axis=2).reshape(len(ties), -1).T
-        several = np.repeat(bits[np.newaxis], len(sides), axis=0)
-        several[:, ties] = sides
-        _, first = np.unique(sides, axis=0, return_index=True)
-        found.append(several[np.sort(first)[:most]])
-    packed = pack(np.concatenate(found))
+    for part in row_blocks(len(U), len(X)):
+        for z in U[part] @ X.T:
+            ties = np.flatnonzero(np.abs(z) <= nearest)
+            bits = z > 0
+            bits[~counted] = True
+            if not len(ties):
+                found.append(pack(bits[np.newaxis]))
+                continue
+            g = rng.standard_normal((most, X.shape[1]))
+            sides = X[ties] @ g.T > 0
+            sides = np.stack([sides, ~sides], axis=2).reshape(len(ties), -1).T
+            _, first = np.unique(sides, axis=0, return_index=True)
+            sides = sides[np.sort(first)[:most]]
+            several = np.repeat(bits[np.newaxis], len(sides), axis=0)
+            several[:, ties] = sides
+            found.append(pack(several))
+    packed = np.concatenate(found)
     nothing = zero_rows_of(X)[np.newaxis]
     return packed[unseen(packed, nothing)]

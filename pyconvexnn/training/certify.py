@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from pyconvexnn._typing import ArrayLike
+from pyconvexnn._rounding import up
+from pyconvexnn._typing import ArrayLike, FloatArray
 from pyconvexnn._validation import (
     as_generator,
     choice,
@@ -21,13 +23,19 @@ from pyconvexnn.networks import GatedNetwork, Network, TwoLayerNetwork
 from pyconvexnn.pricing import METHODS, price
 from pyconvexnn.solvers.base import relative_gap
 from pyconvexnn.training.bounds import certificate, dual_point, proved_bound
+from pyconvexnn.training.cells import cells_around
 from pyconvexnn.training.clock import Clock
 from pyconvexnn.training.escape import best_escape
 from pyconvexnn.training.gated import GATED_METHODS, certify_gated
 from pyconvexnn.training.generation import RUNGS, Generation
+from pyconvexnn.training.master import Master
+from pyconvexnn.training.outputs import alone, one_by_one, side_by_side, summed
+from pyconvexnn.training.shared import Options, certify_shared
+from pyconvexnn.training.shared_task import SharedTask
 from pyconvexnn.training.task import Task, check_network
 
 _METHODS = tuple(method for method in METHODS if method != "search")  # a search proves nothing
+_OWN = 1e-8  # relative gap of the program over a network's own cells
 _FINER = 0.1  # of rtol: how fine a proof may have to be that a nearly optimal network passes
 
 
@@ -50,13 +58,22 @@ def certify(
     r"""Prove how far a network is from the best of any width, whoever trained it.
 
     .. math:: \text{objective} = \sum_k s_k\, \ell(f(x_k), y_k)
-        + \frac\beta2 \sum_j (\|w_j\|^2 + b_{1j}^2 + a_j^2)
+        + \frac\beta2 \sum_j (\|w_j\|^2 + b_{1j}^2 + \|a_j\|_2^2)
 
     for ``f(x) = sum_j act(x'w_j + b_1j) a_j + b_2``. Any v with a bound ``M >= |v' act(X u)|`` over
     all neurons u of length 1 proves that no network is below ``D(t v)``, D being the objective of
     the dual problem and ``0 <= t <= beta / M``. The network's own residual ``v_k = -s_k loss'(f)``
     is such a v, but a poor one unless the network is optimal: with `improve` better ones come from
-    training on, and a better network with them.
+    training on, and a better network with them. Of the hinge, whose residual is poor at the optimum
+    too, v is without `improve` that of the best network with the same cells.
+
+    A network of K > 1 outputs is compared with those of the same :attr:`TwoLayerNetwork.penalty`.
+    Where each neuron feeds one output, "decoupled", that is K problems of their own, and the
+    certificate the sum of theirs. Otherwise neurons may feed all outputs: v has K columns, and M
+    is at least ``||v' act(X u)||_2``, the root of the sum of the squares of scalar bounds, one for
+    each column of v or of v times an orthogonal matrix; the method is "bound". Such bounds are
+    lower than the optimum, by a tenth or so, whatever time they have: `improve` finds the best of
+    them, and a better network by descent, of the same width or that of K separate outputs.
 
     A network with gates is compared with those of any width whose gates have the same patterns on
     X, and with the same :attr:`GatedNetwork.penalty`: method "patterns". They are the blocks of a
@@ -65,18 +82,19 @@ def certify(
     Parameters
     ----------
     net : TwoLayerNetwork or GatedNetwork
-        With one output, or with gates. Hidden biases b_1 are weights on a column of ones, and
-        decayed like them. With an output offset ``b_2 != 0`` the network is compared with those
-        that have one, not decayed; otherwise with those without.
+        Hidden biases b_1 are weights on a column of ones, and decayed like them. With an output
+        offset ``b_2 != 0`` the network is compared with those that have one, not decayed;
+        otherwise with those without.
     X : (n_samples, n_features) array
         Data.
-    y : (n_samples,) or (n_samples, n_outputs) array
-        Targets; -1 and +1 for the losses of labels.
+    y : (n_samples,) or (n_samples, K) array
+        Targets; -1 and +1 for the losses of labels. The latter for K > 1 outputs, whose losses add
+        up.
     beta : float
         Penalty, >= 1e-120.
     loss : str or Loss
-        "squared", "huber", "logistic", "squared_hinge", "poisson", or a loss object; for matrix
-        weights "cross_entropy" too. No factor 1/n.
+        "squared", "huber", "logistic", "squared_hinge", "hinge", "poisson", or a loss object; for
+        matrix weights "cross_entropy" too. No factor 1/n.
     sample_weight : (n_samples,) array, optional
         s_k >= 0, 1 by default.
     method : {"auto", "enumeration", "branch_and_bound", "bound", "patterns"}
@@ -105,14 +123,14 @@ def certify(
         ``best_network`` is the best one met, with the features of `net`, and ``best_objective`` its
         objective: `net` itself and its own without `improve`, or where nothing better was found.
         ``escape_neuron`` is a tuple ``(u, alpha)``, or None where none is known: adding
-        ``alpha act(x'u)``, ``|u| = 1``, lowers the objective of `net`. Where `net` has hidden
-        biases, the last entry of u is the weight on the column of ones.
+        ``alpha act(x'u)``, ``|u| = 1``, lowers the objective of `net`; for several outputs alpha
+        is a vector (K,). Where `net` has hidden biases, the last entry of u is the weight on the
+        column of ones.
 
     Raises
     ------
     NotImplementedError
-        For networks of several outputs without gates, the cross entropy of a network without
-        matrix weights, and `proof`.
+        For the cross entropy of a network without matrix weights, and `proof`.
     ValueError, TypeError
         Naming the argument, the rule and the value. ValueError too for "enumeration" of data that
         :func:`enumerate_patterns` cannot list with ``snap=False``: columns that depend on each
@@ -157,11 +175,26 @@ def certify(
             threads=threads,
         )
     begun = clock.seconds
-    task, same = Task.of_network(
+    tasks, same = Task.of_network(
         net, X, y, beta, loss=loss, sample_weight=sample_weight, time_limit=time_limit
     )
-    f = same.predict(task.data)
-    clock.reserve(len(task.y), begun)
+    clock.reserve(len(tasks) * len(tasks[0].y), begun)
+    options = Options(method, rtol, bool(improve), threads, rng)
+    if same.penalty == "decoupled":
+        cert = _certify_apart(tasks, same, clock, options)
+    elif len(tasks) > 1:
+        cert = certify_shared(SharedTask(tuple(tasks)), same, clock, options)
+    else:
+        cert = _certify_one(tasks[0], same, clock, options)
+    assert isinstance(cert.best_network, TwoLayerNetwork)
+    best = net if cert.best_network is same else _with_biases_of(net, cert.best_network)
+    return dataclasses.replace(cert, best_network=best)
+
+
+def _certify_one(task: Task, net: TwoLayerNetwork, clock: Clock, options: Options) -> Certificate:
+    """Certificate of a network of one output, in the features and columns of the task."""
+    method, rtol, improve, threads, rng = options
+    f = net.predict(task.data)
     own = task.residual(f)
     searched = price(
         task.data,
@@ -169,7 +202,7 @@ def certify(
         slope=task.slope,
         floor=task.beta,
         method="search",
-        starts=same.W1[np.any(same.W1 != 0, axis=1)],
+        starts=net.W1[np.any(net.W1 != 0, axis=1)],
         seed=int(rng.integers(1 << 62)),
         time_limit=clock.share(0.2),
         threads=threads,
@@ -177,14 +210,14 @@ def certify(
     )
     neurons = searched.neurons
     if improve:
-        given = task.objective(same)
+        given = task.objective(net)
         run = Generation(
             task,
             rtol=_FINER * rtol,
             rng=rng,
             clock=clock,
             threads=threads,
-            warm_start=same,
+            warm_start=net,
             method=method,
             rungs=(*RUNGS, 0.5 * rtol),
             enough=_verdict(task, given, rtol),
@@ -192,7 +225,7 @@ def certify(
         run.run()
         best, bound, restricted = run.network, run.ensure_bound(), run.restricted_bound
     else:
-        v = dual_point(task, task.residual(f + task.best_offset(f)))
+        v = _dual_of(task, net, rng, clock, threads)
         found = price(
             task.data,
             v,
@@ -206,20 +239,66 @@ def certify(
             threads=threads,
             basis=task.basis,
         )
-        best, bound, restricted = same, proved_bound(task, v, found), None
+        best, bound, restricted = net, proved_bound(task, v, found), None
         neurons = np.concatenate([found.neurons[:4], neurons])
-    cert = certificate(
+    return certificate(
         task,
-        same,
+        net,
         bound,
         rtol,
         best=best,
         restricted_bound=restricted,
-        escape=best_escape(task, same, neurons, clock),
+        escape=best_escape(task, net, neurons, clock),
     )
-    assert isinstance(cert.best_network, TwoLayerNetwork)
-    best = net if cert.best_network is same else _with_biases_of(net, cert.best_network)
-    return dataclasses.replace(cert, best_network=best)
+
+
+def _certify_apart(
+    tasks: Sequence[Task], net: TwoLayerNetwork, clock: Clock, options: Options
+) -> Certificate:
+    """The sum of the certificates of the outputs, each of whose neurons feeds one of them."""
+    parts = alone(net)
+
+    def certify_output(
+        place: int, _: float | None, time_left: Callable[[], float | None]
+    ) -> tuple[Certificate, float]:
+        own = Clock(time_left())
+        return _certify_one(tasks[place], parts[place], own, options), 0.0
+
+    found = one_by_one(len(tasks), certify_output, seconds_left=lambda: clock.left)
+    best = [cert.best_network or part for cert, part in zip(found, parts, strict=True)]
+    whole = SharedTask(tuple(tasks))
+    cert = summed(found)
+    if all(one is part for one, part in zip(best, parts, strict=True)):
+        together, best_objective = net, cert.objective
+    else:
+        network = side_by_side(best)
+        assert isinstance(network, TwoLayerNetwork)
+        together = network
+        best_objective = up(math.fsum(one.best_objective or 0.0 for one in found))
+    return dataclasses.replace(
+        cert,
+        best_network=together,
+        best_objective=best_objective,
+        fingerprint=whole.first.fingerprint(whole.targets, net.penalty),
+    )
+
+
+def _dual_of(
+    task: Task, net: TwoLayerNetwork, rng: np.random.Generator, clock: Clock, threads: int
+) -> FloatArray:
+    """The dual point of a network: its residual, or where the loss has kinks, that of a program.
+
+    The residual at kinks may be far from optimal though the network is not. The program is that
+    over the network's own cells.
+    """
+    f = net.predict(task.data)
+    if not task.loss.smooth and not clock.is_over:
+        U = task.inside(net.W1[np.any(net.W1 != 0, axis=1)])
+        if len(packed := cells_around(task.X, U, rng)):
+            sol = Master(task, packed, threads).solve(_OWN, clock.share(0.3))
+            if np.any(sol.dual):
+                return sol.dual
+    return dual_point(task, task.residual(f + task.best_offset(f)))
 
 
 def _with_biases_of(net: TwoLayerNetwork, found: TwoLayerNetwork) -> TwoLayerNetwork:

@@ -42,6 +42,10 @@ class Clock:
         """Whether there is no time left."""
         return self.limit is not None and self.seconds >= self._end
 
+    def ends_within(self, seconds: float) -> bool:
+        """Whether there is a limit, and so much time is not left."""
+        return self.left is not None and self.left <= seconds
+
     def reserve(self, n_samples: int, begun: float) -> None:
         """Keep time for the certificate, after the run.
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,13 +14,14 @@ from pyconvexnn._typing import ArrayLike, FloatArray
 from pyconvexnn._validation import as_matrix
 from pyconvexnn.certificates import Certificate
 from pyconvexnn.losses import Loss, get_loss
-from pyconvexnn.networks import GatedNetwork
+from pyconvexnn.networks import GatedNetwork, Network
 from pyconvexnn.patterns import PatternSet
 from pyconvexnn.problems import GatedReLUProblem, SparseBlocks
 from pyconvexnn.recovery import recover
 from pyconvexnn.solvers import Solution
 from pyconvexnn.solvers.solve import solvers_of
 from pyconvexnn.training.clock import Clock
+from pyconvexnn.training.outputs import one_by_one, side_by_side
 
 GATED_METHODS = ("auto", "patterns")
 _FINER = 0.1  # of rtol: how finely the program is solved
@@ -53,69 +56,70 @@ def certify_gated(
             "yet in certify: its outputs are no programs of their own"
         )
     options: dict[str, Any] = {"loss": loss, "sample_weight": sample_weight}
+    objective = net.objective(X, targets, beta, **options)
     has_offset = net.b2 is not None and bool(np.any(net.b2 != 0.0))
-    bounds, duals, networks, at_zero = [], [], [], 0.0
-    outputs = range(net.n_outputs) if apart else range(1)
-    for k in outputs:
-        part = _output(net, k) if apart else net
+    same = _without_biases(net)
+    if net.b1 is not None:
+        X = as_matrix(np.column_stack([X, np.ones(len(X))]))
+    parts = [_output(same, k) for k in range(net.n_outputs)] if apart else [same]
+    columns = list(targets.T) if apart else [targets]
+
+    def solve_part(
+        place: int, _: float | None, time_left: Callable[[], float | None]
+    ) -> tuple[_Part, float]:
         prob, start = _program(
-            part, X, targets[:, [k]] if apart else targets, beta, has_offset, options
+            parts[place], X, columns[place], beta, output_offset=has_offset, **options
         )
-        left = clock.left
         solver = solvers_of(prob)["auto"](
-            tol=max(_FINER * rtol, _FINEST),
-            time_limit=None if left is None else max(left / (len(outputs) - k), 1e-9),
-            threads=threads,
+            tol=max(_FINER * rtol, _FINEST), time_limit=time_left(), threads=threads
         )
         sol = solver.solve(prob, warm_start=start)
-        bound, dual = _bound(prob, sol)
-        bounds.append(bound)
-        duals.append(dual)
-        networks.append(_network(part, prob, sol))
-        at_zero += prob.objective_at_zero
-    objective = net.objective(X, targets, beta, **options)
+        network = _network(parts[place], prob, sol)
+        return _Part(network, *_bound(prob, sol), prob.objective_at_zero), 0.0
+
+    solved = one_by_one(len(parts), solve_part, seconds_left=lambda: clock.left)
     best, best_objective = net, objective
     if improve:
-        found = _side_by_side(networks) if apart else networks[0]
+        found = side_by_side([part.network for part in solved])
         value = found.objective(X, targets, beta, **options)
         if value < objective:
-            best, best_objective = found, value
+            best, best_objective = _with_biases_of(net, found), value
     return Certificate(
         objective=objective,
-        lower_bound=float(sum(bounds)),
+        lower_bound=math.fsum(part.bound for part in solved),
         method="patterns",
         rtol=rtol,
-        dual=np.column_stack(duals) if apart else duals[0],
-        objective_at_zero=at_zero,
+        dual=np.column_stack([part.dual for part in solved]) if apart else solved[0].dual,
+        objective_at_zero=sum(part.objective_at_zero for part in solved),
         best_network=best,
         best_objective=best_objective,
+        penalty=net.penalty,
     )
 
 
+class _Part(NamedTuple):
+    """What solving the program of one output, or of all, came to."""
+
+    network: Network
+    bound: float
+    dual: FloatArray
+    objective_at_zero: float
+
+
 def _program(
-    net: GatedNetwork,
-    X: FloatArray,
-    targets: FloatArray,
-    beta: float,
-    has_offset: bool,
-    options: dict[str, Any],
+    net: GatedNetwork, X: FloatArray, targets: FloatArray, beta: float, **options: Any
 ) -> tuple[GatedReLUProblem, SparseBlocks]:
     """The program over the network's patterns, each once, and the network's own blocks in it."""
-    gates, blocks = net.gates, net.W1 * net.W2.reshape(-1, *[1] * (net.W1.ndim - 1))
-    if net.b1 is not None:  # a weight on a column of ones, which no gate looks at
-        X = np.column_stack([X, np.ones(len(X))])
-        gates = np.column_stack([gates, np.zeros(len(gates))])
-        blocks = np.column_stack([blocks, net.b1 * net.W2[:, 0]])
+    blocks = net.W1 * net.W2.reshape(-1, *[1] * (net.W1.ndim - 1))
     if net.n_neurons:
-        patterns = PatternSet.from_gates(X, gates)
+        patterns = PatternSet.from_gates(X, net.gates)
         _, first, place = np.unique(patterns.packed, axis=0, return_index=True, return_inverse=True)
         patterns = patterns[first]
-        sums, kept = add_up(blocks, place.ravel())
+        blocks, kept = add_up(blocks, place.ravel())
     else:  # one pattern that no block does anything on
-        patterns = PatternSet.from_dense(np.zeros((1, len(X)), bool))
-        sums, kept = blocks, np.empty(0, np.int64)
-    prob = GatedReLUProblem(X, targets, patterns, beta, output_offset=has_offset, **options)
-    return prob, SparseBlocks(kept, sums, len(patterns))
+        patterns, kept = PatternSet.from_dense(np.zeros((1, len(X)), bool)), np.arange(0)
+    prob = GatedReLUProblem(X, targets, patterns, beta, **options)
+    return prob, SparseBlocks(kept, blocks, len(patterns))
 
 
 def _bound(prob: GatedReLUProblem, sol: Solution) -> tuple[float, FloatArray]:
@@ -127,19 +131,11 @@ def _bound(prob: GatedReLUProblem, sol: Solution) -> tuple[float, FloatArray]:
 
 
 def _network(net: GatedNetwork, prob: GatedReLUProblem, sol: Solution) -> GatedNetwork:
-    """Network of a solution, in the features of `net`."""
-    if not len(sol.active):
-        b2 = np.atleast_1d(sol.offset) if prob.output_offset else None
-        b1 = None if net.b1 is None else net.b1[:0]
-        return dataclasses.replace(
-            net, W1=net.W1[:0], W2=net.W2[:0], gates=net.gates[:0], b1=b1, b2=b2
-        )
-    found = recover(prob, sol)
-    if net.b1 is None:
-        return found
-    return dataclasses.replace(
-        found, W1=found.W1[:, :-1], gates=found.gates[:, :-1], b1=found.W1[:, -1]
-    )
+    """Network of a solution; where that is zero, `net` without neurons."""
+    if len(sol.active):
+        return recover(prob, sol)
+    b2 = np.atleast_1d(sol.offset) if prob.output_offset else None
+    return dataclasses.replace(net, W1=net.W1[:0], W2=net.W2[:0], gates=net.gates[:0], b2=b2)
 
 
 def _output(net: GatedNetwork, k: int) -> GatedNetwork:
@@ -147,19 +143,19 @@ def _output(net: GatedNetwork, k: int) -> GatedNetwork:
     return dataclasses.replace(net, W2=net.W2[:, [k]], b2=None if net.b2 is None else net.b2[[k]])
 
 
-def _side_by_side(networks: list[GatedNetwork]) -> GatedNetwork:
-    """The neurons of all, those of the k-th feeding output k."""
-    W2 = np.zeros((sum(net.n_neurons for net in networks), len(networks)))
-    W2[np.arange(len(W2)), np.repeat(range(len(networks)), [n.n_neurons for n in networks])] = (
-        np.concatenate([net.W2[:, 0] for net in networks])
-    )
-    biases: dict[str, Any] = {}
-    for name in ("b1", "b2"):
-        parts = [getattr(net, name) for net in networks]
-        biases[name] = None if parts[0] is None else np.concatenate(parts)
-    return GatedNetwork(
-        np.vstack([net.W1 for net in networks]),
-        W2,
-        np.vstack([net.gates for net in networks]),
-        **biases,
-    )
+def _without_biases(net: GatedNetwork) -> GatedNetwork:
+    """The network with its biases as weights on a last column of ones, which no gate looks at."""
+    if net.b1 is None:
+        return net
+    W1 = np.column_stack([net.W1, net.b1])
+    gates = np.column_stack([net.gates, np.zeros(net.n_neurons)])
+    return dataclasses.replace(net, W1=W1, gates=gates, b1=None)
+
+
+def _with_biases_of(net: GatedNetwork, found: Network) -> GatedNetwork:
+    """A network of the columns of `_without_biases` in the features of `net`."""
+    assert isinstance(found, GatedNetwork)
+    if net.b1 is None:
+        return found
+    W1, gates = found.W1, found.gates
+    return dataclasses.replace(found, W1=W1[:, :-1], gates=gates[:, :-1], b1=W1[:, -1])

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from pyconvexnn._two_layers import units
 from pyconvexnn._typing import BitArray, FloatArray
 from pyconvexnn.networks import TwoLayerNetwork
 from pyconvexnn.pricing import Price, price
@@ -44,6 +45,8 @@ _SEARCH_SHARE = 0.5  # of the time left that a search may take before something 
 _SEARCH_SHARE_ALONE = 0.95  # where nothing is to be proved
 _MOST_ADDED = 300  # neurons whose patterns come in after a round, those of the highest prices
 _HOPELESS = 0.7  # relative gap of a relaxation that no seconds of boxes make much smaller
+_WARM_BITS = 1 << 31  # of the patterns of a network to start from: of no more than its largest,
+_FEWEST_KEPT = 100  # but of so many neurons in any case
 _BOXES_PAY = 12  # columns above which boxes add nothing to a relaxation's bound in seconds
 
 
@@ -345,7 +348,9 @@ class Generation:
         gates = coordinates.gates(self._rng.standard_normal((_FIRST, r)))
         several = [gates, -gates, U]
         if warm_start is not None:
-            several.append(self.task.inside(warm_start.W1))
+            most = max(_FEWEST_KEPT, _WARM_BITS // n)
+            first = np.argsort(-(units(warm_start)[1][:, 0] ** 2), kind="stable")[:most]
+            several.append(self.task.inside(warm_start.W1[np.sort(first)]))
         G = np.concatenate(several)
         G = G[np.any(G != 0, axis=1)]
         packed = cells_around(self.task.X, G, self._rng)

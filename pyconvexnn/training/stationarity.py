@@ -135,7 +135,7 @@ def stationarity(
     Raises
     ------
     NotImplementedError
-        For gated networks and networks of several outputs.
+        For gated networks, networks of several outputs, and the loss "hinge".
     ValueError, TypeError
         Naming the argument, the rule and the value.
 
@@ -158,8 +158,17 @@ def stationarity(
     (3.0, 2.778)
     """
     check_network(net)
+    if net.n_outputs != 1:
+        raise NotImplementedError(
+            f"`net` with several outputs is not available yet, got {net.n_outputs}"
+        )
     tol = positive(tol, "tol")
-    task, same = Task.of_network(net, X, y, beta, loss=loss, sample_weight=sample_weight)
+    (task,), same = Task.of_network(net, X, y, beta, loss=loss, sample_weight=sample_weight)
+    if not task.loss.smooth:
+        raise NotImplementedError(
+            f"`loss` = {task.loss.name!r} is not available yet in stationarity: it has kinks of "
+            "its own"
+        )
     same = same.balance()
     derivatives = _Derivatives(task, same)
     number = np.flatnonzero(task.counted)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from pyconvexnn._typing import ArrayLike, BoolArray, FloatArray
-from pyconvexnn._validation import as_matrix
+from pyconvexnn._validation import as_matrix, as_real_array, describe
+from pyconvexnn.certificates import fingerprint
 from pyconvexnn.losses import Loss
 from pyconvexnn.networks import GatedNetwork, TwoLayerNetwork
 from pyconvexnn.patterns import PatternSet
@@ -98,6 +100,16 @@ class Task:
         )
 
     @classmethod
+    def of_outputs(cls, X: ArrayLike, y: ArrayLike, beta: float, **options: Any) -> list[Task]:
+        """One task for each column of y (n, K), or one of y (n,) alone, of the same data.
+
+        Options and errors are those of :meth:`of`.
+        """
+        columns = columns_of(y)
+        first = cls.of(X, columns[0], beta, **options)
+        return [first, *map(first.with_targets, columns[1:])]
+
+    @classmethod
     def of_network(
         cls,
         net: TwoLayerNetwork,
@@ -108,14 +120,21 @@ class Task:
         loss: str | Loss,
         sample_weight: ArrayLike | None,
         time_limit: float | None = None,
-    ) -> tuple[Task, TwoLayerNetwork]:
-        """Make the task of a network, and the same network without hidden biases.
+    ) -> tuple[list[Task], TwoLayerNetwork]:
+        """Make the tasks of a network's outputs, and the same network without hidden biases.
 
-        Those are weights on a column of ones, the last of the task's data. An output offset that
-        is not zero makes it a task of networks with one.
+        Those are weights on a column of ones, the last of the tasks' data. An output offset that
+        is not zero makes them tasks of networks with one.
         """
         X = as_matrix(X, columns=net.n_features)
-        task = cls.of(
+        columns = columns_of(y)
+        if len(columns) != net.n_outputs:
+            raise ValueError(
+                f"`y` must have {net.n_outputs} columns, one for each output, got {describe(y)}"
+                if net.n_outputs > 1
+                else f"`y` must have 1 dimension for a network of one output, got {describe(y)}"
+            )
+        tasks = cls.of_outputs(
             X if net.b1 is None else np.column_stack([X, np.ones(len(X))]),
             y,
             beta,
@@ -123,11 +142,34 @@ class Task:
             slope=net.slope,
             loss=loss,
             sample_weight=sample_weight,
-            output_offset=net.b2 is not None and bool(net.b2[0] != 0.0),
+            output_offset=net.b2 is not None and bool(np.any(net.b2 != 0.0)),
             time_limit=time_limit,
         )
         W1 = net.W1 if net.b1 is None else np.column_stack([net.W1, net.b1])
-        return task, task.network(W1, net.W2, net.b2)
+        b2 = net.b2 if tasks[0].output_offset else None
+        same = TwoLayerNetwork.from_arrays(
+            W1, net.W2, b2=b2, activation=net.activation, slope=net.slope
+        )
+        return tasks, same
+
+    def with_targets(self, y: ArrayLike) -> Task:
+        """The same with other targets, for all rows."""
+        whole = ReLUProblem(
+            self.whole.X,
+            y,
+            self.whole.patterns,
+            self.beta,
+            activation=self.whole.activation,
+            slope=self.slope if self.whole.activation == "leaky_relu" else 0.0,
+            loss=self.loss,
+            sample_weight=self.whole.sample_weight,
+            output_offset=self.output_offset,
+        )
+        return dataclasses.replace(self, whole=whole, y=whole.y[self.counted])
+
+    def with_beta(self, beta: float) -> Task:
+        """The same with another penalty."""
+        return dataclasses.replace(self, whole=self.whole.with_beta(beta))
 
     @property
     def beta(self) -> float:
@@ -150,9 +192,39 @@ class Task:
         return self.whole.output_offset
 
     @property
+    def targets(self) -> FloatArray:
+        """Targets of all rows, (n_samples,)."""
+        return self.whole.y
+
+    @property
+    def whole_data(self) -> FloatArray:
+        """Features of all rows."""
+        return self.whole.X
+
+    @property
+    def whole_weight(self) -> FloatArray:
+        """Weights of all rows."""
+        return self.whole.sample_weight
+
+    @property
     def objective_at_zero(self) -> float:
         """Objective of the network without neurons, at its best offset."""
         return self.whole.objective_at_zero
+
+    def fingerprint(self, y: FloatArray | None = None, penalty: str = "weight_decay") -> str:
+        """What a certificate is about, for targets (n_samples, K) of several outputs or its own."""
+        whole = self.whole
+        return fingerprint(
+            whole.X,
+            self.targets if y is None else y,
+            whole.sample_weight,
+            self.beta,
+            self.loss,
+            whole.activation,
+            self.slope,
+            self.output_offset,
+            penalty,
+        )
 
     def problem(self, patterns: PatternSet) -> ReLUProblem:
         """The convex program over some patterns of the rows of X."""
@@ -179,6 +251,10 @@ class Task:
     def best_offset(self, f: FloatArray) -> float:
         """Best output offset of a fit; 0 where the networks have none."""
         return self.loss.best_offset(f, self.y, self.weight) if self.output_offset else 0.0
+
+    def value(self, f: FloatArray) -> float:
+        """Loss of a fit."""
+        return self.loss.value(f, self.y, self.weight)
 
     def residual(self, f: FloatArray) -> FloatArray:
         """``v = -s loss'(f)``, shape (n,)."""
@@ -207,8 +283,8 @@ class Task:
         return U if self.basis is None else U @ self.basis.T
 
     def everywhere(self, v: FloatArray) -> FloatArray:
-        """A dual point of the counted rows on all rows, 0 on the others."""
-        out = np.zeros(len(self.counted))
+        """A dual point of the counted rows, (n,) or (n, K), on all rows; 0 on the others."""
+        out = np.zeros((len(self.counted), *v.shape[1:]))
         out[self.counted] = v
         return out
 
@@ -224,6 +300,14 @@ class Task:
         return TwoLayerNetwork.from_arrays(W1, W2, b2=b2 if self.output_offset else None, **kind)
 
 
+def columns_of(y: ArrayLike) -> list[ArrayLike]:
+    """The columns of targets (n, K), K > 1, checked; otherwise the targets alone."""
+    array = as_real_array(y, "y")
+    if array.ndim != 2 or array.shape[1] == 1:
+        return [y]
+    return list(as_matrix(array, "y").T)
+
+
 def check_network(net: object) -> None:
     """Raise unless it is a network that a Task can be about."""
     if isinstance(net, GatedNetwork):
@@ -235,10 +319,6 @@ def check_network(net: object) -> None:
         raise TypeError(
             f"`net` must be a TwoLayerNetwork, got {type(net).__name__} (make one with "
             "TwoLayerNetwork.from_arrays or from_sklearn, or pass fit.network)"
-        )
-    if net.n_outputs != 1:
-        raise NotImplementedError(
-            f"`net` with several outputs is not available yet, got {net.n_outputs}"
         )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -19,7 +21,8 @@ from pyconvexnn.training.bounds import certificate
 from pyconvexnn.training.clock import Clock
 from pyconvexnn.training.escape import best_escape
 from pyconvexnn.training.generation import Generation
-from pyconvexnn.training.rounds import Round, RoundCallback
+from pyconvexnn.training.outputs import alone, one_by_one, side_by_side, summed
+from pyconvexnn.training.rounds import OutputRounds, Round, RoundCallback
 from pyconvexnn.training.task import Task
 
 
@@ -34,7 +37,8 @@ class Fit:
     certificate : Certificate
         Its objective beside a rigorous lower bound over all networks.
     n_patterns : int
-        Activation patterns of the last restricted program: not all that there are.
+        Activation patterns of the last restricted program: not all that there are. For several
+        outputs the sum over their programs.
     history : tuple of Round
         One entry for every round of pricing.
     status : Status
@@ -112,8 +116,10 @@ def train(
     ----------
     X : (n_samples, n_features) array
         Data. A column of ones gives the neurons biases, decayed like weights.
-    y : (n_samples,) array
-        Targets; -1 and +1 for the losses of labels.
+    y : (n_samples,) or (n_samples, K) array
+        Targets; -1 and +1 for the losses of labels. K > 1 columns are K outputs, and K problems of
+        their own: the losses add up, and the penalty is ``beta / 2 sum_j (||u_j||^2 +
+        ||alpha_j||_1^2)``, at whose optimum every neuron feeds one output.
     beta : float
         Penalty, >= 1e-120. From :func:`beta_max` on the best network has no neurons.
     activation : {"relu", "leaky_relu", "abs"}
@@ -121,8 +127,8 @@ def train(
     slope : float
         Of "leaky_relu", in [0, 1).
     loss : str or Loss
-        "squared", "huber", "logistic", "squared_hinge", "poisson", or a loss object. No factor
-        1/n.
+        "squared", "huber", "logistic", "squared_hinge", "hinge", "poisson", or a loss object. No
+        factor 1/n.
     sample_weight : (n_samples,) array, optional
         s_k >= 0, 1 by default.
     output_offset : bool
@@ -137,19 +143,24 @@ def train(
         A network that the search starts from: a TwoLayerNetwork, a Fit, arrays ``(W1, W2)``,
         ``(W1, W2, b1)`` or ``(W1, W2, b1, b2)``, or a fitted network of scikit-learn. Hidden
         biases b1 belong to a column of X that is constant, which need not be among the network's
-        features if it is the last. The result is no worse than it.
+        features if it is the last. The result is no worse than it; of several outputs, for each
+        of them.
     threads : int, optional
         None is 1, -1 all cores. The result does not depend on it.
     seed : int, None or Generator
         Of the random starts.
     callback : callable, optional
         Called with a :class:`~pyconvexnn.training.Round` after every round of pricing; returning
-        True ends the run with what there is. What it raises is raised here.
+        True ends the run with what there is. What it raises is raised here. Of several outputs,
+        which are trained one after the other, it is told the sums over all of them, those to come
+        being without neurons.
 
     Returns
     -------
     Fit
-        ``network``, ``certificate``, ``n_patterns``, ``history``, ``status``.
+        ``network``, ``certificate``, ``n_patterns``, ``history``, ``status``. Of several outputs
+        the network is those of each of them side by side, one non-zero in each row of W2, and the
+        certificate holds the sums of their objectives and lower bounds.
 
     Raises
     ------
@@ -170,12 +181,17 @@ def train(
     >>> fit = cx.train(X, [-1, 1, 1, -1], beta=0.1)
     >>> round(fit.certificate.objective, 4), fit.certificate.is_optimal
     (0.5793, True)
+    >>> both = cx.train(X, [[-1, 0], [1, 0], [1, 2], [-1, 0]], beta=0.1)
+    >>> both.network.n_outputs, both.network.penalty, both.certificate.is_optimal
+    (2, 'decoupled', True)
     """
     clock = Clock(None if time_limit is None else positive(time_limit, "time_limit"))
     if time_limit is not None:
         import sklearn.exceptions  # noqa: F401  # takes a second, which counts: for a warning
-    fit = generate(
-        clock,
+    check_callback(callback)
+    rtol, threads, rng = positive(rtol, "rtol"), resolve_threads(threads), as_generator(seed)
+    begun = clock.seconds
+    tasks = Task.of_outputs(
         X,
         y,
         beta,
@@ -184,12 +200,34 @@ def train(
         loss=loss,
         sample_weight=sample_weight,
         output_offset=output_offset,
-        rtol=rtol,
-        warm_start=warm_start,
-        threads=threads,
-        seed=seed,
-        callback=callback,
-    ).fit
+        time_limit=time_limit,
+    )
+    setup = (clock.seconds - begun) / len(tasks)
+    starts = None if warm_start is None else as_starts(warm_start, tasks)
+    rounds = OutputRounds([task.objective_at_zero for task in tasks], callback)
+
+    def train_output(
+        place: int, _: float | None, time_left: Callable[[], float | None]
+    ) -> tuple[Fit, float]:
+        # One output has the clock that has been running since the call.
+        own = clock if len(tasks) == 1 else Clock(time_left())
+        own.reserve(len(tasks[place].y), own.seconds - setup)
+        rounds.begin()
+        fit = run_generation(
+            tasks[place],
+            own,
+            rtol=rtol,
+            rng=rng,
+            threads=threads,
+            warm_start=None if starts is None else starts[place],
+            callback=callback if len(tasks) == 1 else rounds.told,
+        ).fit
+        cert = fit.certificate
+        rounds.end(cert.objective, cert.lower_bound, fit.n_patterns, fit.network.n_neurons)
+        return fit, 0.0
+
+    fits = one_by_one(len(tasks), train_output, seconds_left=lambda: clock.left)
+    fit = fits[0] if len(fits) == 1 else _together(fits, tasks, tuple(rounds.history))
     if fit.status is not Status.SOLVED:
         _warn(fit.certificate, fit.status)
     return fit
@@ -222,8 +260,7 @@ def generate(
         As :class:`Generation` has them. With a limit of 0 the certificate proves nothing. With any
         the status is SOLVED when a search found no more neurons worth adding, proved or not.
     """
-    if callback is not None and not callable(callback):
-        raise TypeError(f"`callback` must be callable or None, got {describe(callback)}")
+    check_callback(callback)
     rtol = positive(rtol, "rtol")
     begun = clock.seconds
     task = Task.of(
@@ -238,13 +275,39 @@ def generate(
         time_limit=clock.limit,
     )
     clock.reserve(len(task.y), begun)
+    return run_generation(
+        task,
+        clock,
+        rtol=rtol,
+        rng=as_generator(seed),
+        threads=resolve_threads(threads),
+        warm_start=None if warm_start is None else as_starts(warm_start, [task])[0],
+        callback=callback,
+        proof_limit=proof_limit,
+        max_rounds=max_rounds,
+    )
+
+
+def run_generation(
+    task: Task,
+    clock: Clock,
+    *,
+    rtol: float,
+    rng: np.random.Generator,
+    threads: int,
+    warm_start: TwoLayerNetwork | None,
+    callback: RoundCallback | None,
+    proof_limit: float | None = None,
+    max_rounds: int | None = None,
+) -> Trained:
+    """:func:`generate` for a task, with everything checked."""
     run = Generation(
         task,
         rtol=rtol,
-        rng=as_generator(seed),
+        rng=rng,
         clock=clock,
-        threads=resolve_threads(threads),
-        warm_start=None if warm_start is None else as_start(warm_start, task),
+        threads=threads,
+        warm_start=warm_start,
         callback=callback,
         proof_limit=proof_limit,
         max_rounds=max_rounds,
@@ -270,8 +333,38 @@ def generate(
     return Trained(fit, run.master.problem.patterns, run.is_trained, run.proof_seconds)
 
 
-def as_start(warm_start: Any, task: Task) -> TwoLayerNetwork:
-    """Network that a run starts from, in the features as given; errors name `warm_start`."""
+def _together(fits: Sequence[Fit], tasks: Sequence[Task], history: tuple[Round, ...]) -> Fit:
+    """One Fit of outputs that were trained on their own."""
+    network = side_by_side([fit.network for fit in fits])
+    assert isinstance(network, TwoLayerNetwork)
+    proof = summed([fit.certificate for fit in fits])
+    proof = dataclasses.replace(
+        proof,
+        best_network=network,
+        best_objective=proof.objective,
+        fingerprint=tasks[0].fingerprint(
+            np.column_stack([task.whole.y for task in tasks]), network.penalty
+        ),
+    )
+    ends = [fit.status for fit in fits if fit.status is not Status.SOLVED]
+    status = Status.SOLVED
+    if not proof.is_optimal:
+        asked = Status.INTERRUPTED in ends
+        status = Status.INTERRUPTED if asked else [*ends, Status.NUMERICAL_ERROR][0]
+    return Fit(network, proof, sum(fit.n_patterns for fit in fits), history, status)
+
+
+def check_callback(callback: Any) -> None:
+    """Raise TypeError unless it is a function or None."""
+    if callback is not None and not callable(callback):
+        raise TypeError(f"`callback` must be callable or None, got {describe(callback)}")
+
+
+def as_starts(warm_start: Any, tasks: Sequence[Task]) -> list[TwoLayerNetwork]:
+    """Networks that the runs for the outputs start from, in the features as given.
+
+    Errors name `warm_start`.
+    """
     net = warm_start.network if isinstance(warm_start, Fit) else warm_start
     if isinstance(net, (tuple, list)):
         if not 2 <= len(net) <= 4:
@@ -287,9 +380,14 @@ def as_start(warm_start: Any, task: Task) -> TwoLayerNetwork:
             "`warm_start` must be a TwoLayerNetwork, a Fit, arrays (W1, W2) or a fitted network "
             f"of scikit-learn, got {describe(warm_start)}"
         )
-    if net.n_outputs != 1:
-        raise ValueError(f"`warm_start` must have one output, got {net.n_outputs}")
-    return task.network(_with_biases(net, task.data), net.W2, net.b2)
+    if net.n_outputs != len(tasks):
+        wanted = "one output" if len(tasks) == 1 else f"{len(tasks)} outputs"
+        raise ValueError(f"`warm_start` must have {wanted}, got {net.n_outputs}")
+    net = dataclasses.replace(net, W1=_with_biases(net, tasks[0].data), b1=None)
+    return [
+        task.network(part.W1, part.W2, part.b2)
+        for task, part in zip(tasks, alone(net), strict=True)
+    ]
 
 
 def _with_biases(net: TwoLayerNetwork, X: FloatArray) -> FloatArray:

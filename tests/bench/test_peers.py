@@ -27,7 +27,7 @@ def make_problem(program: str = "gated", loss: str = "squared", n: int = 12) -> 
     rng = np.random.default_rng(0)
     X = np.column_stack([rng.standard_normal((n, 2)), np.ones(n)])
     y = rng.standard_normal(n)
-    if loss in ("logistic", "squared_hinge"):
+    if loss in ("logistic", "squared_hinge", "hinge"):
         y = np.sign(y)
     elif loss == "poisson":
         y = rng.poisson(1.0, n).astype(float)
@@ -322,6 +322,7 @@ def plain_objective(problem: Problem, f: FloatArray, penalty: float) -> float:
         "huber": np.where(r <= 1.35, 0.5 * r**2, 1.35 * r - 0.5 * 1.35**2),
         "logistic": np.log1p(np.exp(-y * f)),
         "squared_hinge": 0.5 * np.maximum(1 - y * f, 0) ** 2,
+        "hinge": np.maximum(1 - y * f, 0),
     }
     return float(np.sum(terms[problem.loss]) + penalty)
 

@@ -432,7 +432,7 @@ def test_wrong_threads_raise(function: str) -> None:
 @pytest.mark.parametrize(
     ("name", "bad"),
     [
-        ("loss", 5),
+        ("loss", 6),
         ("method", -1),
         ("method", 9),
         ("loss", -1),
@@ -450,6 +450,11 @@ def test_wrong_threads_raise(function: str) -> None:
 def test_wrong_options_of_the_solver_raise(name: str, bad: Any) -> None:
     with pytest.raises((TypeError, ValueError)):
         solve(**{name: bad})
+
+
+def test_the_hinge_with_an_offset_raises() -> None:
+    with pytest.raises(ValueError, match="`output_offset` must be false for the hinge loss"):
+        solve(loss=5, output_offset=True)
 
 
 @pytest.mark.parametrize("name", ["X", "y", "sample_weight", "pattern_weight", "values"])

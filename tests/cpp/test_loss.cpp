@@ -83,6 +83,7 @@ TEST(the_offset_is_the_best_one) {
         check_offset(HuberLoss{1e-3 * size}, false, size);
         check_offset(LogisticLoss{}, true, std::min(size, 1.0));
         check_offset(SquaredHingeLoss{}, true, std::min(size, 1.0));
+        check_offset(HuberizedHingeLoss{}, true, std::min(size, 1.0));
         check_offset(PoissonLoss{}, false, std::min(size, 1.0));
     }
 }
@@ -126,6 +127,7 @@ TEST(secants_lie_between_two_fits) {
     check_secant(HuberLoss{0.5}, false);
     check_secant(LogisticLoss{}, true);
     check_secant(SquaredHingeLoss{}, true);
+    check_secant(HuberizedHingeLoss{}, true);
     check_secant(PoissonLoss{}, false);
 }
 
@@ -138,6 +140,8 @@ TEST(losses_are_dual_to_their_conjugates) {
     for (const double label : {-1.0, 1.0}) {
         check_duality(LogisticLoss{}, label);
         check_duality(SquaredHingeLoss{}, label);
+        check_duality(HuberizedHingeLoss{}, 1.3 * label);
+        check_duality(HuberizedHingeLoss{}, 0.2 * label);
     }
 }
 

@@ -39,6 +39,7 @@ QUICK = [
     cx.ConvexMLPClassifier("gated_relu", patterns=50),
     cx.ConvexMLPClassifier("gated_relu", patterns=50, loss="cross_entropy"),
     cx.ConvexMLPClassifier("gated_relu", patterns=50, loss="squared_hinge"),
+    cx.ConvexMLPClassifier("gated_relu", patterns=50, loss="hinge"),
     cx.ConvexMLPRegressorCV("gated_relu", betas=3, cv=2, patterns=50),
     cx.ConvexMLPClassifierCV("gated_relu", betas=3, cv=2, patterns=50),
 ]

@@ -1,4 +1,4 @@
-"""Estimators with the cross entropy, the squared hinge and the Poisson loss."""
+"""Estimators with the cross entropy, the hinges and the Poisson loss."""
 
 from __future__ import annotations
 
@@ -151,19 +151,21 @@ def test_nothing_is_learned_from_a_large_penalty() -> None:
     np.testing.assert_allclose(est.predict_proba(X[:1])[0], shares, rtol=1e-6)
 
 
-# --- squared hinge ------------------------------------------------------------------------------
+# --- hinges -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("activation", ["relu", "gated_relu"])
+@pytest.mark.parametrize("loss", ["squared_hinge", "hinge"])
 @pytest.mark.parametrize("K", [2, 3])
-def test_the_squared_hinge_has_scores_but_no_probabilities(activation: str, K: int) -> None:
+def test_hinges_have_scores_but_no_probabilities(activation: str, K: int, loss: str) -> None:
     X, y = classes(K, 60)
     options: dict[str, Any] = {"activation": activation, "beta": 0.5, "patterns": 40}
-    est: Any = cx.ConvexMLPClassifier(**options, loss="squared_hinge").fit(X, y)
+    est: Any = cx.ConvexMLPClassifier(**options, loss=loss).fit(X, y)
     codes = np.searchsorted(est.classes_, y)
     Y = np.where(codes[:, np.newaxis] == ([1] if K == 2 else range(K)), 1.0, -1.0)
     f = est.decision_function(X).reshape(60, -1)
-    hinge = np.sum(np.maximum(1 - Y * f, 0) ** 2) / 2
+    hinges = np.maximum(1 - Y * f, 0)
+    hinge = np.sum(hinges**2) / 2 if loss == "squared_hinge" else np.sum(hinges)
     net = est.network_
     outer = np.abs(net.W2).sum(axis=1) ** 2
     assert est.loss_ == pytest.approx(hinge + 0.25 * (np.sum(net.W1**2) + outer.sum()))

@@ -74,12 +74,6 @@ def test_losses_of_the_other_task(estimator: type, foreign: str) -> None:
         estimator(loss=foreign).fit(X, targets(estimator, y))
 
 
-def test_a_loss_that_is_not_there_yet() -> None:
-    X, y = make_data(20)
-    with pytest.raises(NotImplementedError, match="`loss` = 'hinge' is not available yet"):
-        cx.ConvexMLPClassifier(loss="hinge").fit(X, targets(cx.ConvexMLPClassifier, y))
-
-
 @pytest.mark.parametrize("estimator", BOTH)
 def test_wrong_data(estimator: type) -> None:
     X, y = make_data(20)

@@ -21,8 +21,10 @@ import pyconvexnn as cx
 from pyconvexnn._typing import BoolArray, FloatArray
 from tests.vertex_method import DATA, every_pattern
 
-LOSSES = ["squared", "logistic", "huber", "squared_hinge", "poisson"]
-LABELS = ("logistic", "squared_hinge")
+LOSSES = ["squared", "logistic", "huber", "squared_hinge", "poisson", "hinge"]
+WITH_OFFSET = LOSSES[:-1]  # the hinge is refused with one
+OFFSETS = [(loss, offset) for loss in LOSSES for offset in (False, loss in WITH_OFFSET)][:-1]
+LABELS = ("logistic", "squared_hinge", "hinge")
 HUBER = 1.35
 
 
@@ -77,6 +79,8 @@ def loss_of(loss: str, f: FloatArray, y: FloatArray) -> FloatArray:
         return np.asarray(np.where(r <= HUBER, 0.5 * r**2, HUBER * (r - 0.5 * HUBER)))
     if loss == "squared_hinge":
         return np.asarray(0.5 * np.maximum(1 - y * f, 0) ** 2)
+    if loss == "hinge":
+        return np.maximum(1 - y * f, 0)
     if loss == "poisson":
         return np.asarray(np.exp(f) - y * f + y * np.log(y) - y)
     return np.log1p(np.exp(-y * f))
@@ -89,6 +93,8 @@ def slope_of(loss: str, f: FloatArray, y: FloatArray) -> FloatArray:
         return np.clip(f - y, -HUBER, HUBER)
     if loss == "squared_hinge":
         return -y * np.maximum(1 - y * f, 0)
+    if loss == "hinge":
+        return np.where(y * f < 1, -y, 0.0)
     if loss == "poisson":
         return np.asarray(np.exp(f) - y)
     return np.asarray(-y / (1 + np.exp(y * f)))
@@ -228,7 +234,7 @@ def test_to_cvxpy_without_cvxpy(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- output offset -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", WITH_OFFSET)
 @pytest.mark.parametrize("seed", range(3))
 def test_an_offset_is_the_best(loss: str, seed: int) -> None:
     data = random_data(loss, seed)
@@ -254,7 +260,7 @@ def test_an_offset_is_the_best(loss: str, seed: int) -> None:
     assert program.objective.value == pytest.approx(prob.objective(U), rel=1e-12)
 
 
-@given(st.integers(0, 10**6), st.sampled_from(LOSSES), st.floats(0, 1))
+@given(st.integers(0, 10**6), st.sampled_from(WITH_OFFSET), st.floats(0, 1))
 @settings(max_examples=40, deadline=None)
 def test_weak_duality_with_an_offset(seed: int, loss: str, scale: float) -> None:
     data = random_data(loss, seed)
@@ -296,8 +302,7 @@ def test_one_class_is_bounded_for_the_squared_hinge() -> None:
 # --- weights ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("offset", [False, True])
+@pytest.mark.parametrize(("loss", "offset"), OFFSETS)
 def test_integer_sample_weights_are_repeated_rows(loss: str, offset: bool) -> None:
     data = random_data(loss)
     counts = np.array([1, 2, 0, 3, 1, 0, 1, 5, 1])
@@ -547,15 +552,10 @@ NAN = float("nan")
             "`y` must hold only -1 and +1 for loss 'logistic', got 0.0",
         ),
         (
-            {"loss": "hinge"},
-            NotImplementedError,
-            "`loss` = 'hinge' is not available yet; available: "
-            "squared, logistic, huber, squared_hinge, poisson, cross_entropy",
-        ),
-        (
             {"loss": "l2"},
             ValueError,
-            "`loss` must be one of squared, logistic, huber, squared_hinge, poisson, cross_entropy; got 'l2'",
+            "`loss` must be one of squared, logistic, huber, squared_hinge, poisson, hinge, "
+            "cross_entropy; got 'l2'",
         ),
         ({"sample_weight": [1.0, 2.0]}, ValueError, "`sample_weight` must have 3 entries, got 2"),
         ({"sample_weight": 2.0}, ValueError, "`sample_weight` must have 1 dimension, got shape ()"),

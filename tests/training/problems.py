@@ -11,7 +11,9 @@ import numpy as np
 import pyconvexnn as cx
 from pyconvexnn._typing import FloatArray
 
-LOSSES = ["squared", "huber", "logistic", "squared_hinge", "poisson"]
+LOSSES = ["squared", "huber", "logistic", "squared_hinge", "poisson", "hinge"]
+WITH_OFFSET = LOSSES[:-1]  # the hinge is refused with one, and has no stationarity
+OFFSETS = [(loss, offset) for loss in LOSSES for offset in (False, loss in WITH_OFFSET)][:-1]
 
 
 def gaussian_task(
@@ -21,7 +23,7 @@ def gaussian_task(
     rng = np.random.default_rng(seed)
     X = np.column_stack([rng.standard_normal((n, r - 1)), np.ones(n)])
     y = np.maximum(X @ rng.standard_normal(r), 0.0) - 0.5 + 0.5 * rng.standard_normal(n)
-    if loss in ("logistic", "squared_hinge"):
+    if loss in ("logistic", "squared_hinge", "hinge"):
         y = np.where(y > np.median(y), 1.0, -1.0)
     if loss == "poisson":
         y = np.round(2 * np.abs(y))

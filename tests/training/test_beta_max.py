@@ -9,7 +9,7 @@ import pytest
 
 import pyconvexnn as cx
 from tests.relu_reference import BETA_MAX
-from tests.training.problems import LOSSES, gaussian_task
+from tests.training.problems import OFFSETS, gaussian_task
 from tests.vertex_method import DATA
 
 
@@ -21,8 +21,7 @@ def test_known_values(name: str) -> None:
     assert found.value <= found.upper_bound <= found.value * (1 + 1e-4)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("output_offset", [False, True])
+@pytest.mark.parametrize(("loss", "output_offset"), OFFSETS)
 def test_it_is_that_of_the_enumerated_program(loss: str, output_offset: bool) -> None:
     X, y, _ = gaussian_task(12, 3, 2, loss)
     for activation in ("relu", "leaky_relu", "abs"):

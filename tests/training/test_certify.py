@@ -20,7 +20,7 @@ import pyconvexnn as cx
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.pricing import price
 from pyconvexnn.pricing.cells import CellPrices, price_cells
-from tests.training.problems import LOSSES, gaussian_task, optimum
+from tests.training.problems import LOSSES, WITH_OFFSET, gaussian_task, optimum
 
 
 def random_net(d: int, m: int = 3, seed: int = 0, **options: Any) -> cx.TwoLayerNetwork:
@@ -90,8 +90,11 @@ def test_a_network_that_is_worse_is_not_called_optimal(rtol: float) -> None:
             assert cert.lower_bound <= best
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("kind", ["plain", "biases", "offset", "both"])
+@pytest.mark.parametrize(
+    ("loss", "kind"),
+    [(loss, kind) for loss in LOSSES for kind in ("plain", "biases")]
+    + [(loss, kind) for loss in WITH_OFFSET for kind in ("offset", "both")],
+)
 def test_networks_of_all_kinds(loss: str, kind: str) -> None:
     X, y, beta = gaussian_task(11, 2, 1, loss)
     extra: dict[str, Any] = {}
@@ -249,8 +252,8 @@ def test_ctrl_c() -> None:
         ({"method": "patterns"}, ValueError, "`method` must be one of auto, enumeration"),
         (
             {"net": cx.TwoLayerNetwork.from_arrays(np.ones((2, 3)), np.ones((2, 2)))},
-            NotImplementedError,
-            "several outputs",
+            ValueError,
+            "`y` must have 2 columns, one for each output",
         ),
         ({"X": np.ones((10, 2))}, ValueError, "`X` must have 3 columns"),
         ({"beta": -1.0}, ValueError, "`beta` must be > 0"),
@@ -266,3 +269,16 @@ def test_arguments(options: dict[str, Any], error: type[Exception], message: str
     arguments = {"net": random_net(3), "X": X, "y": y, "beta": beta, **options}
     with pytest.raises(error, match=message):
         cx.certify(**arguments)
+
+
+def test_the_dual_point_of_the_hinge_is_not_the_slope_of_the_loss() -> None:
+    """Of an optimal network, which has rows on the kink, that would prove half of it or less."""
+    X, y, beta = gaussian_task(40, 3, 0, "hinge")
+    for ratio in (1.0, 0.2):
+        fit = cx.train(X, y, ratio * beta, loss="hinge", rtol=1e-6)
+        assert fit.certificate.is_optimal
+        cert = cx.certify(fit.network, X, y, ratio * beta, loss="hinge", improve=False, rtol=1e-3)
+        assert cert.is_optimal
+        assert cert.lower_bound <= fit.certificate.objective
+        assert cert.dual @ y == pytest.approx(fit.certificate.objective, rel=1e-3)
+        assert cert.scale <= 1.0

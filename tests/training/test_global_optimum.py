@@ -15,7 +15,7 @@ import pyconvexnn as cx
 from pyconvexnn._typing import FloatArray
 from tests.relu_reference import clarabel
 from tests.training.descent import descend
-from tests.training.problems import LOSSES, check, gaussian_task, optimum
+from tests.training.problems import OFFSETS, check, gaussian_task, optimum
 
 
 def every_cell(X: FloatArray) -> cx.PatternSet:
@@ -153,15 +153,15 @@ def test_certify_closes_the_gap_of_any_network(n: int, r: int) -> None:
         assert 0 <= cert.best_objective - cert.lower_bound <= 1e-3 * cert.best_objective
 
 
-SCENARIOS = [(f, s, o) for f in LOSSES for s in ("relu", "leaky_relu", "abs") for o in (0, 1)]
+SCENARIOS = [(f, s, o) for f, o in OFFSETS for s in ("relu", "leaky_relu", "abs")]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("loss", "activation", "output_offset"), SCENARIOS)
-def test_losses_activations_and_offsets(loss: str, activation: str, output_offset: int) -> None:
+def test_losses_activations_and_offsets(loss: str, activation: str, output_offset: bool) -> None:
     for seed in range(3):
         X, y, beta = gaussian_task(14, 3, seed, loss)
-        kind: dict[str, Any] = {"activation": activation, "output_offset": bool(output_offset)}
+        kind: dict[str, Any] = {"activation": activation, "output_offset": output_offset}
         beta *= (0.5, 0.1, 0.02)[seed]
         fit = cx.train(X, y, beta, loss=loss, rtol=1e-6, **kind)
         check(fit, X, y, beta, optimum(X, y, beta, loss=loss, **kind), loss=loss)

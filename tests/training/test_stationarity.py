@@ -14,7 +14,7 @@ import pyconvexnn as cx
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.training.stationarity import _Neuron
 from tests.training.descent import descend
-from tests.training.problems import LOSSES, gaussian_task
+from tests.training.problems import WITH_OFFSET, gaussian_task
 
 ACTIVATIONS = ["relu", "leaky_relu", "abs"]
 
@@ -131,7 +131,7 @@ def test_a_clarke_point_that_is_not_d_stationary() -> None:
 
 
 @pytest.mark.parametrize("offset", [False, True])
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", WITH_OFFSET)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_optimal_networks(activation: str, loss: str, offset: bool) -> None:
     net, X, y, beta, optimum = optimal_network(activation, loss, offset)
@@ -366,3 +366,9 @@ def test_wrong_arguments(changes: dict[str, Any], kind: type[Exception], message
     given.update(changes)
     with pytest.raises(kind, match=message):
         cx.stationarity(**given)
+
+
+def test_the_hinge_is_refused() -> None:
+    net, X, y, beta, _ = optimal_network("relu", "logistic", False)
+    with pytest.raises(NotImplementedError, match=r"^`loss` = 'hinge' is not available yet in"):
+        cx.stationarity(net, X, y, beta, loss="hinge")

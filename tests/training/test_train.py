@@ -18,7 +18,7 @@ import pyconvexnn as cx
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.training import Round
 from tests.relu_reference import OPTIMA
-from tests.training.problems import LOSSES, check, gaussian_task, optimum
+from tests.training.problems import OFFSETS, check, gaussian_task, optimum
 from tests.vertex_method import DATA
 
 KNOWN = [(name, beta) for name, values in OPTIMA.items() for beta in values]
@@ -46,8 +46,7 @@ def test_the_enumerated_program_has_the_same_optimum(seed: int) -> None:
     check(fit, X, y, beta, optimum(X, y, beta))
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("output_offset", [False, True])
+@pytest.mark.parametrize(("loss", "output_offset"), OFFSETS)
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "abs"])
 def test_losses_offsets_and_activations(loss: str, output_offset: bool, activation: str) -> None:
     X, y, beta = gaussian_task(12, 2, 3, loss)
@@ -296,7 +295,12 @@ def test_a_summary_in_three_levels() -> None:
         ({"beta": 0.0}, ValueError, "`beta` must be > 0"),
         ({"activation": "tanh"}, ValueError, "`activation` must be one of"),
         ({"slope": 1.0}, ValueError, "`slope` must be < 1"),
-        ({"loss": "hinge"}, NotImplementedError, "hinge"),
+        ({"loss": "cross_entropy"}, NotImplementedError, "cross_entropy"),
+        (
+            {"loss": "hinge", "y": np.tile([-1.0, 1.0], 5), "output_offset": True},
+            ValueError,
+            "`output_offset` must be False",
+        ),
         ({"loss": "logistic"}, ValueError, "`y` must hold only -1 and \\+1"),
         ({"sample_weight": -np.ones(10)}, ValueError, "`sample_weight` must be >= 0"),
         ({"rtol": 0.0}, ValueError, "`rtol` must be > 0"),

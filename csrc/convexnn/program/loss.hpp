@@ -35,9 +35,11 @@ enum class LossKind : int {
     huber = 2,
     squared_hinge = 3,
     poisson = 4,
-    cross_entropy = 5,
+    hinge = 5,  // (1 - y f)_+, which the solvers meet as a sequence of (solve/hinge.hpp)
+    cross_entropy = 6,
+    huberized_hinge = 7,  // the former, of targets of any size; of no public name
 };
-inline constexpr int kLossKinds = 6;
+inline constexpr int kLossKinds = 7;  // of public names
 
 // Of the samples of positive weight: the weights where y > 0 and elsewhere, and the mean of y.
 struct TargetSums {
@@ -164,6 +166,41 @@ struct SquaredHingeLoss {
     static double settled(double y, double /*level*/) { return y; }
 };
 
+// Of the shortfall r = |y| - sign(y) f:  0 for r <= 0, r^2 / 2 for r <= 1, else r - 1/2. It is half
+// of Huber's loss and half of a line, both in r - 1/2.
+struct HuberizedHingeLoss {
+    static constexpr double kCurvature = 1.0;
+    static constexpr bool kLinearTails = true;
+    static constexpr bool kLinearSlope = false;
+    static constexpr bool kShifts = false;
+    static constexpr bool kQuadraticDual = true;
+    static constexpr bool kRowOffsets = false;
+    static double shortfall(double f, double y) { return y > 0.0 ? y - f : f - y; }
+    static double value(double f, double y) {
+        const double r = shortfall(f, y);
+        return r > 1.0 ? r - 0.5 : (r > 0.0 ? 0.5 * r * r : 0.0);
+    }
+    static double slope(double f, double y) {
+        const double part = std::clamp(shortfall(f, y), 0.0, 1.0);
+        return y > 0.0 ? -part : part;
+    }
+    static double curvature(double f, double y) {
+        const double r = shortfall(f, y);
+        return r > 0.0 && r < 1.0 ? 1.0 : 0.0;
+    }
+    static double majorant(double f, double y) {
+        return std::min(1.0, 0.5 / std::abs(shortfall(f, y) - 0.5));
+    }
+    static double fit(double p, double y) { return y - p; }
+    static double dual(double p, double y) { return p * y - 0.5 * p * p; }  // where p y >= 0
+    static double clip(double p, double y) {
+        return y > 0.0 ? std::clamp(p, 0.0, 1.0) : std::clamp(p, -1.0, 0.0);
+    }
+    static double reach() { return 1.0; }
+    static double level(const TargetSums& /*sums*/) { return 0.0; }
+    static double settled(double y, double /*level*/) { return y; }
+};
+
 // exp(f) - y f + y log y - y, y >= 0
 struct PoissonLoss {
     static constexpr double kCurvature = std::numeric_limits<double>::infinity();
@@ -234,6 +271,9 @@ auto with_loss(LossKind kind, double parameter, const Body& body) {
             return body(PoissonLoss{});
         case LossKind::cross_entropy:
             return body(CrossEntropyLoss{});
+        case LossKind::hinge:  // is not met here
+        case LossKind::huberized_hinge:
+            return body(HuberizedHingeLoss{});
         case LossKind::squared:
             break;
     }

@@ -147,7 +147,9 @@ void MaskedProducts<T>::Free::operator()(T* memory) const {
 }
 
 template <typename T>
-MaskedProducts<T>::MaskedProducts(MatrixView<const T> X, BitColumns patterns)
+template <typename S>
+MaskedProducts<T>::MaskedProducts(MatrixView<const S> X, BitColumns patterns, S factor,
+                                  Monitor* monitor)
     : width_(X.columns), patterns_(patterns) {
     constexpr std::size_t kLanes = kChunk / sizeof(T);
     row_stride_ = ceil_divided(width_ + kLanes - 1, kLanes) * kLanes;
@@ -161,11 +163,14 @@ MaskedProducts<T>::MaskedProducts(MatrixView<const T> X, BitColumns patterns)
     constexpr std::size_t kGroup = 32;
     for (std::size_t first = 0; first < X.rows; first += kGroup) {
         const std::size_t end = std::min(X.rows, first + kGroup);
+        if (monitor != nullptr && monitor->stop_requested()) {
+            return;
+        }
         std::size_t column = 0;
         for (std::size_t j = 0; j < row_stride_; ++j) {
-            const T* x = X.data + column * X.stride;
+            const S* x = X.data + column * X.stride;
             for (std::size_t k = first; k < end; ++k) {
-                packed_[k * row_stride_ + j] = x[k];
+                packed_[k * row_stride_ + j] = static_cast<T>(factor * x[k]);
             }
             column = column + 1 == width_ ? 0 : column + 1;
         }
@@ -351,5 +356,11 @@ bool MaskedProducts<T>::active_forward(MatrixView<const T> U, MatrixView<T> F, s
 
 template class MaskedProducts<double>;
 template class MaskedProducts<float>;
+template MaskedProducts<double>::MaskedProducts(MatrixView<const double>, BitColumns, double,
+                                                Monitor*);
+template MaskedProducts<float>::MaskedProducts(MatrixView<const float>, BitColumns, float,
+                                               Monitor*);
+template MaskedProducts<float>::MaskedProducts(MatrixView<const double>, BitColumns, double,
+                                               Monitor*);
 
 }  // namespace convexnn

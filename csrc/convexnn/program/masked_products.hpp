@@ -33,8 +33,12 @@ namespace convexnn {
 template <typename T>
 class MaskedProducts {
 public:
-    // Copies X, with n (d + 128 / sizeof(T)) entries at most; views `patterns`.
-    MaskedProducts(MatrixView<const T> X, BitColumns patterns);
+    // Copies `factor` X, with n (d + 128 / sizeof(T)) entries at most; views `patterns`. X may be
+    // double where T is float. Once `monitor` says stop the copy is left unfinished, which is for
+    // callers whose products meet a monitor that goes on saying so.
+    template <typename S = T>
+    MaskedProducts(MatrixView<const S> X, BitColumns patterns, S factor = 1,
+                   Monitor* monitor = nullptr);
 
     std::size_t rows() const { return patterns_.rows; }
     std::size_t width() const { return width_; }  // d
@@ -82,5 +86,11 @@ private:
 
 extern template class MaskedProducts<double>;
 extern template class MaskedProducts<float>;
+extern template MaskedProducts<double>::MaskedProducts(MatrixView<const double>, BitColumns, double,
+                                                       Monitor*);
+extern template MaskedProducts<float>::MaskedProducts(MatrixView<const float>, BitColumns, float,
+                                                      Monitor*);
+extern template MaskedProducts<float>::MaskedProducts(MatrixView<const double>, BitColumns, double,
+                                                      Monitor*);
 
 }  // namespace convexnn

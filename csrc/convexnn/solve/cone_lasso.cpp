@@ -7,6 +7,7 @@
 
 #include "convexnn/program/masked_products.hpp"
 #include "convexnn/solve/cutting_plane.hpp"
+#include "convexnn/solve/hinge.hpp"
 
 namespace convexnn {
 namespace {
@@ -134,6 +135,16 @@ GroupLassoResult through_larger_penalties(const ConeLasso& problem, const Loss& 
 GroupLassoResult cutting_plane(const ConeLasso& problem, const SolverSettings& settings,
                                const Start& start, Monitor& monitor) {
     const GroupLasso& base = problem.base;
+    if (base.loss == LossKind::hinge) {
+        return solve_hinge(base, problem.slope, settings, start, monitor,
+                           [&](const GroupLasso& smooth, const SolverSettings& its_settings,
+                               const Start& its_start, Monitor& its_monitor) {
+                               ConeLasso its_problem = problem;
+                               its_problem.base = smooth;
+                               return cutting_plane(its_problem, its_settings, its_start,
+                                                    its_monitor);
+                           });
+    }
     return with_loss(base.loss, base.loss_parameter, [&]<typename Loss>(const Loss& loss) {
         if constexpr (Loss::kRowOffsets) {
             throw std::invalid_argument("`loss` must be one of a single output");

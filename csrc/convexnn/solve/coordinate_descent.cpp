@@ -7,6 +7,7 @@
 #include "convexnn/solve/block_descent.hpp"
 #include "convexnn/solve/full_program.hpp"
 #include "convexnn/solve/group_lasso.hpp"
+#include "convexnn/solve/hinge.hpp"
 #include "convexnn/solve/subspace_newton.hpp"
 
 namespace convexnn {
@@ -337,6 +338,9 @@ private:
 
 GroupLassoResult coordinate_descent(const GroupLasso& problem, const SolverSettings& settings,
                                     const Start& start, Monitor& monitor) {
+    if (problem.loss == LossKind::hinge) {
+        return solve_hinge(problem, 0.0, settings, start, monitor, coordinate_descent);
+    }
     return with_loss(problem.loss, problem.loss_parameter, [&]<typename Loss>(const Loss& loss) {
         return CoordinateDescent<Loss>(problem, loss, settings, monitor).run(start);
     });

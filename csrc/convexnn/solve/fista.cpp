@@ -6,6 +6,7 @@
 #include "convexnn/base/simd.hpp"
 #include "convexnn/solve/full_program.hpp"
 #include "convexnn/solve/group_lasso.hpp"
+#include "convexnn/solve/hinge.hpp"
 
 namespace convexnn {
 namespace {
@@ -457,6 +458,9 @@ private:
 
 GroupLassoResult fista(const GroupLasso& problem, const SolverSettings& settings,
                        const Start& start, Monitor& monitor) {
+    if (problem.loss == LossKind::hinge) {
+        return solve_hinge(problem, 0.0, settings, start, monitor, fista);
+    }
     return with_loss(problem.loss, problem.loss_parameter, [&]<typename Loss>(const Loss& loss) {
         return Fista<Loss>(problem, loss, settings, monitor).run(start);
     });

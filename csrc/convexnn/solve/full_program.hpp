@@ -25,7 +25,7 @@ public:
     FullProgram(const GroupLasso& problem, DataTerm<Loss>& data, const SolverSettings& settings,
                 Monitor& monitor)
         : Base(problem, data, settings, monitor),
-          products_(problem.A.X, problem.A.patterns),
+          products_(problem.A.X, problem.A.patterns, 1.0, &deadline_),
           prices_(problem.A.blocks()),
           adjoints_(new double[problem.A.blocks() * problem.block_size()]),
           survivors_(problem.A.blocks()) {

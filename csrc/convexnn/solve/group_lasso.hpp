@@ -105,7 +105,8 @@ GroupLassoResult coordinate_descent(const GroupLasso& problem, const SolverSetti
 // The variational second-order method (newton.cpp). Iterations: Newton steps in the group norms,
 // and fits to norms that no step led to (those of a start, or at the next penalty of a cold one);
 // each a few passes over all patterns and some tens of products with the active ones. Memory beside
-// the patterns: 8 n bytes for each block that a step may move, or 16 n^2 where n is small.
+// the patterns: 8 n bytes for each block that a step may move, or 16 n^2 where n is small; and two
+// copies of X, one of them in single precision, which conjugate gradients multiply with.
 // Allocates where more blocks take part in a step than ever before.
 GroupLassoResult newton(const GroupLasso& problem, const SolverSettings& settings,
                         const Start& start, Monitor& monitor);

@@ -162,6 +162,7 @@ private:
     // Where curvatures at the fit may be tiny next to what a asks for.
     static constexpr bool kSecant = !Loss::kQuadraticDual;
     static constexpr int kIterations = 1000;
+    static constexpr double kReach = KernelSystem::kSingleReach;
     static constexpr double kForcing = 0.03;     // of the residual, in a Newton step of many
     static constexpr double kShortest = 1e-200;  // of a start that does not fit: nothing is left
     static constexpr double kCutShort = 0.3;     // of a Newton step: a parabola is safer
@@ -248,22 +249,35 @@ private:
         std::ranges::fill(x_, 0.0);
         if (data_.has_free_part()) {
             preconditioner_->along_border(change_, x_);
-            if (!system_.multiply(x_, image_, monitor)) {
+            if (!system_.multiply_exactly(x_, image_, monitor)) {
                 return false;
             }
             simd::axpy(-1.0, image_.data(), residual_.data(), n_);
         }
         double last = 0.0;
+        double start = -1.0;  // rho of the last residual that was not updated but computed
         for (int iteration = 0; iteration < kIterations; ++iteration) {
             preconditioner_->apply(residual_, preconditioned_);
             const double rho = inner_product(residual_, preconditioned_);
             if (!(rho > target * target)) {
                 return std::isfinite(rho);
             }
-            const double turn = iteration == 0 ? 0.0 : rho / last;
+            if (start >= 0.0 && system_.is_single() && rho < kReach * kReach * start) {
+                if (!system_.multiply_exactly(x_, image_, monitor)) {
+                    return false;
+                }
+                for (std::size_t k = 0; k < n_; ++k) {
+                    residual_[k] = rhs_[k] - image_[k];
+                }
+                start = -1.0;
+                continue;
+            }
+            const bool first = start < 0.0;
+            start = first ? rho : start;
+            const double turn = first ? 0.0 : rho / last;
             last = rho;
             for (std::size_t k = 0; k < n_; ++k) {
-                direction_[k] = preconditioned_[k] + turn * (iteration == 0 ? 0.0 : direction_[k]);
+                direction_[k] = preconditioned_[k] + turn * (first ? 0.0 : direction_[k]);
             }
             if (!system_.multiply(direction_, image_, monitor)) {
                 return false;

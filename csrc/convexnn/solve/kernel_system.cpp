@@ -9,8 +9,15 @@ namespace convexnn {
 
 using dense::Outcome;
 
+namespace {
+
+constexpr std::size_t kSingleEntries = std::size_t{1}
+                                       << 16;  // of X; below, there is little to gain
+
+}  // namespace
+
 KernelSystem::KernelSystem(const GroupLasso& problem, MaskedProducts<double>& products,
-                           std::size_t threads)
+                           std::size_t threads, Monitor& monitor)
     : masked_(products),
       threads_(threads),
       root_(problem.fits(), 1.0),
@@ -18,11 +25,23 @@ KernelSystem::KernelSystem(const GroupLasso& problem, MaskedProducts<double>& pr
       adjoints_(new double[problem.A.blocks() * problem.block_size()]),
       problem_(problem) {
     c_.reserve(problem.A.blocks());
+    if (problem.A.rows() * problem.A.width() >= kSingleEntries) {
+        single_ = std::make_unique<SingleKernel>(problem.A, problem.outputs, monitor);
+    }
+}
+
+bool KernelSystem::leave_single() {
+    const bool left = is_single();
+    single_.reset();
+    return left;
 }
 
 void KernelSystem::set_blocks(std::span<const std::size_t> blocks, std::span<const double> c) {
     masked_.set_active(blocks);
     c_.assign(c.begin(), c.end());
+    if (single_) {
+        single_->set_blocks(blocks, c);
+    }
 }
 
 void KernelSystem::set_curvature(std::span<const double> h) {
@@ -48,17 +67,38 @@ bool KernelSystem::multiply_kernel(std::span<const double> x, std::span<double> 
                                   monitor);
 }
 
-bool KernelSystem::multiply(std::span<const double> x, std::span<double> out, Monitor& monitor) {
+template <typename Kernel>
+bool KernelSystem::multiply_with(const Kernel& kernel, std::span<const double> x,
+                                 std::span<double> out) {
     for (std::size_t k = 0; k < x.size(); ++k) {
         scaled_[k] = root_[k] * x[k];
     }
-    if (!multiply_kernel(scaled_, out, monitor)) {
+    if (!kernel(scaled_, out)) {
         return false;
     }
     for (std::size_t k = 0; k < x.size(); ++k) {
         out[k] = x[k] + root_[k] * out[k];
     }
     return true;
+}
+
+bool KernelSystem::multiply_exactly(std::span<const double> x, std::span<double> out,
+                                    Monitor& monitor) {
+    return multiply_with(
+        [&](const auto& from, const auto& to) { return multiply_kernel(from, to, monitor); }, x,
+        out);
+}
+
+bool KernelSystem::multiply(std::span<const double> x, std::span<double> out, Monitor& monitor) {
+    if (!single_) {
+        return multiply_exactly(x, out, monitor);
+    }
+    ++products_;
+    return multiply_with(
+        [&](const auto& from, const auto& to) {
+            return single_->multiply(from, to, threads_, monitor);
+        },
+        x, out);
 }
 
 void project_rows(std::span<const double> root, std::size_t rows, std::span<double> x) {
@@ -226,7 +266,7 @@ public:
           scale_(problem.fits()),
           small_(d_),
           scaled_(n_),
-          U_(n_ * d_),
+          rows_(std::min(n_, kRowsAtATime) * d_),
           work_(threads) {
         for (std::size_t j = 0; j < d_; ++j) {
             const std::span<const double> x = problem.A.X.column(j);
@@ -287,14 +327,19 @@ protected:
         for (std::size_t output = 0; output < problem_.outputs; ++output) {
             const std::size_t at = which(output) * n_;
             const MatrixView<double> part = rows_of(B, output, n_);
-            fill_U(output);
-            scale_rows(part, {inverse_.data() + at, n_});
+            if (!scale_rows(part, {inverse_.data() + at, n_}, monitor)) {
+                return Outcome::stopped;
+            }
             Outcome outcome =
                 dense::symmetric_product(1.0, dense::constant(part), dense::Op::transposed,
                                          output == 0 ? 0.0 : 1.0, C, work_, monitor);
             if (outcome == Outcome::done) {
-                outcome = dense::product(1.0, U(), dense::Op::transposed, dense::constant(part),
-                                         dense::Op::plain, 0.0, Y, work_, monitor);
+                outcome = for_rows_of_U(output, [&](MatrixView<const double> U, std::size_t first) {
+                    return dense::product(
+                        1.0, U, dense::Op::transposed,
+                        dense::constant(dense::block(part, first, 0, U.rows, B.columns)),
+                        dense::Op::plain, first == 0 ? 0.0 : 1.0, Y, work_, monitor);
+                });
             }
             if (outcome == Outcome::done) {
                 outcome = dense::solve_lower(F(output), Y, work_, monitor);
@@ -303,7 +348,9 @@ protected:
                 outcome = dense::symmetric_product(-1.0, dense::constant(Y), dense::Op::transposed,
                                                    1.0, C, work_, monitor);
             }
-            scale_rows(part, {diagonal_.data() + at, n_});
+            if (!scale_rows(part, {diagonal_.data() + at, n_}, monitor)) {
+                return Outcome::stopped;
+            }
             if (outcome != Outcome::done) {
                 return outcome;
             }
@@ -312,6 +359,9 @@ protected:
     }
 
 private:
+    // As many as the products of dense.hpp take in one go.
+    static constexpr std::size_t kRowsAtATime = 4096;
+
     Outcome factor_output(std::size_t output, std::span<const double> root, double total,
                           Monitor& monitor) {
         const std::size_t at = output * n_;
@@ -324,46 +374,57 @@ private:
             scale_[at + k] =
                 mean_[k] * root[at + k] * inverse_[at + k] / std::sqrt(total > 0.0 ? total : 1.0);
         }
-        held_ = problem_.outputs;
-        fill_U(output);
         const MatrixView<double> factor(factors_.data() + output * d_ * d_, d_, d_);
         std::fill_n(factor.data, d_ * d_, 0.0);
         for (std::size_t j = 0; j < d_; ++j) {
             factor(j, j) = 1.0;
         }
-        const Outcome outcome =
-            dense::symmetric_product(1.0, U(), dense::Op::transposed, 1.0, factor, work_, monitor);
+        const Outcome outcome = for_rows_of_U(output, [&](MatrixView<const double> U, std::size_t) {
+            return dense::symmetric_product(1.0, U, dense::Op::transposed, 1.0, factor, work_,
+                                            monitor);
+        });
         return outcome == Outcome::done ? dense::cholesky(factor, 0.0, work_, monitor) : outcome;
     }
 
     std::size_t which(std::size_t output) const { return distinct_ == 1 ? 0 : output; }
-    // U of that output in its place, unless it is there.
-    void fill_U(std::size_t output) {
-        if (held_ == which(output)) {
-            return;
-        }
-        held_ = which(output);
-        const double* scale = scale_.data() + held_ * n_;
-        for (std::size_t j = 0; j < d_; ++j) {
-            const std::span<const double> x = problem_.A.X.column(j);
-            double* u = U_.data() + j * n_;
-            for (std::size_t k = 0; k < n_; ++k) {
-                u[k] = scale[k] * x[k];
+    // use(rows of U = diag(scale) X of that output, the first of them) a part at a time: U would be
+    // as large as X.
+    template <typename Use>
+    Outcome for_rows_of_U(std::size_t output, const Use& use) {
+        const double* scale = scale_.data() + which(output) * n_;
+        for (std::size_t first = 0; first < n_; first += kRowsAtATime) {
+            const std::size_t count = std::min(kRowsAtATime, n_ - first);
+            const MatrixView<double> U(rows_.data(), count, d_);
+            for (std::size_t j = 0; j < d_; ++j) {
+                const double* x = problem_.A.X.column(j).data() + first;
+                double* u = U.column(j).data();
+                for (std::size_t k = 0; k < count; ++k) {
+                    u[k] = scale[first + k] * x[k];
+                }
+            }
+            const Outcome outcome = use(dense::constant(U), first);
+            if (outcome != Outcome::done) {
+                return outcome;
             }
         }
+        return Outcome::done;
     }
-    MatrixView<const double> U() const { return {U_.data(), n_, d_}; }
     MatrixView<const double> F(std::size_t output) const {
         return {factors_.data() + which(output) * d_ * d_, d_, d_};
     }
 
-    static void scale_rows(MatrixView<double> B, std::span<const double> factor) {
+    // False: stopped.
+    static bool scale_rows(MatrixView<double> B, std::span<const double> factor, Monitor& monitor) {
         for (std::size_t j = 0; j < B.columns; ++j) {
+            if (monitor.stop_requested()) {
+                return false;
+            }
             double* column = B.column(j).data();
             for (std::size_t k = 0; k < factor.size(); ++k) {
                 column[k] *= factor[k];
             }
         }
+        return true;
     }
 
     std::size_t n_, d_;
@@ -373,10 +434,9 @@ private:
     std::vector<double> diagonal_, inverse_;  // n K: R^-1 and R
     std::vector<double> scale_;               // n K: what makes R H^1/2 U of X
     std::vector<double> small_, scaled_;      // d, n
-    std::vector<double> U_;                   // n x d: R H^1/2 U of the output `held_`
-    std::size_t held_ = 0;
-    std::vector<double> factors_;   // d x d each: Cholesky factors of I + U^T U
-    std::vector<double> products_;  // d x k
+    std::vector<double> rows_;                // of R H^1/2 U of one output, part of n x d
+    std::vector<double> factors_;             // d x d each: Cholesky factors of I + U^T U
+    std::vector<double> products_;            // d x k
     dense::Workspace work_;
 };
 

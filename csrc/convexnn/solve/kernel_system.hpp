@@ -19,6 +19,7 @@
 #include "convexnn/program/free_columns.hpp"
 #include "convexnn/program/masked_products.hpp"
 #include "convexnn/solve/group_lasso.hpp"
+#include "convexnn/solve/single_kernel.hpp"
 
 namespace convexnn {
 
@@ -31,9 +32,17 @@ inline double inner_product(std::span<const double> a, std::span<const double> b
 }
 
 // N as an operator: 4 n d operations a block, by tables a fraction of them.
+//
+// Where X is large, what conjugate gradients multiply is multiplied in single precision, until
+// `leave_single`: most of a solver's time goes there, and what it claims does not depend on it. Who
+// solves with N starts from residuals of `multiply_kernel`, which is always exact, trusts the
+// recurrence of the residual for a few digits only (kSingleReach), and leaves single precision once
+// its rounding shows in the result.
 class KernelSystem {
 public:
-    KernelSystem(const GroupLasso& problem, MaskedProducts<double>& products, std::size_t threads);
+    // `monitor` is for the copy of X in single precision, as MaskedProducts has it.
+    KernelSystem(const GroupLasso& problem, MaskedProducts<double>& products, std::size_t threads,
+                 Monitor& monitor);
 
     // The blocks of K, which become the active ones of the products, and their weights c_a > 0.
     void set_blocks(std::span<const std::size_t> blocks, std::span<const double> c);
@@ -45,14 +54,24 @@ public:
     std::span<const double> weights() const { return c_; }
     std::span<const double> root() const { return root_; }  // the diagonal of H^1/2
 
-    // out = K x and out = N x. False: stopped.
+    // By how much a residual may fall before single precision asks for a new one.
+    static constexpr double kSingleReach = 1e-3;
+    bool is_single() const { return single_ != nullptr; }
+    bool leave_single();  // for good; false if that was so already
+
+    // out = K x, out = N x, and the latter in single precision while that lasts. False: stopped.
     bool multiply_kernel(std::span<const double> x, std::span<double> out, Monitor& monitor);
+    bool multiply_exactly(std::span<const double> x, std::span<double> out, Monitor& monitor);
     bool multiply(std::span<const double> x, std::span<double> out, Monitor& monitor);
 
     std::size_t products() const { return products_; }  // with K or N, so far
 
 private:
+    template <typename Kernel>
+    bool multiply_with(const Kernel& kernel, std::span<const double> x, std::span<double> out);
+
     MaskedProducts<double>& masked_;
+    std::unique_ptr<SingleKernel> single_;
     std::size_t threads_;
     std::size_t products_ = 0;
     std::vector<double> c_, root_, scaled_;

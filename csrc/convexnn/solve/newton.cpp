@@ -22,6 +22,7 @@
 #include "convexnn/base/simd.hpp"
 #include "convexnn/solve/full_program.hpp"
 #include "convexnn/solve/group_lasso.hpp"
+#include "convexnn/solve/hinge.hpp"
 #include "convexnn/solve/kernel_fit.hpp"
 #include "convexnn/solve/kernel_system.hpp"
 #include "convexnn/solve/newton_step.hpp"
@@ -36,6 +37,7 @@ constexpr double kStageGap = 0.1;        // relative gap at which a penalty has 
 constexpr double kStagePrice = 1.5;      // or the largest price, over it
 constexpr double kInnerAccuracy = 0.03;  // of the relative gap: how well a is solved for
 constexpr double kLoosestInner = 1e-2;
+constexpr double kOwnGap = 0.3;  // of a, relative to the gap before: more is not exact enough
 constexpr double kTightestInner = 1e-13;
 constexpr std::size_t kMostViolators = 50;  // or as many as there are blocks
 constexpr double kSecularCap = 4.0;         // of price / beta in the secular gradient
@@ -62,7 +64,7 @@ public:
           data_(problem.samples, loss, problem.output_offset, problem.outputs, problem.skip),
           full_(problem, data_, settings, monitor),
           deadline_(full_.deadline()),
-          system_(problem, full_.products(), settings.threads),
+          system_(problem, full_.products(), settings.threads, deadline_),
           newton_step_(problem, settings.threads),
           eta_(blocks_, 0.0),
           old_eta_(blocks_),
@@ -138,11 +140,12 @@ private:
             if (n_iter_ >= settings_.max_iter) {
                 return Status::max_iter;
             }
-            waited = stage_gap_ < 0.9 * best_gap ? 0 : waited + 1;
-            best_gap = std::min(stage_gap_, best_gap);
+            const double left = std::max(stage_gap_, 0.0);  // to rounding it may be negative
+            waited = left < 0.9 * best_gap ? 0 : waited + 1;
+            best_gap = std::min(left, best_gap);
             // Exact steps may be many where g is far from its quadratic models, as long as it
             // falls.
-            if (exact_or_never() && upper_ < best_value - kFall * stage_gap_ * best_value) {
+            if (exact_or_never() && upper_ < best_value * (1.0 - kFall * left)) {
                 waited = 0;
             }
             best_value = std::min(upper_, best_value);
@@ -171,12 +174,14 @@ private:
                 }
             }
 
-            // 3. Where the approximate solves lead nowhere, exact ones from the beginning.
+            // 3. Where the approximate solves lead nowhere, more exact ones from the beginning.
             if (!done) {
-                if (deadline_.stopped() || exact_or_never()) {
+                if (deadline_.stopped() || (exact_or_never() && !system_.leave_single())) {
                     return why();
                 }
-                factor_from_now_on();
+                if (!exact_or_never()) {
+                    factor_from_now_on();
+                }
                 begin();
                 ++n_iter_;
                 best_gap = best_value = HUGE_VAL;
@@ -205,6 +210,7 @@ private:
         preconditioner_.reset();
         preconditioner_ = dense_factor(problem_, data_.free_columns(), settings_.threads);
         factored_ = true;
+        system_.leave_single();
     }
 
     // Whether factors of N would have cost less than the products with N since `products`.
@@ -260,6 +266,7 @@ private:
             ridge_ = std::max(100.0 * ridge_, 1e-6);
         }
         cautious_ = true;
+        system_.leave_single();
         move(0.3);
         if (!evaluate()) {
             return false;
@@ -359,6 +366,19 @@ private:
 
     // a for this eta, the blocks u that belong to it, all prices, and the bounds of g.
     bool evaluate() {
+        const double gap = inner_gap_;
+        if (!evaluate_once()) {
+            return false;
+        }
+        // a's own gap, where the rounding of single precision shows.
+        if (upper_ - lower_ > kOwnGap * gap * upper_ && system_.leave_single()) {
+            inner_gap_ = gap;
+            return evaluate_once();
+        }
+        return true;
+    }
+
+    bool evaluate_once() {
         active_.clear();
         c_.clear();
         for (std::size_t i = 0; i < blocks_; ++i) {
@@ -508,6 +528,9 @@ private:
 
 GroupLassoResult newton(const GroupLasso& problem, const SolverSettings& settings,
                         const Start& start, Monitor& monitor) {
+    if (problem.loss == LossKind::hinge) {
+        return solve_hinge(problem, 0.0, settings, start, monitor, newton);
+    }
     return with_loss(problem.loss, problem.loss_parameter, [&]<typename Loss>(const Loss& loss) {
         return Newton<Loss>(problem, loss, settings, monitor).run(start);
     });

@@ -43,8 +43,8 @@ Outcome NewtonStep::prepare(std::span<const std::size_t> blocks, MatrixView<cons
         H_ = std::vector<double>();
         factor_ = std::vector<double>();
         H_.resize(capacity_ * capacity_);
-        B_ = std::vector<double>();
-        B_.resize(n_ * capacity_);
+        B_.reset();
+        B_.reset(new double[n_ * capacity_]);
         gathered_.resize(d_ * capacity_);
         for (std::vector<double>* each :
              {&bends_, &ridge_, &lower_, &padded_, &products_, &w_, &correction_, &root_ridge_, &z_,
@@ -62,7 +62,7 @@ Outcome NewtonStep::prepare(std::span<const std::size_t> blocks, MatrixView<cons
     }
     const std::size_t rows = problem_.A.rows();
     const std::size_t width = problem_.A.width();
-    const MatrixView<double> B(B_.data(), n_, count_);
+    const MatrixView<double> B(B_.get(), n_, count_);
     const MatrixView<double> gathered(gathered_.data(), d_, count_);
     for (std::size_t output = 0; output < problem_.outputs; ++output) {
         const Outcome outcome = dense::product(
@@ -74,6 +74,9 @@ Outcome NewtonStep::prepare(std::span<const std::size_t> blocks, MatrixView<cons
         }
     }
     for (std::size_t j = 0; j < count_; ++j) {
+        if (monitor.stop_requested()) {
+            return Outcome::stopped;
+        }
         const std::span<double> column = B.column(j);
         for (std::size_t k = 0; k < n_; ++k) {
             column[k] *= system.root()[k];
@@ -108,7 +111,7 @@ Outcome NewtonStep::solve(std::span<const double> g, std::span<const double> eta
                                       QpSettings{}, work_, monitor);
     Outcome outcome = found.outcome;
     if (outcome == Outcome::done && preconditioner.exact()) {
-        dense::multiply({B_.data(), n_, count_}, delta, b_);
+        dense::multiply({B_.get(), n_, count_}, delta, b_);
         preconditioner.apply(b_, x);
         std::ranges::transform(x, x.begin(), [](double value) { return -value; });
     } else if (outcome == Outcome::done) {
@@ -175,8 +178,11 @@ Outcome NewtonStep::solve_for_set(std::span<const double> g, std::span<const dou
     for (std::size_t j = 0; j < count_; ++j) {
         padded_[j] = -delta[j];
     }
-    dense::multiply({B_.data(), n_, count_}, {padded_.data(), count_}, b_);
+    dense::multiply({B_.get(), n_, count_}, {padded_.data(), count_}, b_);
     preconditioner.apply(b_, x);
+    if (monitor.stop_requested()) {
+        return Outcome::stopped;
+    }
     multiply_set_transposed(x, correction);
     for (std::size_t j = 0; j < size; ++j) {
         correction[j] = g[set_[j]] - correction[j];
@@ -200,6 +206,9 @@ Outcome NewtonStep::solve_for_set(std::span<const double> g, std::span<const dou
     for (int iteration = 0; iteration < kIterations; ++iteration) {
         // What of the residual is B_S w' goes to the multiplier.
         preconditioner.apply(residual_, preconditioned_);
+        if (monitor.stop_requested()) {  // each pass over B or X may take a tenth of a second
+            return Outcome::stopped;
+        }
         multiply_set_transposed(preconditioned_, correction);
         for (std::size_t j = 0; j < size; ++j) {
             correction[j] += root_ridge[j] * residual_z[j];
@@ -214,6 +223,9 @@ Outcome NewtonStep::solve_for_set(std::span<const double> g, std::span<const dou
         std::ranges::fill(image_, 0.0);
         multiply_set(correction, image_);
         simd::axpy(1.0, image_.data(), residual_.data(), n_);
+        if (monitor.stop_requested()) {
+            return Outcome::stopped;
+        }
         preconditioner.apply(residual_, preconditioned_);
         const double rho =
             inner_product(residual_, preconditioned_) + inner_product(residual_z, step_z);
@@ -263,7 +275,7 @@ Outcome NewtonStep::solve_for_set(std::span<const double> g, std::span<const dou
 bool NewtonStep::revise_set(std::span<const double> g, std::span<const double> eta,
                             std::span<const double> delta, std::span<const double> x) {
     const std::span<double> products(products_.data(), count_);
-    dense::multiply_transposed({B_.data(), n_, count_}, x, products);
+    dense::multiply_transposed({B_.get(), n_, count_}, x, products);
     double steepest = 0.0;
     double largest = 0.0;
     for (std::size_t j = 0; j < count_; ++j) {
@@ -284,13 +296,13 @@ bool NewtonStep::revise_set(std::span<const double> g, std::span<const double> e
 
 void NewtonStep::multiply_set(std::span<const double> w, std::span<double> out) {
     for (std::size_t j = 0; j < w.size(); ++j) {
-        simd::axpy(w[j], B_.data() + set_[j] * n_, out.data(), n_);
+        simd::axpy(w[j], B_.get() + set_[j] * n_, out.data(), n_);
     }
 }
 
 void NewtonStep::multiply_set_transposed(std::span<const double> t, std::span<double> out) {
     const std::span<double> products(products_.data(), count_);
-    dense::multiply_transposed({B_.data(), n_, count_}, t, products);
+    dense::multiply_transposed({B_.get(), n_, count_}, t, products);
     for (std::size_t j = 0; j < out.size(); ++j) {
         out[j] = products[set_[j]];
     }

@@ -57,8 +57,9 @@ private:
     dense::Workspace work_;
     std::unique_ptr<NonnegativeQp> qp_;
     std::size_t capacity_ = 0;
-    std::vector<double> gathered_;                                   // d K x k
-    std::vector<double> B_, H_, factor_;                             // n x k, k x k, k x k
+    std::vector<double> gathered_;    // d K x k
+    std::unique_ptr<double[]> B_;     // n K x k, much of it never touched
+    std::vector<double> H_, factor_;  // k x k
     std::vector<double> bends_, ridge_, lower_, padded_, products_;  // k
     std::vector<char> free_, in_set_;                                // k
     std::vector<std::size_t> set_;
