@@ -31,6 +31,8 @@ def model_of(net: Network) -> ModelProto:
     except ImportError:
         raise ImportError('to_onnx needs onnx: pip install "pyconvexnn[onnx]"') from None
 
+    if isinstance(net, GatedNetwork):
+        net = net.with_vectors()
     constants: dict[str, FloatArray] = {"W1": net.W1, "W2": net.W2}
     constants |= {name: b for name, b in [("b1", net.b1), ("b2", net.b2)] if b is not None}
     nodes = [

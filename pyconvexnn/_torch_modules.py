@@ -46,6 +46,8 @@ class GatedModule(nn.Module):  # type: ignore[misc]  # torch may be missing
 
 def module_of(net: Network) -> nn.Module:
     """Return the network as a module of doubles; see TwoLayers.to_torch."""
+    if isinstance(net, GatedNetwork):
+        net = net.with_vectors()
     hidden, output = _linear(net.W1, net.b1), _linear(net.W2.T, net.b2)
     if isinstance(net, GatedNetwork):
         return GatedModule(hidden, torch.tensor(net.gates), output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from pyconvexnn._blocks import row_blocks
 from pyconvexnn._typing import FloatArray, IndexArray
-from pyconvexnn._validation import as_matrix, as_path, as_vector, nonnegative
+from pyconvexnn._validation import as_matrix, as_path, as_real_array, as_vector, nonnegative
 from pyconvexnn.losses import Loss, get_loss
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ class TwoLayers(ABC):
         ``"decoupled"``, ``beta / 2 sum_j (|w_j|^2 + b_1j^2 + |a_j|_1^2)``: K outputs are K problems
         of their own, at whose optimum a neuron feeds one output. That is the penalty of a
         TwoLayerNetwork of several outputs each of whose neurons feeds at most one, where both have
-        the same value, and of every GatedNetwork of several outputs.
+        the same value, and of a GatedNetwork of several outputs; one of matrix weights has a
+        penalty of its own.
         """
         return "weight_decay" if self.n_outputs == 1 else "decoupled"
 
@@ -107,8 +109,9 @@ class TwoLayers(ABC):
             + \frac\beta2 \sum_j p_j (\|w_j\|^2 + b_{1j}^2 + \|a_j\|^2)
             + \frac\rho2 \sum_j (\|w_j\|^2 + b_{1j}^2) \|a_j\|_2^2
 
-        (``|a_j|`` is the norm of :attr:`penalty`; the losses of several outputs add up; b_2 enters
-        f and is not penalised).
+        (``|a_j|`` is the norm of :attr:`penalty`; the losses of several outputs add up, but for the
+        cross entropy, which is one of all; b_2 enters f and is not penalised). For matrix weights
+        ``|w_j|`` is ``|U_j|_F`` and a_j a number.
         A balanced network with one neuron for each block ``w_j a_j`` of a convex problem has the
         convex objective, p and rho being that problem's pattern weights and ridge.
 
@@ -117,12 +120,14 @@ class TwoLayers(ABC):
         X : (n_samples, n_features) array
             Data.
         y : (n_samples,) or (n_samples, n_outputs) array
-            Targets; the latter for several outputs.
+            Targets; the latter for several outputs. For the cross entropy one-hot rows, or class
+            numbers 0 to K - 1.
         beta : float
             Penalty, >= 0.
         loss : str or Loss
             ``"squared"``, ``"huber"``, ``"logistic"``, ``"squared_hinge"``,
-            ``"hinge"``, ``"poisson"``, or a loss object.
+            ``"hinge"``, ``"poisson"``, ``"cross_entropy"`` of two outputs or more, or a loss
+            object.
         sample_weight : (n_samples,) array, optional
             Weights s >= 0; 1 by default.
         ridge : float
@@ -148,20 +153,22 @@ class TwoLayers(ABC):
         1.25
         """
         X = as_matrix(X, columns=self.n_features)
-        targets = self._as_targets(y, len(X))
-        beta, ridge, loss = nonnegative(beta, "beta"), nonnegative(ridge, "ridge"), get_loss(loss)
+        loss = get_loss(loss)
+        targets = self._as_targets(y, len(X), loss)
+        beta, ridge = nonnegative(beta, "beta"), nonnegative(ridge, "ridge")
         weights = _as_positive(sample_weight, "sample_weight", len(X), zero=True)
         blocks = _as_positive(pattern_weight, "pattern_weight", self.n_neurons, zero=False)
-        for column in targets.T:
+        for column in [targets] if loss.joint else targets.T:
             loss.check_targets(column, "y")
         with np.errstate(over="ignore", invalid="ignore"):
             outputs = self._outputs(X)
-            value = sum(
-                loss.value(f, t, weights) for f, t in zip(outputs.T, targets.T, strict=True)
-            )
-            hidden = np.sum(self.W1**2, axis=1)
-            if self.b1 is not None:
-                hidden = hidden + self.b1**2
+            if loss.joint:
+                value = loss.value(outputs, targets, np.tile(weights, (self.n_outputs, 1)).T)
+            else:
+                value = sum(
+                    loss.value(f, t, weights) for f, t in zip(outputs.T, targets.T, strict=True)
+                )
+            hidden = np.sum(hidden_of(self) ** 2, axis=1)
             outer = self._outer_norms(self.W2) ** 2
             value += beta / 2 * float(np.sum(blocks * (hidden + outer)))
             value += ridge / 2 * float(np.sum(hidden * np.sum(self.W2**2, axis=1)))
@@ -172,9 +179,9 @@ class TwoLayers(ABC):
     def balance(self: Net) -> Net:
         """Return the same function with each neuron at its least penalty: ``|w_j| = |a_j|``.
 
-        w_j includes b_1j, and ``|a_j|`` is the norm of :attr:`penalty`. Neurons that contribute
-        nothing, as w_j or a_j is zero, become zero. The penalty of :meth:`objective` is then
-        ``beta sum_j |w_j| |a_j|``.
+        w_j includes b_1j, or is the matrix U_j with its Frobenius norm, and ``|a_j|`` is the norm
+        of :attr:`penalty`. Neurons that contribute nothing, as w_j or a_j is zero, become zero. The
+        penalty of :meth:`objective` is then ``beta sum_j |w_j| |a_j|``.
 
         Examples
         --------
@@ -183,7 +190,7 @@ class TwoLayers(ABC):
         >>> net.W1.item(), net.W2.item()
         (2.0, 2.0)
         """
-        hidden = np.sqrt(row_norms(_hidden(self)))
+        hidden = np.sqrt(row_norms(hidden_of(self)))
         outer = np.sqrt(self._outer_norms(self.W2))
         alive = (hidden > 0) & (outer > 0)
         # Of two roots, as the quotient of the norms itself could overflow.
@@ -191,7 +198,7 @@ class TwoLayers(ABC):
         down = np.where(alive, hidden / np.where(alive, outer, 1.0), 0.0)
         return dataclasses.replace(  # type: ignore[type-var]  # every subclass is a dataclass
             self,
-            W1=self.W1 * up[:, np.newaxis],
+            W1=self.W1 * up.reshape(-1, *[1] * (self.W1.ndim - 1)),
             W2=self.W2 * down[:, np.newaxis],
             b1=None if self.b1 is None else self.b1 * up,
         )
@@ -207,9 +214,10 @@ class TwoLayers(ABC):
             \quad \text{for } (w_j, b_{1j}) = \|(w_j, b_{1j})\| \, (u, b),
 
         and the penalty is no larger: a sum's norm is at most the sum of norms. So do opposite ones
-        where phi is "abs". In a gated network neurons of one gate do: for one output all of them,
-        for several outputs those on one line. Neurons that contribute nothing go. The function is
-        the same for every x, to rounding: directions within 1e-12 of each other are equal.
+        where phi is "abs". In a gated network neurons of one gate do: for one output and for matrix
+        weights all of them, else those on one line. Neurons that contribute nothing go. The
+        function is the same for every x, to rounding: directions within 1e-12 of each other are
+        equal.
 
         Returns
         -------
@@ -364,15 +372,18 @@ class TwoLayers(ABC):
     def _of_neurons(self, neurons: IndexArray) -> dict[str, FloatArray]:
         """Fields that belong to neurons, beside weights and biases, for some of them."""
 
-    def _check_weights(self) -> None:
-        """Convert the arrays, check them against each other and freeze them."""
+    def _check_weights(self, n_outputs: int | None = None) -> None:
+        """Convert the arrays, check them against each other and freeze them.
+
+        There is a column of W2 for each output, unless their number is given: then there is one.
+        """
         W1 = as_weights(self.W1, "W1")
-        W2 = as_weights(self.W2, "W2", rows=len(W1))
+        W2 = as_weights(self.W2, "W2", rows=len(W1), columns=1 if n_outputs else None)
         b1 = None if self.b1 is None else as_vector(self.b1, "b1", length=len(W1))
         # An offset is only added: it may be as small as it likes, as best offsets are by rounding.
         b2 = None
         if self.b2 is not None:
-            b2 = as_vector(self.b2, "b2", length=W2.shape[1], smallest=0.0)
+            b2 = as_vector(self.b2, "b2", length=n_outputs or W2.shape[1], smallest=0.0)
         for name, value in [("W1", W1), ("W2", W2), ("b1", b1), ("b2", b2)]:
             object.__setattr__(self, name, value)
 
@@ -383,18 +394,28 @@ class TwoLayers(ABC):
         """
         outputs = np.zeros((len(X), self.n_outputs))
         for part in row_blocks(len(X) if self.n_neurons else 0, self.n_neurons):
-            rows = np.asfortranarray(X[part])
-            hidden = rows @ self.W1.T
-            if self.b1 is not None:
-                hidden += self.b1
-            self._activate(rows, hidden)
-            outputs[part] = hidden @ self.W2
+            outputs[part] = self._of_rows(np.asfortranarray(X[part]))
         if self.b2 is not None:
             outputs += self.b2
         return outputs
 
-    def _as_targets(self, y: ArrayLike, n_samples: int) -> FloatArray:
+    def _of_rows(self, rows: FloatArray) -> FloatArray:
+        """Outputs (c, K) for some Fortran-ordered rows, without b2."""
+        hidden = rows @ self.W1.T
+        if self.b1 is not None:
+            hidden += self.b1
+        self._activate(rows, hidden)
+        return np.asarray(hidden @ self.W2)
+
+    def _as_targets(self, y: ArrayLike, n_samples: int, loss: Loss) -> FloatArray:
         """Targets as an (n, K) matrix."""
+        if loss.joint:
+            if self.n_outputs == 1:
+                raise ValueError(
+                    f"`loss` = {loss.name!r} must be of a network of several outputs, got one"
+                )
+            if as_real_array(y, "y").ndim == 1:
+                return loss.as_targets(as_vector(y, "y", length=n_samples), "y", self.n_outputs)
         if self.n_outputs == 1:
             return as_vector(y, "y", length=n_samples)[:, np.newaxis]
         targets = as_matrix(y, "y", columns=self.n_outputs)
@@ -417,9 +438,10 @@ def torch_modules(caller: str) -> Any:
 def units(net: TwoLayers) -> tuple[FloatArray, FloatArray]:
     """Hidden weights at length 1 or zero, (m, d), and the output weights (m, K) that then belong.
 
-    The former have the hidden biases as a last column, if there are any.
+    The former have the hidden biases as a last column, if there are any; matrix weights are rows
+    of d K numbers, and the latter (m, 1).
     """
-    hidden = _hidden(net)
+    hidden = hidden_of(net)
     lengths = row_norms(hidden)[:, np.newaxis]
     return hidden / np.where(lengths > 0, lengths, 1.0), net.W2 * lengths
 
@@ -435,7 +457,7 @@ def with_units(net: Net, U: FloatArray, C: FloatArray, neurons: IndexArray) -> N
     hidden = U[kept] * sizes
     return dataclasses.replace(  # type: ignore[type-var]  # every subclass is a dataclass
         net,
-        W1=hidden[:, : net.n_features],
+        W1=hidden[:, : math.prod(net.W1.shape[1:])].reshape(len(kept), *net.W1.shape[1:]),
         W2=C[kept] / sizes,
         b1=None if net.b1 is None else hidden[:, -1],
         **net._of_neurons(neurons[kept]),
@@ -454,9 +476,10 @@ def add_up(C: FloatArray, first: IndexArray) -> tuple[FloatArray, IndexArray]:
     return np.where(np.abs(sums) > _CANCELLED * sizes, sums, 0.0), kept
 
 
-def _hidden(net: TwoLayers) -> FloatArray:
-    """Hidden weights with the biases as a last column, if there are any."""
-    return net.W1 if net.b1 is None else np.column_stack([net.W1, net.b1])
+def hidden_of(net: TwoLayers) -> FloatArray:
+    """Hidden weights (m, d) with the biases as a last column, if any; matrices as rows."""
+    W1 = net.W1 if net.W1.ndim == 2 else net.W1.reshape(net.n_neurons, math.prod(net.W1.shape[1:]))
+    return W1 if net.b1 is None else np.column_stack([W1, net.b1])
 
 
 def as_weights(

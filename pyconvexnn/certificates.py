@@ -13,7 +13,7 @@ from pyconvexnn._blocks import row_blocks
 from pyconvexnn._rounding import down, exact_dot, freivalds, growth, underflow, up
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.losses import Loss
-from pyconvexnn.networks import TwoLayerNetwork, activate, slope_of
+from pyconvexnn.networks import Network, TwoLayerNetwork, activate, slope_of
 from pyconvexnn.problems import GatedReLUProblem, ReLUProblem
 from pyconvexnn.solvers import Solution
 from pyconvexnn.solvers.base import relative_gap
@@ -172,7 +172,7 @@ class Certificate:
         By how much it does, to rounding.
     escape_price : float
         Its ``|v' act(X u)|`` for the network's own v, more than beta; 0 without one.
-    best_network : TwoLayerNetwork or None
+    best_network : TwoLayerNetwork, GatedNetwork or None
         The best network that was met.
     best_objective : float or None
         Its objective, rounded up.
@@ -212,7 +212,7 @@ class Certificate:
     escape_neuron: tuple[FloatArray, Any] | None = field(default=None, repr=False)
     escape_gain: float = field(default=0.0, repr=False)
     escape_price: float = field(default=0.0, repr=False)
-    best_network: TwoLayerNetwork | None = field(default=None, repr=False)
+    best_network: Network | None = field(default=None, repr=False)
     best_objective: float | None = field(default=None, repr=False)
     fingerprint: str = field(default="", repr=False)
     complete: bool = field(default=False, repr=False)

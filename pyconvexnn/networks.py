@@ -13,8 +13,8 @@ from pyconvexnn import _core
 from pyconvexnn._directions import same_directions
 from pyconvexnn._gates import unit_rows
 from pyconvexnn._two_layers import TwoLayers, add_up, as_weights, row_norms, torch_modules
-from pyconvexnn._typing import FloatArray, IndexArray
-from pyconvexnn._validation import choice, nonnegative
+from pyconvexnn._typing import BoolArray, FloatArray, IndexArray
+from pyconvexnn._validation import as_real_array, choice, describe, nonnegative
 
 ACTIVATIONS = ("relu", "leaky_relu", "abs")  # of networks without gates
 
@@ -53,16 +53,26 @@ class GatedNetwork(TwoLayers):
     function as the patterns of a :class:`pyconvexnn.PatternSet`: a row of the training data has
     exactly the bits that it was trained with, on a gate's hyperplane as well.
 
+    What :class:`GatedReLUProblem` trains with K > 1 outputs are units of matrix weights U_j (d, K)
+    and a gain a_j, which is a number:
+
+    .. math:: f(x) = \sum_{j=1}^m 1[x^T g_j \ge 0] \, a_j \, U_j^T x + b_2
+
+    They are given as W1 of three dimensions, and are :attr:`U` and :attr:`a` of the network, whose
+    :attr:`penalty` is "frobenius", ``beta / 2 sum_j (|U_j|_F^2 + a_j^2)``.
+
     Parameters
     ----------
-    W1 : (n_neurons, n_features) array
-        Hidden weights.
+    W1 : (n_neurons, n_features) or (n_neurons, n_features, n_outputs) array
+        Hidden weights, or the matrices U_j. Those of one output are taken as (n_neurons,
+        n_features).
     W2 : (n_neurons, n_outputs) array
-        Output weights.
+        Output weights. With matrices the gains, (n_neurons,) or (n_neurons, 1).
     gates : (n_neurons, n_features) array
         Gates. There may be no neurons at all: then all three have no rows.
     b1 : (n_neurons,) array, optional
-        Hidden biases; decayed like W1.
+        Hidden biases; decayed like W1. None with matrices, where a column of ones in X, which the
+        gates are zero for, does the same.
     b2 : (n_outputs,) array, optional
         Output offsets; not decayed.
 
@@ -79,6 +89,14 @@ class GatedNetwork(TwoLayers):
     GatedNetwork(n_neurons=1, n_features=2, n_outputs=1)
     >>> net.predict([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
     array([6., 6., 0.])
+    >>> U = [[[2.0, 5.0], [0.0, 1.0]]]   # one unit, two features, two outputs
+    >>> net = cx.GatedNetwork.from_arrays(U, [3.0], gates=[[1.0, -1.0]])
+    >>> net.penalty, net.U.shape, net.a.tolist()
+    ('frobenius', (1, 2, 2), [3.0])
+    >>> net.predict([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+    array([[ 6., 15.],
+           [ 6., 18.],
+           [ 0.,  0.]])
     """
 
     W1: FloatArray
@@ -91,7 +109,23 @@ class GatedNetwork(TwoLayers):
 
     def __post_init__(self) -> None:
         """Convert the arrays, check them against each other and freeze them."""
-        self._check_weights()
+        W1, n_outputs = as_real_array(self.W1, "W1"), None
+        shape = W1.shape
+        if W1.ndim == 3:
+            if self.b1 is not None:
+                raise ValueError(
+                    f"`b1` must be None with matrices `W1`, here of shape {shape}, got "
+                    + describe(self.b1)
+                )
+            n_outputs = shape[2]
+            object.__setattr__(self, "W1", W1.reshape(shape[0], shape[1] * n_outputs))
+            gains = as_real_array(self.W2, "W2")
+            object.__setattr__(self, "W2", gains[:, np.newaxis] if gains.ndim == 1 else gains)
+        self._check_weights(n_outputs)
+        if n_outputs is not None:
+            # Read-only like what it is a view of.
+            kept = shape if n_outputs > 1 else shape[:2]
+            object.__setattr__(self, "W1", self.W1.reshape(kept))
         gates = as_weights(self.gates, "gates", rows=len(self.W1), columns=self.W1.shape[1])
         object.__setattr__(self, "gates", gates)
 
@@ -107,21 +141,105 @@ class GatedNetwork(TwoLayers):
         """Network of these weights, copied; the same as the constructor, for any array-like."""
         return cls(W1, W2, gates, b1, b2)  # type: ignore[arg-type]  # __post_init__ converts
 
+    @property
+    def n_outputs(self) -> int:
+        """Number K of outputs."""
+        return int(self.W1.shape[2] if self.has_matrices else self.W2.shape[1])
+
+    @property
+    def has_matrices(self) -> bool:
+        """Whether units have matrix weights U_j (d, K), K > 1, and a gain."""
+        return self.W1.ndim == 3
+
+    @property
+    def U(self) -> FloatArray:  # noqa: N802  # the name of the matrices in every formula
+        """Weights of the units, (m, d, K): :attr:`a` are their gains.
+
+        AttributeError for a network of several outputs whose neurons have output weights W2.
+        """
+        self._check_gains("U")
+        return self.W1 if self.has_matrices else self.W1[:, :, np.newaxis]
+
+    @property
+    def a(self) -> FloatArray:
+        """Gains of the units, (m,); AttributeError where there is no :attr:`U`."""
+        self._check_gains("a")
+        return self.W2[:, 0]
+
+    @property
+    def penalty(self) -> str:
+        """The penalty in :meth:`objective`.
+
+        ``"weight_decay"``, ``beta / 2 sum_j (|w_j|^2 + b_1j^2 + a_j^2)``, for one output;
+        ``"decoupled"``, ``beta / 2 sum_j (|w_j|^2 + b_1j^2 + |a_j|_1^2)``, for several;
+        ``"frobenius"``, ``beta / 2 sum_j (|U_j|_F^2 + a_j^2)``, for units of matrix weights.
+        """
+        return "frobenius" if self.has_matrices else super().penalty
+
+    def with_vectors(self) -> GatedNetwork:
+        """Return the same function with one neuron for each column of the matrices U_j.
+
+        Neuron ``j K + k`` has the weights ``U_j[:, k]``, the gate g_j, and feeds output k with
+        weight a_j. The penalty is another. A network without matrices is returned as it is.
+
+        Examples
+        --------
+        >>> import pyconvexnn as cx
+        >>> net = cx.GatedNetwork.from_arrays([[[2.0, 5.0]]], [3.0], gates=[[1.0]])
+        >>> net = net.with_vectors()
+        >>> net.W1.tolist(), net.W2.tolist()
+        ([[2.0], [5.0]], [[3.0, 0.0], [0.0, 3.0]])
+        """
+        if not self.has_matrices:
+            return self
+        m, d, K = self.W1.shape
+        return GatedNetwork(
+            self.W1.transpose(0, 2, 1).reshape(m * K, d),
+            np.asarray(np.kron(self.W2, np.eye(K)), dtype=np.float64),
+            np.repeat(self.gates, K, axis=0),
+            b2=self.b2,
+        )
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and unpickle through the constructor: its arrays are read-only again."""
         return GatedNetwork, (self.W1, self.W2, self.gates, self.b1, self.b2)
 
-    def _activate(self, rows: FloatArray, hidden: FloatArray) -> None:
+    @property
+    def _kind(self) -> str:
+        return ", penalty='frobenius'" if self.has_matrices else ""
+
+    def _check_gains(self, name: str) -> None:
+        if self.W2.shape[1] != 1:
+            raise AttributeError(
+                f"a GatedNetwork of {self.n_outputs} outputs without matrix weights has no "
+                f"`{name}`: neuron j has the weights W1[j] and the output weights W2[j]"
+            )
+
+    def _of_rows(self, rows: FloatArray) -> FloatArray:
+        if not self.has_matrices:
+            return super()._of_rows(rows)
+        outputs, off = np.empty((len(rows), self.n_outputs)), self._off(rows)
+        for k in range(self.n_outputs):  # no more than (c, m) numbers at a time
+            hidden = rows @ self.W1[:, :, k].T
+            hidden[off] = 0.0
+            outputs[:, k] = hidden @ self.W2[:, 0]
+        return outputs
+
+    def _off(self, rows: FloatArray) -> BoolArray:
+        """Which neurons are off at which rows, (c, m)."""
         packed = _core.sign_patterns(rows, self.gates).astype("<u8", copy=False)
         bits = np.unpackbits(packed.view(np.uint8), axis=1, count=len(rows), bitorder="little")
-        hidden[bits.T == 0] = 0.0
+        return np.asarray(bits.T == 0)
+
+    def _activate(self, rows: FloatArray, hidden: FloatArray) -> None:
+        hidden[self._off(rows)] = 0.0
 
     def _merged(
         self, U: FloatArray, C: FloatArray, neurons: IndexArray
     ) -> tuple[FloatArray, FloatArray, IndexArray]:
         # The very same gates: of nearly the same ones the bits differ somewhere.
         _, gate = np.unique(self.gates[neurons] + 0.0, axis=0, return_inverse=True)
-        if self.n_outputs == 1:
+        if self.W2.shape[1] == 1:
             # Behind a gate a neuron is linear: x'(sum_j w_j a_j), whatever their directions.
             blocks, kept = add_up(U * C, gate)
             lengths = np.linalg.norm(blocks, axis=1, keepdims=True)
@@ -373,7 +491,8 @@ def write_network(path: str | os.PathLike[str], net: Network, extra: dict[str, A
     """
     from pyconvexnn import _npz  # its imports (zipfile, json) are needed by files only
 
-    arrays = {"W1": net.W1, "W2": net.W2}
+    matrices = isinstance(net, GatedNetwork) and net.has_matrices
+    arrays = {"U" if matrices else "W1": net.W1, "W2": net.W2}
     arrays |= {name: b for name, b in [("b1", net.b1), ("b2", net.b2)] if b is not None}
     meta: dict[str, Any] = {"activation": net.activation, "extra": extra}
     if isinstance(net, GatedNetwork):
@@ -390,9 +509,9 @@ def read_network(path: str | os.PathLike[str]) -> tuple[Network, dict[str, Any]]
     """
     from pyconvexnn import _npz  # its imports (zipfile, json) are needed by files only
 
-    matrices = dict.fromkeys(("W1", "W2"), ("<f8", 2))
-    others = {"gates": ("<f8", 2), "b1": ("<f8", 1), "b2": ("<f8", 1)}
-    return _npz.read(path, "network", matrices, others, _from_file)
+    others = {"W1": ("<f8", 2), "U": ("<f8", 3), "gates": ("<f8", 2)}
+    others |= {"b1": ("<f8", 1), "b2": ("<f8", 1)}
+    return _npz.read(path, "network", {"W2": ("<f8", 2)}, others, _from_file)
 
 
 def _from_file(
@@ -405,8 +524,13 @@ def _from_file(
     gated = activation == GatedNetwork.activation
     if gated != ("gates" in arrays):
         raise ValueError(f"member 'gates' is {'missing' if gated else 'there without use'}")
+    if "W1" not in arrays and "U" not in arrays:
+        raise ValueError("member 'W1' is missing")
+    if "U" in arrays and (not gated or "W1" in arrays):
+        raise ValueError("member 'U' is there without use")
     if gated != (slope is None):
         raise ValueError(f"its JSON part must hold {'no' if gated else 'a'} slope")
     if gated:
+        arrays |= {"W1": arrays.pop("U")} if "U" in arrays else {}
         return GatedNetwork(**arrays), extra
     return TwoLayerNetwork(**arrays, activation=activation, slope=slope), extra

@@ -39,7 +39,8 @@ def prune(net: Net, X: ArrayLike) -> Net:
     For several outputs with the penalty "decoupled" this is done for each, as ``|w_j| |a_j|_1`` is
     a sum over them: every output is that of at most rank-many neurons, and no neuron is new. With
     "weight_decay" neurons are as they are or go as a whole: the z_j are then n by K matrices, the
-    outer products of the outputs of neuron j and ``a_j / |a_j|``.
+    outer products of the outputs of neuron j and ``a_j / |a_j|``. So do units of matrix weights,
+    of penalty "frobenius", whose outputs are such matrices.
 
     Parameters
     ----------
@@ -120,16 +121,22 @@ def _merged(net: Net, X: FloatArray) -> Net:
 
 
 def _outputs(net: GatedNetwork | TwoLayerNetwork, U: FloatArray, X: FloatArray) -> FloatArray:
-    """Outputs of the neurons on X, (n, m), or where n > m any (m, m) with the same products."""
+    """Outputs of the neurons on X, (n, m), or where n > m any (m, m) with the same products.
+
+    Of matrix weights (n K, m).
+    """
     d, m = net.n_features, len(U)
+    # Of matrix weights the outputs are side by side: one column of the matrices after the other.
+    sides = [U] if net.W1.ndim == 2 else list(U.reshape(m, d, net.n_outputs).transpose(2, 0, 1))
     Z = np.empty((0, m))
-    for part in row_blocks(len(X), m, least=2 * m):
+    for part in row_blocks(len(X), m * len(sides), least=2 * m):
         rows = np.asfortranarray(X[part])
-        hidden = rows @ U[:, :d].T
-        if net.b1 is not None:
-            hidden += U[:, d]
-        net._activate(rows, hidden)
-        Z = np.vstack([Z, hidden])
+        for W in sides:
+            hidden = rows @ W[:, :d].T
+            if net.b1 is not None:
+                hidden += W[:, d]
+            net._activate(rows, hidden)
+            Z = np.vstack([Z, hidden])
         if len(Z) > m:
             Z = np.asarray(np.linalg.qr(Z, mode="r"))
     return Z

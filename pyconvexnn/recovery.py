@@ -10,7 +10,7 @@ from pyconvexnn._typing import FloatArray
 from pyconvexnn._validation import SMALLEST_SCALE
 from pyconvexnn.networks import GatedNetwork, TwoLayerNetwork
 from pyconvexnn.problems import GatedReLUProblem, ReLUProblem
-from pyconvexnn.problems.base import as_blocks
+from pyconvexnn.problems.base import as_blocks, block_norms
 from pyconvexnn.problems.cones import Cones, project, split, violation
 from pyconvexnn.solvers import Solution
 
@@ -31,10 +31,15 @@ def recover(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> GatedNetwork
 
     Block u_i of a gated solution becomes the neuron with gate g_i (of pattern i), weights
     ``u_i / sqrt(||u_i||)`` and output weight ``sqrt(||u_i||)``: first and second layer balanced,
-    so that ``(||w||^2 + a^2) / 2 = ||u_i||``. The blocks v_i, w_i of a ReLU solution become
+    so that ``(||w||^2 + a^2) / 2 = ||u_i||``. With K > 1 outputs block U_i (d, K) becomes a unit of
+    matrix weights ``U_i / sqrt(||U_i||_F)`` and the gain ``sqrt(||U_i||_F)`` in the same way; see
+    :class:`GatedNetwork`. The blocks v_i, w_i of a ReLU solution become
     neurons without gates in the same way, those of w_i with the output weight
     ``-sqrt(||w_i||)``; a block that rounding has put outside of its cone is projected on it
     first. With an output offset the solution's b becomes the network's b2, which is not decayed.
+
+    With pattern weights p or a ridge rho the objective that is equal is
+    ``net.objective(X, y, beta, pattern_weight=p[sol.active], ridge=rho)``.
 
     Parameters
     ----------
@@ -53,7 +58,8 @@ def recover(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> GatedNetwork
     ------
     ValueError
         When the pattern set of a gated problem has no gates; ``prob.patterns.realise(prob.X)``
-        finds them. When the cell of a block that is not zero is too thin for a float64 gate.
+        finds them. When the cell of a block that is not zero is too thin for a float64 gate. When
+        the problem has a linear part, which networks have not.
 
     Examples
     --------
@@ -71,10 +77,7 @@ def recover(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> GatedNetwork
             "`prob` must be a GatedReLUProblem or a ReLUProblem, got " + type(prob).__name__
         )
     check_solution(prob, sol)
-    if prob.skip is not None:
-        raise ValueError(
-            f"`prob` must have no linear part to recover a network, got `skip` = {prob.skip:g}"
-        )
+    _check_no_linear_part(prob)
     if isinstance(prob, ReLUProblem):
         return _ungated(prob, sol)
     active = prob.patterns[sol.coef.indices]
@@ -89,9 +92,13 @@ def recover(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> GatedNetwork
             "`prob.patterns` must have gates that yield its patterns on `prob.X`, got gates of "
             "other data (was X changed after the patterns were drawn?)"
         )
-    size = np.sqrt(np.linalg.norm(sol.coef.values, axis=1, keepdims=True))
+    blocks = sol.coef.values
+    size = np.sqrt(block_norms(blocks))
     return GatedNetwork.from_arrays(
-        sol.coef.values / size, size, gates, b2=_output_offset(prob, sol)
+        blocks / size.reshape(-1, *[1] * (blocks.ndim - 1)),
+        size[:, np.newaxis],
+        gates,
+        b2=_output_offset(prob, sol),
     )
 
 
@@ -148,7 +155,10 @@ def decompose(prob: GatedReLUProblem, sol: Solution) -> Decomposition:
     Raises
     ------
     ValueError
-        When an active pattern is no cell, which the message names.
+        When an active pattern is no cell, which the message names. When the problem has a linear
+        part, which the network has not.
+    NotImplementedError
+        When the problem has several outputs.
 
     Examples
     --------
@@ -165,7 +175,9 @@ def decompose(prob: GatedReLUProblem, sol: Solution) -> Decomposition:
     """
     if not isinstance(prob, GatedReLUProblem):
         raise TypeError(f"`prob` must be a GatedReLUProblem, got {type(prob).__name__}")
+    check_one_output(prob, "decompose")
     check_solution(prob, sol)
+    _check_no_linear_part(prob)
     cones, indices, blocks = Cones(prob.X), sol.coef.indices, sol.coef.values
     plus, minus = np.zeros_like(blocks), np.zeros_like(blocks)
     for row, i in enumerate(indices):
@@ -190,6 +202,21 @@ def decompose(prob: GatedReLUProblem, sol: Solution) -> Decomposition:
     )
 
 
+def check_one_output(prob: GatedReLUProblem | ReLUProblem, function: str) -> None:
+    """Raise for what a function cannot do with matrix blocks."""
+    if prob.n_outputs > 1:
+        raise NotImplementedError(
+            f"`prob` of several outputs is not available yet in {function}, got {prob.n_outputs}"
+        )
+
+
+def _check_no_linear_part(prob: GatedReLUProblem | ReLUProblem) -> None:
+    if prob.skip is not None:
+        raise ValueError(
+            f"`prob` must have no linear part to recover a network, got `skip` = {prob.skip:g}"
+        )
+
+
 def check_solution(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> None:
     """Raise unless the solution has the shape of one of the problem."""
     if not isinstance(sol, Solution):
@@ -200,7 +227,8 @@ def check_solution(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> None:
             sol.coef, len(prob.patterns), prob.n_features, n_outputs=prob.n_outputs, signed=signed
         )
     except ValueError:
-        shape = (len(prob.patterns), prob.n_features)
+        shape: tuple[int, ...] = (len(prob.patterns), prob.n_features)
+        shape += (prob.n_outputs,) if prob.n_outputs > 1 else ()
         raise ValueError(
             "`sol` must be a solution of `prob`, with coefficients of shape "
             f"{(2, *shape) if signed else shape}, got {sol.coef.shape}"

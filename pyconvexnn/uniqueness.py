@@ -14,7 +14,7 @@ from pyconvexnn.losses import Hinge, Huber, SquaredHinge
 from pyconvexnn.problems import GatedReLUProblem, ReLUProblem, SparseBlocks
 from pyconvexnn.problems.cones import Cones, project, unit_rows
 from pyconvexnn.problems.prices import held_lengths
-from pyconvexnn.recovery import check_solution
+from pyconvexnn.recovery import check_one_output, check_solution
 from pyconvexnn.solvers import Solution
 from pyconvexnn.solvers.base import relative_gap
 from pyconvexnn.solvers.solve import solvers_of
@@ -75,6 +75,8 @@ def is_unique(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> bool | Non
     ------
     TypeError, ValueError
         If the arguments are not a problem and a solution with its shape.
+    NotImplementedError
+        When the problem has several outputs, or a linear part without penalty.
 
     See Also
     --------
@@ -100,6 +102,9 @@ def is_unique(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> bool | Non
         raise TypeError(
             "`prob` must be a GatedReLUProblem or a ReLUProblem, got " + type(prob).__name__
         )
+    check_one_output(prob, "is_unique")
+    if prob.skip == 0.0:
+        raise NotImplementedError("`prob` with `skip` = 0 is not available yet in is_unique")
     check_solution(prob, sol)
     sol = _refined(prob, sol)
     v = sol.dual / (1.0 + prob.dual_infeasibility(sol.dual))

@@ -19,7 +19,7 @@ from pyconvexnn.estimators.patterns import as_seed
 from pyconvexnn.estimators.samples import Samples, Units, with_intercept
 from pyconvexnn.estimators.training import Callback, Output, Settings, Trainer, trainer_of
 from pyconvexnn.losses import Loss
-from pyconvexnn.networks import ACTIVATIONS, slope_of
+from pyconvexnn.networks import ACTIVATIONS, GatedNetwork, slope_of
 from pyconvexnn.patterns import PatternSet
 from pyconvexnn.solvers import Solution
 from pyconvexnn.training import Fit
@@ -36,7 +36,6 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
     """
 
     _losses: ClassVar[tuple[str, ...]]
-    _later_losses: ClassVar[tuple[str, ...]]
 
     def __init__(
         self,
@@ -85,9 +84,7 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         choice(self.activation, "activation", known, later=LATER_ACTIVATIONS)
         if not self._gated:
             slope_of(self.activation, self.slope)
-        # A loss object is accepted by the name that it bears.
-        loss = getattr(self.loss, "name", self.loss)
-        choice(loss, "loss", self._losses, later=self._later_losses)
+        choice(self._loss_name, "loss", self._losses)
         if self.scale not in (None, "standard"):
             raise ValueError(f"`scale` must be None or 'standard', got {describe(self.scale)}")
         for name in ("fit_intercept", "output_offset", "warm_start"):
@@ -118,6 +115,11 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
                     f"got {describe(self.patterns)}"
                 )
             positive_int(self.patterns, "patterns")
+
+    @property
+    def _loss_name(self) -> Any:
+        """Name of the loss; a loss object is accepted by the one that it bears."""
+        return getattr(self.loss, "name", self.loss)
 
     @property
     def _gated(self) -> bool:
@@ -212,7 +214,9 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
     def _starts(self, samples: Samples) -> list[Output] | None:
         """What the fit before was for this activation and as many features and outputs, if any."""
         before: list[Output] = getattr(self, "_outputs", [])
-        if len(before) != samples.targets.shape[1]:
+        n_outputs = samples.targets.shape[1]
+        parts = 1 if self._settings().is_joint else n_outputs
+        if len(before) != parts or sum(out.network.n_outputs for out in before) != n_outputs:
             return None
         kinds = {(out.network.activation, out.network.n_features) for out in before}
         if kinds != {(self.activation, samples.data.shape[1])}:
@@ -227,17 +231,17 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
 
     def _take(self, samples: Samples, outputs: list[Output], beta: float) -> None:
         """Set the attributes of a fitted estimator."""
-        scalar = len(outputs) == 1
+        targets = samples.targets
         self._units, self._outputs = samples.units, outputs
         solutions = [out.solution for out in outputs]
-        self.solution_ = solutions[0] if scalar else solutions
+        self.solution_ = solutions[0] if len(outputs) == 1 else solutions
         self.patterns_ = functools.reduce(operator.or_, [out.patterns for out in outputs])
         network = side_by_side([out.network for out in outputs])
         self.network_ = samples.units.original(network)
         self.n_iter_ = max(_iterations(solution) for solution in solutions)
         self.loss_ = network.objective(
             samples.data,
-            samples.targets[:, 0] if scalar else samples.targets,
+            targets[:, 0] if targets.shape[1] == 1 else targets,
             beta,
             loss=self.loss,
             sample_weight=samples.weight,
@@ -258,7 +262,10 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
 
     def _set_mlp_attributes(self, n_features: int) -> None:
         """Weights in the layout of scikit-learn's MLP estimators."""
-        W1, W2, b2 = self.network_.W1, self.network_.W2, self.network_.b2
+        net = self.network_
+        if isinstance(net, GatedNetwork):
+            net = net.with_vectors()  # matrices have no place there
+        W1, W2, b2 = net.W1, net.W2, net.b2
         bias = W1[:, n_features:].sum(axis=1) * self.intercept_scaling
         self.coefs_ = [W1[:, :n_features].T.copy(), W2.copy()]
         self.intercepts_ = [bias, np.zeros(W2.shape[1]) if b2 is None else b2.copy()]

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import expit, log_expit
 from sklearn.base import ClassifierMixin
 from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
@@ -16,6 +17,16 @@ from pyconvexnn._validation import choice
 from pyconvexnn.estimators.base import BaseConvexMLP
 from pyconvexnn.estimators.documentation import documented
 
+# Last layers, by the loss: what makes probabilities of outputs.
+_OUTPUTS = {"logistic": "logistic", "cross_entropy": "softmax"}  # of the hinges: "identity"
+
+
+def _has_probabilities(est: ConvexMLPClassifier) -> bool:
+    """Whether it has the methods of probabilities; the error that says why it has not."""
+    if est._loss_name in ("squared_hinge", "hinge"):
+        raise AttributeError("probabilities need `loss` = 'logistic' or 'cross_entropy'")
+    return True
+
 
 @documented
 class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
@@ -23,8 +34,10 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
 
     {model}
 
-    Labels are -1 and +1, the logistic loss is ``log(1 + exp(-y f))``. K > 2 classes are K such
-    problems, one class against the rest; over a list of patterns all over the same.
+    Labels are -1 and +1, and K > 2 classes are K such problems, one class against the rest; over a
+    list of patterns all over the same. With the cross entropy all classes are one problem, of units
+    with matrix weights (:class:`~pyconvexnn.GatedNetwork`) and an output for each class, for two of
+    them too; it needs ``activation="gated_relu"``.
 
     Parameters
     ----------
@@ -32,12 +45,14 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
         phi: ``t`` for t >= 0 and 0, ``slope t`` or ``-t`` below; or a network with gates.
     {beta}
     {settings}
-    loss : {"logistic"}, default="logistic"
-        Loss, summed over the samples.
+    loss : {"logistic", "squared_hinge", "hinge", "cross_entropy"}, default="logistic"
+        Loss, summed over the samples: ``log(1 + exp(-y f))``; ``(1 - y f)_+^2 / 2`` or
+        ``(1 - y f)_+``, which have no probabilities, the latter no `output_offset` either; or, for
+        gates, ``log sum_j exp(f_j) - f_y``.
     {rest}
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, each > 0: a sample's loss is multiplied by its class's weight,
-        in every one of the K problems. ``"balanced"`` is ``n_samples / (K * samples of the
+        in every problem. ``"balanced"`` is ``n_samples / (K * samples of the
         class)``, samples counted by their weights; None is 1.
 
     Attributes
@@ -58,8 +73,7 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
     array(['same', 'other'], dtype='<U5')
     """
 
-    _losses: ClassVar[tuple[str, ...]] = ("logistic",)
-    _later_losses: ClassVar[tuple[str, ...]] = ("squared_hinge", "hinge", "cross_entropy")
+    _losses: ClassVar[tuple[str, ...]] = ("logistic", "squared_hinge", "hinge", "cross_entropy")
 
     def __init__(
         self,
@@ -113,6 +127,14 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
         tags.classifier_tags.poor_score = True
         return tags
 
+    def _check_settings(self) -> None:
+        super()._check_settings()
+        if self._loss_name == "cross_entropy" and not self._gated:
+            raise ValueError(
+                "`activation` must be 'gated_relu' for `loss` = 'cross_entropy', got "
+                f"{self.activation!r}"
+            )
+
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> ConvexMLPClassifier:
         """Train the network.
 
@@ -161,8 +183,11 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
         given = self._checked_weight(sample_weight, X)
         weights = self._class_weights(classes, codes, y, given)
         self.classes_ = classes
-        self.out_activation_ = "logistic"
-        return X, signs(codes, len(classes)), given, weights
+        name = str(self._loss_name)
+        self.out_activation_ = _OUTPUTS.get(name, "identity")
+        joint = name == "cross_entropy"
+        Y = np.eye(len(classes))[codes] if joint else signs(codes, len(classes))
+        return X, Y, given, weights
 
     def _class_weights(
         self, classes: Any, codes: IndexArray, y: Any, given: FloatArray | None
@@ -187,8 +212,14 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
             )
         return np.asarray(weights[codes], dtype=np.float64)
 
+    def _scores(self, X: Any) -> FloatArray:
+        scores = self._forward(X)
+        if self.out_activation_ == "softmax" and len(self.classes_) == 2:
+            return np.asarray(scores[:, 1] - scores[:, 0])  # log-odds, of which it is the sigmoid
+        return scores
+
     def decision_function(self, X: Any) -> FloatArray:
-        """Output of the network before the sigmoid.
+        """Output of the network, before the sigmoid or the softmax.
 
         Parameters
         ----------
@@ -198,7 +229,8 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
         Returns
         -------
         scores : ndarray of shape (n_samples,) or (n_samples, K)
-            For two classes one number, positive for ``classes_[1]``; else one for each class.
+            For two classes one number, positive for ``classes_[1]``, with the cross entropy the
+            difference of the two outputs; else one for each class.
 
         Raises
         ------
@@ -207,7 +239,7 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
         sklearn.exceptions.NotFittedError
             Before ``fit``.
         """
-        return self._forward(X)
+        return self._scores(X)
 
     def predict(self, X: Any) -> np.ndarray[Any, Any]:
         """Class of the largest score.
@@ -229,13 +261,15 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
         sklearn.exceptions.NotFittedError
             Before ``fit``.
         """
-        codes = predicted_codes(self._forward(X))
+        codes = predicted_codes(self._scores(X))
         return np.asarray(self.classes_[codes])
 
+    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> FloatArray:
-        """Probability of each class.
+        """Probability of each class; there is none with the hinges.
 
-        The sigmoid of the scores; for K > 2 classes divided by its sum over the classes.
+        The sigmoid of the scores; for K > 2 classes divided by its sum over the classes. With the
+        cross entropy the softmax of the outputs.
 
         Parameters
         ----------
@@ -254,10 +288,11 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
         sklearn.exceptions.NotFittedError
             Before ``fit``.
         """
-        return probabilities(self._forward(X))
+        return probabilities(self._scores(X), softmax=self.out_activation_ == "softmax")
 
+    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: Any) -> FloatArray:
-        """Logarithm of the probability of each class.
+        """Logarithm of the probability of each class; there is none with the hinges.
 
         Parameters
         ----------
@@ -276,7 +311,7 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
         sklearn.exceptions.NotFittedError
             Before ``fit``.
         """
-        return log_probabilities(self._forward(X))
+        return log_probabilities(self._scores(X), softmax=self.out_activation_ == "softmax")
 
 
 def signs(codes: IndexArray, n_classes: int) -> FloatArray:
@@ -292,18 +327,18 @@ def predicted_codes(scores: FloatArray) -> IndexArray:
     return np.asarray(scores.argmax(axis=1), dtype=np.int64)
 
 
-def probabilities(scores: FloatArray) -> FloatArray:
-    """Probabilities (n, K) of scores (n,) or (n, K)."""
+def probabilities(scores: FloatArray, *, softmax: bool = False) -> FloatArray:
+    """Probabilities (n, K) of scores (n,) or (n, K): their sigmoids over their sum, or softmax."""
     if scores.ndim == 1:
         return np.column_stack([expit(-scores), expit(scores)])
-    return np.exp(log_probabilities(scores))
+    return np.exp(log_probabilities(scores, softmax=softmax))
 
 
-def log_probabilities(scores: FloatArray) -> FloatArray:
+def log_probabilities(scores: FloatArray, *, softmax: bool = False) -> FloatArray:
     """Logarithms of the probabilities; finite where the probabilities underflow."""
     if scores.ndim == 1:
         return np.column_stack([log_expit(-scores), log_expit(scores)])
-    logs = log_expit(scores)
+    logs = scores if softmax else log_expit(scores)
     # Subtracting the largest first: no 0 / 0 when every class is very unlikely.
     logs = logs - logs.max(axis=1, keepdims=True)
     return np.asarray(logs - np.log(np.exp(logs).sum(axis=1, keepdims=True)))

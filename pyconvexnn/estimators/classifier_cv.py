@@ -21,8 +21,10 @@ class ConvexMLPClassifierCV(ChoosesBeta, ConvexMLPClassifier):
 
     {model}
 
-    Labels are -1 and +1, the logistic loss is ``log(1 + exp(-y f))``. K > 2 classes are K such
-    problems, one class against the rest.
+    Labels are -1 and +1, and K > 2 classes are K such problems, one class against the rest. With
+    the cross entropy all classes are one problem, of units with matrix weights
+    (:class:`~pyconvexnn.GatedNetwork`) and an output for each class, for two of them too; it needs
+    ``activation="gated_relu"``.
 
     Parameters
     ----------
@@ -31,12 +33,14 @@ class ConvexMLPClassifierCV(ChoosesBeta, ConvexMLPClassifier):
     {cv first}
     {cv last}
     {settings}
-    loss : {"logistic"}, default="logistic"
-        Loss, summed over the samples.
+    loss : {"logistic", "squared_hinge", "hinge", "cross_entropy"}, default="logistic"
+        Loss, summed over the samples: ``log(1 + exp(-y f))``; ``(1 - y f)_+^2 / 2`` or
+        ``(1 - y f)_+``, which have no probabilities, the latter no `output_offset` either; or, for
+        gates, ``log sum_j exp(f_j) - f_y``.
     {rest}
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, each > 0: a sample's loss is multiplied by its class's weight,
-        in every one of the K problems. ``"balanced"`` is ``n_samples / (K * samples of the
+        in every problem. ``"balanced"`` is ``n_samples / (K * samples of the
         class)``, samples counted by their weights; None is 1. Scores are not weighted by it.
 
     Attributes

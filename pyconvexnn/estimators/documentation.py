@@ -119,11 +119,13 @@ _FITTED = """
 network_ : TwoLayerNetwork or GatedNetwork
     The trained network. With `fit_intercept` it acts on X with a column of `intercept_scaling`
     appended. It has an output for each target or class, one for two classes; each neuron feeds
-    one output.
+    one output. With the cross entropy there is an output for each of two classes too, and units
+    have matrix weights: :attr:`GatedNetwork.U`.
 coefs_ : list of two arrays, (n_features, m) and (m, K)
     Hidden and output weights in the layout of scikit-learn's MLP estimators, which predict the same
     with them. Of a gated network they do not tell the whole: neuron j is on where
-    ``network_.gates[j]`` says, not where its own input is positive.
+    ``network_.gates[j]`` says, not where its own input is positive. Each unit of matrix weights is
+    K neurons there, one for each output: those of ``network_.with_vectors()``.
 intercepts_ : list of two arrays, (m,) and (K,)
     Hidden biases and the outputs' offsets, which are zero without `output_offset`.
 certificate_ : Certificate or None
@@ -131,7 +133,8 @@ certificate_ : Certificate or None
     list of patterns (``method="patterns"``), each summed over the outputs; see `certify`. Its
     ``dual`` belongs to the rows of X.
 solution_ : Fit, Solution or list of these
-    What generating patterns, or the solver, returned; a list, one for each output, for K > 1. The
+    What generating patterns, or the solver, returned; a list, one for each output, for K > 1, but
+    one with the cross entropy. The
     status is SOLVED when training has ended at `tol`, proved or not. It is of the rows that were
     trained on: those of weight 0 are left out, and equal rows are one if weights are integers.
 patterns_ : PatternSet
@@ -146,7 +149,8 @@ n_features_in_ : int
 feature_names_in_ : array of shape (n_features_in_,)
     Their names, if X had names that are all strings.
 n_layers_, n_outputs_, out_activation_
-    3, K and the last layer's activation, as scikit-learn's MLP estimators have them.
+    3, K and the last layer's activation, as scikit-learn's MLP estimators have them: "identity",
+    "logistic", "softmax" with the cross entropy, or "exp" with the Poisson loss.
 """
 
 _CV_FITTED = """

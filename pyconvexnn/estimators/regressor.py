@@ -11,6 +11,8 @@ from pyconvexnn._typing import FloatArray
 from pyconvexnn.estimators.base import BaseConvexMLP
 from pyconvexnn.estimators.documentation import documented
 
+_LARGEST = np.log(np.finfo(np.float64).max)  # of what has a finite exponential
+
 
 @documented
 class ConvexMLPRegressor(RegressorMixin, BaseConvexMLP):  # type: ignore[misc]
@@ -26,8 +28,9 @@ class ConvexMLPRegressor(RegressorMixin, BaseConvexMLP):  # type: ignore[misc]
         phi: ``t`` for t >= 0 and 0, ``slope t`` or ``-t`` below; or a network with gates.
     {beta}
     {settings}
-    loss : {"squared", "huber"} or Loss, default="squared"
-        Loss, summed over the samples; ``cx.losses.Huber(delta)`` for another delta than 1.35.
+    loss : {"squared", "huber", "poisson"} or Loss, default="squared"
+        Loss, summed over the samples; ``cx.losses.Huber(delta)`` for another delta than 1.35. With
+        "poisson" targets are counts or rates >= 0, and ``predict`` returns the rate ``exp(f)``.
     {rest}
 
     Attributes
@@ -46,12 +49,12 @@ class ConvexMLPRegressor(RegressorMixin, BaseConvexMLP):  # type: ignore[misc]
     True
     """
 
-    _losses: ClassVar[tuple[str, ...]] = ("squared", "huber")
-    _later_losses: ClassVar[tuple[str, ...]] = ("poisson",)
+    _losses: ClassVar[tuple[str, ...]] = ("squared", "huber", "poisson")
 
     def __sklearn_tags__(self) -> Any:
         """Tags of scikit-learn: several outputs are accepted."""
         tags = super().__sklearn_tags__()
+        tags.target_tags.positive_only = self._loss_name == "poisson"
         tags.target_tags.multi_output = True
         return tags
 
@@ -95,11 +98,13 @@ class ConvexMLPRegressor(RegressorMixin, BaseConvexMLP):  # type: ignore[misc]
     ) -> tuple[FloatArray, FloatArray, FloatArray | None, FloatArray | None]:
         X, y = self._checked(X, y, multi_output=True, y_numeric=True)
         Y = np.asarray(y, dtype=np.float64).reshape(X.shape[0], -1)
-        self.out_activation_ = "identity"
+        self.out_activation_ = "exp" if self._loss_name == "poisson" else "identity"
         return X, Y, self._checked_weight(sample_weight, X), None
 
     def predict(self, X: Any) -> FloatArray:
-        """Output of the network.
+        """Output of the network; its exponential, the rate, with ``loss="poisson"``.
+
+        A rate beyond the numbers of float64 is the largest of them.
 
         Parameters
         ----------
@@ -118,4 +123,5 @@ class ConvexMLPRegressor(RegressorMixin, BaseConvexMLP):  # type: ignore[misc]
         sklearn.exceptions.NotFittedError
             Before ``fit``.
         """
-        return self._forward(X)
+        outputs = self._forward(X)
+        return np.exp(np.minimum(outputs, _LARGEST)) if self.out_activation_ == "exp" else outputs

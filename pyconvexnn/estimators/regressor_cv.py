@@ -29,8 +29,9 @@ class ConvexMLPRegressorCV(ChoosesBeta, ConvexMLPRegressor):
     {cv first}
     {cv last}
     {settings}
-    loss : {"squared", "huber"} or Loss, default="squared"
-        Loss, summed over the samples; ``cx.losses.Huber(delta)`` for another delta than 1.35.
+    loss : {"squared", "huber", "poisson"} or Loss, default="squared"
+        Loss, summed over the samples; ``cx.losses.Huber(delta)`` for another delta than 1.35. With
+        "poisson" targets are counts or rates >= 0, and ``predict`` returns the rate ``exp(f)``.
     {rest}
 
     Attributes

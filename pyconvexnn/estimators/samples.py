@@ -166,6 +166,8 @@ class Units:
         mean = np.zeros(len(factors)) if self.mean is None else self.mean
 
         def changed(W: FloatArray) -> FloatArray:
+            if W.ndim == 3:  # matrices: column by column
+                return np.stack([changed(W[:, :, k]) for k in range(W.shape[2])], axis=2)
             d = len(factors)
             weights = W[:, :d] * factors
             if self.intercept is None:

@@ -17,7 +17,7 @@ from pyconvexnn._typing import FloatArray
 from pyconvexnn.certificates import Certificate, verify
 from pyconvexnn.estimators.patterns import as_seed, draw_patterns, given_patterns
 from pyconvexnn.estimators.samples import Samples
-from pyconvexnn.losses import Loss
+from pyconvexnn.losses import Loss, get_loss
 from pyconvexnn.networks import Network, TwoLayerNetwork
 from pyconvexnn.patterns import PatternSet
 from pyconvexnn.problems import GatedReLUProblem, ReLUProblem
@@ -57,6 +57,11 @@ class Settings:
         return self.activation == "gated_relu"
 
     @property
+    def is_joint(self) -> bool:
+        """Whether the loss is one of all outputs together, which are one program then."""
+        return get_loss(self.loss).joint
+
+    @property
     def is_exact(self) -> bool:
         """Whether every pattern is listed first."""
         return isinstance(self.patterns, str) and self.patterns == "exact"
@@ -64,12 +69,12 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """One trained output.
+    """One trained output, or all of them where they are one program.
 
     Attributes
     ----------
     network : GatedNetwork or TwoLayerNetwork
-        Of one output, in the units of training.
+        In the units of training.
     solution : Solution or Fit
         What the solver or the column generation returned.
     patterns : PatternSet
@@ -113,10 +118,15 @@ class Work:
 
 
 class Trainer(ABC):
-    """Trains the outputs of samples one after the other, for any penalty."""
+    """Trains the outputs of samples one after the other, for any penalty.
+
+    A joint loss makes one of all of them.
+    """
 
     def __init__(self, settings: Settings, samples: Samples) -> None:
         self._settings, self._samples = settings, samples
+        Y = samples.targets
+        self._targets = [Y] if settings.is_joint else list(Y.T)
 
     @abstractmethod
     def beta_max(self) -> float:
@@ -154,7 +164,7 @@ class Trainer(ABC):
             return self._train_output(Work(place, beta, start, proof, time_left, callback))
 
         return one_by_one(
-            self._samples.targets.shape[1],
+            len(self._targets),
             train_output,
             seconds_left=functools.partial(_seconds_left, deadline),
             proof=proof,
@@ -189,7 +199,7 @@ class OnPatterns(Trainer):
             patterns = draw_patterns(
                 settings.patterns, data, settings.random_state, settings.threads
             )
-        self._problems = [self._problem(column, patterns) for column in samples.targets.T]
+        self._problems = [self._problem(targets, patterns) for targets in self._targets]
 
     def beta_max(self) -> float:
         """Smallest penalty from which on no output has neurons."""
@@ -297,7 +307,7 @@ class Generating(Trainer):
                 time_limit=_BETA_MAX_SECONDS,
                 threads=self._settings.threads,
             ).value
-            for column in self._samples.targets.T
+            for column in self._targets
         )
 
     def _train_output(self, work: Work) -> tuple[Output, float]:
@@ -307,7 +317,7 @@ class Generating(Trainer):
             found = generate(
                 Clock(work.time_left()),
                 self._samples.data,
-                self._samples.targets[:, work.place],
+                self._targets[work.place],
                 work.beta,
                 **self._problem_options(),
                 rtol=settings.tol,

@@ -44,8 +44,13 @@ class Loss(ABC):
     def curvature(self, f: FloatArray, y: FloatArray, s: FloatArray) -> FloatArray:
         """``s_k l''(f_k, y_k)``, from one side where it jumps."""
 
-    def as_targets(self, y: FloatArray, name: str = "y") -> FloatArray:
-        """Targets as this loss takes them, of targets as a user may give them."""
+    def as_targets(
+        self, y: FloatArray, name: str = "y", n_classes: int | None = None
+    ) -> FloatArray:
+        """Targets as this loss takes them, of targets as a user may give them.
+
+        The number of classes, where there are any, is told by the targets unless it is given.
+        """
         return y
 
     @abstractmethod

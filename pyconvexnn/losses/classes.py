@@ -96,18 +96,23 @@ class CrossEntropy(Loss):
                 f"`{name}` must hold one 1 in each row and 0 else for loss 'cross_entropy'"
             )
 
-    def as_targets(self, y: FloatArray, name: str = "y") -> FloatArray:
+    def as_targets(
+        self, y: FloatArray, name: str = "y", n_classes: int | None = None
+    ) -> FloatArray:
         """One-hot rows of class numbers 0 to K - 1; other arrays as they are."""
         if y.ndim != 1:
             return y
-        if not np.array_equal(y, np.floor(y)) or np.min(y) < 0 or np.max(y) > len(y):
+        largest = np.max(y)
+        known = len(y) if n_classes is None else n_classes - 1
+        if not np.array_equal(y, np.floor(y)) or np.min(y) < 0 or largest > known:
+            last = "K - 1" if n_classes is None else str(known)
             raise ValueError(
-                f"`{name}` must be class numbers 0 to K - 1, or one-hot rows (n, K), for loss "
-                "'cross_entropy'"
+                f"`{name}` must be class numbers 0 to {last}, or one-hot rows, for loss "
+                f"'cross_entropy', got numbers from {np.min(y):g} to {largest:g}"
             )
-        if np.max(y) < 1:
+        if n_classes is None and largest < 1:
             raise ValueError(f"`{name}` must hold at least two classes for loss 'cross_entropy'")
-        return np.eye(int(np.max(y)) + 1)[y.astype(np.int64)]
+        return np.eye(int(largest) + 1 if n_classes is None else n_classes)[y.astype(np.int64)]
 
     def check_offset(self, y: FloatArray, s: FloatArray) -> None:
         """A class that no row has is ever less likely as its offset falls."""

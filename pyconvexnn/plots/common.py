@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyconvexnn._two_layers import TwoLayers
+from pyconvexnn._two_layers import TwoLayers, hidden_of
 from pyconvexnn._typing import FloatArray
 
 if TYPE_CHECKING:
@@ -24,5 +24,4 @@ def new_axes() -> Axes:
 
 def costs(net: TwoLayers) -> FloatArray:
     """``|w_j| |a_j|`` of the neurons, biases counted among the weights: what they cost."""
-    weights = net.W1 if net.b1 is None else np.column_stack([net.W1, net.b1])
-    return np.asarray(np.linalg.norm(weights, axis=1) * np.linalg.norm(net.W2, axis=1))
+    return np.asarray(np.linalg.norm(hidden_of(net), axis=1) * np.linalg.norm(net.W2, axis=1))

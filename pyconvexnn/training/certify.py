@@ -19,13 +19,14 @@ from pyconvexnn._validation import (
 )
 from pyconvexnn.certificates import Certificate
 from pyconvexnn.losses import Loss
-from pyconvexnn.networks import TwoLayerNetwork
+from pyconvexnn.networks import GatedNetwork, Network, TwoLayerNetwork
 from pyconvexnn.pricing import METHODS, price
 from pyconvexnn.solvers.base import relative_gap
 from pyconvexnn.training.bounds import certificate, dual_point, proved_bound
 from pyconvexnn.training.cells import cells_around
 from pyconvexnn.training.clock import Clock
 from pyconvexnn.training.escape import best_escape
+from pyconvexnn.training.gated import GATED_METHODS, certify_gated
 from pyconvexnn.training.generation import RUNGS, Generation
 from pyconvexnn.training.master import Master
 from pyconvexnn.training.outputs import alone, one_by_one, side_by_side, summed
@@ -39,7 +40,7 @@ _FINER = 0.1  # of rtol: how fine a proof may have to be that a nearly optimal n
 
 
 def certify(
-    net: TwoLayerNetwork,
+    net: Network,
     X: ArrayLike,
     y: ArrayLike,
     beta: float,
@@ -74,9 +75,13 @@ def certify(
     lower than the optimum, by a tenth or so, whatever time they have: `improve` finds the best of
     them, and a better network by descent, of the same width or that of K separate outputs.
 
+    A network with gates is compared with those of any width whose gates have the same patterns on
+    X, and with the same :attr:`GatedNetwork.penalty`: method "patterns". They are the blocks of a
+    :class:`GatedReLUProblem`, which is solved to a tenth of `rtol`; D(v) is recomputed in NumPy.
+
     Parameters
     ----------
-    net : TwoLayerNetwork
+    net : TwoLayerNetwork or GatedNetwork
         Hidden biases b_1 are weights on a column of ones, and decayed like them. With an output
         offset ``b_2 != 0`` the network is compared with those that have one, not decayed;
         otherwise with those without.
@@ -88,14 +93,15 @@ def certify(
     beta : float
         Penalty, >= 1e-120.
     loss : str or Loss
-        "squared", "huber", "logistic", "squared_hinge", "hinge", "poisson", or a loss object. No
-        factor 1/n.
+        "squared", "huber", "logistic", "squared_hinge", "hinge", "poisson", or a loss object; for
+        matrix weights "cross_entropy" too. No factor 1/n.
     sample_weight : (n_samples,) array, optional
         s_k >= 0, 1 by default.
-    method : {"auto", "enumeration", "branch_and_bound", "bound"}
+    method : {"auto", "enumeration", "branch_and_bound", "bound", "patterns"}
         How M is found. "auto": the cheapest of the others that is tight enough. "enumeration":
         by pricing every cell of the data, degenerate or not. "branch_and_bound": by cutting the
-        ball of neurons into boxes. "bound": by a relaxation, fast and loose.
+        ball of neurons into boxes. "bound": by a relaxation, fast and loose. "patterns": the one
+        that there is with gates, and only there.
     rtol : float
         Relative gap up to which the network counts as optimal, > 0.
     improve : bool
@@ -124,7 +130,7 @@ def certify(
     Raises
     ------
     NotImplementedError
-        For gated networks, and `proof`.
+        For the cross entropy of a network without matrix weights, and `proof`.
     ValueError, TypeError
         Naming the argument, the rule and the value. ValueError too for "enumeration" of data that
         :func:`enumerate_patterns` cannot list with ``snap=False``: columns that depend on each
@@ -145,14 +151,29 @@ def certify(
     True
     """
     clock = Clock(None if time_limit is None else positive(time_limit, "time_limit"))
-    check_network(net)
+    gated = isinstance(net, GatedNetwork)
+    if not gated:
+        check_network(net)
     if proof is not None:
         raise NotImplementedError(f"`proof` = {describe(proof)} is not available yet")
-    choice(method, "method", _METHODS)
+    choice(method, "method", GATED_METHODS if gated else _METHODS)
     if not isinstance(improve, (bool, np.bool_)):
         raise TypeError(f"`improve` must be True or False, got {describe(improve)}")
     rtol, threads = positive(rtol, "rtol"), resolve_threads(threads)
     rng = as_generator(seed)
+    if isinstance(net, GatedNetwork):
+        return certify_gated(
+            net,
+            X,
+            y,
+            beta,
+            loss=loss,
+            sample_weight=sample_weight,
+            rtol=rtol,
+            improve=bool(improve),
+            clock=clock,
+            threads=threads,
+        )
     begun = clock.seconds
     tasks, same = Task.of_network(
         net, X, y, beta, loss=loss, sample_weight=sample_weight, time_limit=time_limit
@@ -165,7 +186,7 @@ def certify(
         cert = certify_shared(SharedTask(tuple(tasks)), same, clock, options)
     else:
         cert = _certify_one(tasks[0], same, clock, options)
-    assert cert.best_network is not None
+    assert isinstance(cert.best_network, TwoLayerNetwork)
     best = net if cert.best_network is same else _with_biases_of(net, cert.best_network)
     return dataclasses.replace(cert, best_network=best)
 

@@ -312,8 +312,8 @@ def check_network(net: object) -> None:
     """Raise unless it is a network that a Task can be about."""
     if isinstance(net, GatedNetwork):
         raise NotImplementedError(
-            "`net` = a GatedNetwork is not available yet; its estimator has a certificate against "
-            "its own patterns"
+            "`net` = a GatedNetwork is not available yet here; `certify` proves how far it is from "
+            "the best over its own patterns"
         )
     if not isinstance(net, TwoLayerNetwork):
         raise TypeError(

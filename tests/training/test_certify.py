@@ -242,10 +242,14 @@ def test_ctrl_c() -> None:
     [
         ({"net": 3}, TypeError, r"`net` must be a TwoLayerNetwork.*or pass fit\.network"),
         (
-            {"net": cx.GatedNetwork.from_arrays([[1.0]], [[1.0]], [[1.0]])},
-            NotImplementedError,
-            "`net` = a GatedNetwork",
+            {
+                "net": cx.GatedNetwork.from_arrays([[1.0] * 3], [[1.0]], [[1.0] * 3]),
+                "method": "bound",
+            },
+            ValueError,
+            "`method` must be one of auto, patterns; got 'bound'",
         ),
+        ({"method": "patterns"}, ValueError, "`method` must be one of auto, enumeration"),
         (
             {"net": cx.TwoLayerNetwork.from_arrays(np.ones((2, 3)), np.ones((2, 2)))},
             ValueError,

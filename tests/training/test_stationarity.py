@@ -339,7 +339,7 @@ def test_neurons_on_many_hyperplanes() -> None:
         (
             {"net": cx.GatedNetwork.from_arrays([[1.0]], [[1.0]], [[1.0]])},
             NotImplementedError,
-            "`net` = a GatedNetwork is not available yet",
+            "`net` = a GatedNetwork is not available yet here",
         ),
         (
             {"net": cx.TwoLayerNetwork.from_arrays([[1.0]], [[1.0, 2.0]])},
