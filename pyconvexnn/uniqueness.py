@@ -44,7 +44,8 @@ def is_unique(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> bool | Non
     f* being the optimal fit where the loss is strictly convex, and any in the right half-line on
     rows where Huber's loss or the hinge is linear or the squared hinge zero (Mishkin and Pilanci,
     "Optimal sets and solution paths of ReLU networks", ICML 2023). It is a single point if the z_i
-    are independent, of each other and of the ones that an offset b adds.
+    are independent, of each other and of the ones that an offset b adds. With a ridge the
+    objective is strictly convex in the blocks, and it always is.
 
     It is the network that is unique or not, not its coefficients: a neuron on the border of two
     cells may be a block of either, or split between them. Gated neurons have their patterns,
@@ -103,9 +104,13 @@ def is_unique(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> bool | Non
             "`prob` must be a GatedReLUProblem or a ReLUProblem, got " + type(prob).__name__
         )
     check_one_output(prob, "is_unique")
-    if prob.skip == 0.0:
-        raise NotImplementedError("`prob` with `skip` = 0 is not available yet in is_unique")
+    if prob.skip is not None:
+        raise NotImplementedError(
+            f"`prob` with `skip` = {prob.skip:g} is not available yet in is_unique"
+        )
     check_solution(prob, sol)
+    if prob.ridge > 0.0:
+        return True
     sol = _refined(prob, sol)
     v = sol.dual / (1.0 + prob.dual_infeasibility(sol.dual))
     lower, upper = prob.dual_objective(v), prob.objective(sol.coef)

@@ -278,3 +278,19 @@ def test_any_scale() -> None:
     for factor in (1e-40, 1e40):
         prob = cx.ReLUProblem(factor * X, y, cx.enumerate_patterns(X), 0.1 * factor)
         assert cx.is_unique(prob, cx.solve(prob)) is True
+
+
+def test_a_ridge_leaves_one_optimum() -> None:
+    X, y = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]]), np.ones(4)
+    plain = cx.ReLUProblem(X, y, cx.enumerate_patterns(X), beta=0.1)
+    assert cx.is_unique(plain, cx.solve(plain)) is False
+    bent = cx.ReLUProblem(X, y, cx.enumerate_patterns(X), beta=0.1, ridge=0.01)
+    assert cx.is_unique(bent, cx.solve(bent)) is True
+
+
+@pytest.mark.parametrize("skip", [0.0, 1.0])
+def test_linear_parts_are_refused(skip: float) -> None:
+    X, y, patterns = cx.datasets.ar(40, 3, 20)
+    prob = cx.GatedReLUProblem(X, y, patterns, 1.0, skip=skip)
+    with pytest.raises(NotImplementedError, match=f"`skip` = {skip:g} is not available yet"):
+        cx.is_unique(prob, cx.solve(prob))

@@ -7,7 +7,9 @@ import numpy as np
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.losses import Loss
 
-_ROUNDS = 200
+_ROUNDS = 400
+_DAMPINGS = (1e-14, 1e-9, 1e-6, 1e-3, 1.0, 1e3, 1e6)  # of the largest weight, or curvature
+_FAR = 500.0  # of a fit: there exp is nothing, and no gradient says how far it has to go
 _EXACT = 4 * np.finfo(float).eps  # of sums of a gradient: rounding
 
 
@@ -42,8 +44,8 @@ def best_free_part(
 ) -> FloatArray:
     """Fit ``Z c`` of least ``loss.value(f + Z c, y, s)``, of the shape of f, by Newton's method.
 
-    One offset alone is found by halving, :meth:`~pyconvexnn.losses.base.Loss.best_offset`. A step
-    solves with the Hessian's pseudo-inverse, and is halved until the loss falls.
+    One offset alone is found by halving, :meth:`~pyconvexnn.losses.base.Loss.best_offset`. To the
+    Hessian a multiple of the identity is added until the loss falls (Levenberg and Marquardt).
 
     Parameters
     ----------
@@ -83,23 +85,30 @@ def best_free_part(
     best = np.inf
     for _ in range(_ROUNDS):
         g = loss.gradient(f + fit, y, s)
+        if not np.any(g) and np.max(np.abs(f + fit)) > _FAR:
+            break
         wrong = imbalance(g, Q)
         if wrong <= _EXACT or (wrong < 1e-10 and wrong > 0.5 * best):
             return fit
         best = min(best, wrong)
-        step = -_newton_step(loss, f + fit, y, s, Q, g)
-        if np.max(np.abs(step)) <= _EXACT * np.max(np.abs(f + fit)):
-            return fit
-        fall = -float(np.sum(g * step))
-        t = 1.0
-        while t > 1e-12:
-            after = loss.value(f + fit + t * step, y, s)
-            if after <= value - 1e-4 * t * fall + 1e-14 * abs(value):
+        moved = False
+        for damping in _DAMPINGS:
+            step = -_newton_step(loss, f + fit, y, s, Q, g, damping)
+            if np.max(np.abs(step)) <= _EXACT * np.max(np.abs(f + fit)):
+                return fit
+            fall = -float(np.sum(g * step))
+            for t in (1.0, 0.5, 0.25):
+                after = loss.value(f + fit + t * step, y, s)
+                moved = after <= value - 1e-4 * t * fall + 1e-14 * abs(value)
+                if moved:
+                    break
+            if moved:
                 break
-            t *= 0.5
-        else:
-            return fit
+        if not moved:
+            break
         fit, value = fit + t * step, after
+    if wrong < 1e-9:
+        return fit
     raise ValueError(
         f"`skip` must be above 0, or None, where the linear part separates `y`: loss {loss.name!r} "
         "falls for ever without a penalty on it"
@@ -114,18 +123,30 @@ def _orthonormal(Z: FloatArray) -> FloatArray:
 
 
 def _newton_step(
-    loss: Loss, f: FloatArray, y: FloatArray, s: FloatArray, Q: FloatArray, g: FloatArray
+    loss: Loss,
+    f: FloatArray,
+    y: FloatArray,
+    s: FloatArray,
+    Q: FloatArray,
+    g: FloatArray,
+    damping: float,
 ) -> FloatArray:
-    """``Z H^+ Z'g`` for the Hessian H of the free coefficients at f."""
+    """``Z (H + damping max(s, h) I)^-1 Z'g`` for the Hessian H of the free coefficients at f."""
     h = loss.curvature(f, y, s).reshape(len(f), -1)
     K, q = h.shape[1], Q.shape[1]
-    H = np.zeros((K, q, K, q))
-    for k in range(K):
+    # One function added to all outputs changes no probability: the last output's is zero.
+    used = K - 1 if loss.joint else K
+    H = np.zeros((used, q, used, q))
+    for k in range(used):
         H[k, :, k] = (Q.T * h[:, k]) @ Q
     if loss.joint:
-        for k in range(K):
-            for j in range(K):
-                H[k, :, j] -= (Q.T * (h[:, k] * h[:, j] / np.sum(h, axis=1))) @ Q
-    right = (Q.T @ g.reshape(len(f), -1)).T.ravel()
-    c = np.linalg.lstsq(H.reshape(K * q, K * q), right, rcond=1e-13)[0]
-    return (Q @ c.reshape(K, q).T).reshape(f.shape)
+        total = np.sum(h, axis=1)
+        for k in range(used):
+            for j in range(used):
+                H[k, :, j] -= (Q.T * (h[:, k] * h[:, j] / total)) @ Q
+    right = (Q.T @ g.reshape(len(f), -1)[:, :used]).T.ravel()
+    size = damping * max(float(np.max(s)), float(np.max(h)))
+    c = np.linalg.solve(H.reshape(used * q, used * q) + size * np.eye(used * q), right)
+    step = np.zeros((len(f), K))
+    step[:, :used] = Q @ c.reshape(used, q).T
+    return step.reshape(f.shape)

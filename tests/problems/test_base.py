@@ -186,3 +186,17 @@ def test_wrong_signed_blocks() -> None:
         cx.SparseBlocks(INDICES, VALUES, 5, signed=True)
     with pytest.raises(TypeError, match=r"^`signed` must be True or False, got 1$"):
         cx.SparseBlocks(INDICES, VALUES, 4, signed=1)  # type: ignore[arg-type]
+
+
+def test_blocks_of_several_outputs() -> None:
+    dense = np.zeros((4, 2, 3))
+    dense[[1, 3]] = np.arange(12.0).reshape(2, 2, 3) + 1
+    blocks = cx.SparseBlocks.from_dense(dense, signed=False)
+    assert (blocks.shape, blocks.indices.tolist(), blocks.signed) == ((4, 2, 3), [1, 3], False)
+    np.testing.assert_array_equal(blocks.to_dense(), dense)
+    assert as_blocks(blocks, 4, 2, n_outputs=3) is blocks
+    np.testing.assert_array_equal(as_blocks(dense, 4, 2, n_outputs=3).values, dense[[1, 3]])
+    with pytest.raises(ValueError, match=r"`coef` must have shape \(4, 2, 2\), got \(4, 2, 3\)"):
+        as_blocks(blocks, 4, 2, n_outputs=2)
+    with pytest.raises(ValueError, match=r"`coef` must have shape \(4, 2\), got \(4, 2, 3\)"):
+        as_blocks(dense, 4, 2)

@@ -506,8 +506,8 @@ NAN = float("nan")
         (
             {"loss": "cross_entropy"},
             ValueError,
-            "`y` must be class numbers 0 to K - 1, or one-hot rows (n, K), for loss "
-            "'cross_entropy'",
+            "`y` must be class numbers 0 to K - 1, or one-hot rows, for loss 'cross_entropy', got "
+            "numbers from -1 to 1",
         ),
         (
             {"loss": "cross_entropy", "y": [0, 0, 0]},

@@ -196,6 +196,11 @@ public:
         }
     }
 
+    // Whether v is orthogonal to the free part as far as a dual point must be.
+    bool balanced(std::span<const double> v) const {
+        return one_offset_ || free_.imbalance(v) <= kBalanced;
+    }
+
     // D(t v); rows of weight zero carry v_k = 0 and do not count.
     double dual_value(std::span<const double> v, double t) const {
         double sum = 0.0;
@@ -352,7 +357,7 @@ private:
             }
             return;
         }
-        if (free_.imbalance(v) <= kBalanced && !Loss::kRowOffsets) {
+        if (free_.imbalance(v) <= kExact && !Loss::kRowOffsets) {
             return;
         }
         std::vector<double> fit(v.size());
@@ -447,7 +452,8 @@ private:
         }
     }
 
-    static constexpr double kBalanced = 1e-14;
+    static constexpr double kExact = 1e-14;
+    static constexpr double kBalanced = 1e-13;
 
     Samples samples_;
     Loss loss_;

@@ -23,6 +23,9 @@ struct DualMultiple {
 template <typename Loss, typename Excess>
 DualMultiple best_multiple(const GroupLasso& problem, const DataTerm<Loss>& data,
                            std::span<const double> v, double largest, const Excess& excess) {
+    if (!data.balanced(v)) {
+        return {0.0, data.dual_value(v, 0.0)};
+    }
     const double feasible = data.best_dual_scale(v, problem.beta / largest);
     DualMultiple best{feasible, data.dual_value(v, feasible)};
     if (!(problem.ridge > 0.0)) {

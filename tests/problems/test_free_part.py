@@ -1,0 +1,78 @@
+"""The part of a fit without penalty: least squares, conditions of optimality, and no optimum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pyconvexnn as cx
+from pyconvexnn.problems.free_part import best_free_part, columns, imbalance
+from tests.solvers.test_outputs import targets
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((30, 3))
+
+
+def test_columns() -> None:
+    assert columns(4, False, None).shape == (4, 0)
+    np.testing.assert_array_equal(columns(4, True, None), np.ones((4, 1)))
+    np.testing.assert_array_equal(columns(30, True, X), np.column_stack([np.ones(30), X]))
+
+
+@pytest.mark.parametrize("K", [1, 3])
+def test_the_squared_loss_is_least_squares(K: int) -> None:
+    F, Y, s = RNG.standard_normal((30, K)), RNG.standard_normal((30, K)), RNG.uniform(0.1, 2, 30)
+    Z = columns(30, True, X)
+    f, y, w = (F[:, 0], Y[:, 0], s) if K == 1 else (F, Y, np.repeat(s[:, np.newaxis], K, axis=1))
+    root = np.sqrt(s)[:, np.newaxis]
+    expected = Z @ np.linalg.lstsq(root * Z, root * (Y - F), rcond=None)[0]
+    found = best_free_part(cx.losses.Squared(), f, y, w, Z)
+    np.testing.assert_allclose(found.reshape(30, K), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "loss", ["squared", "huber", "logistic", "squared_hinge", "poisson", "cross_entropy"]
+)
+@pytest.mark.parametrize("offset", [False, True])
+def test_the_gradient_is_orthogonal_to_the_columns(loss: str, offset: bool) -> None:
+    terms = cx.losses.get_loss(loss)
+    K = 3 if terms.joint else 2
+    Y = targets(RNG.standard_normal((30, K)), loss, np.random.default_rng(1))
+    F, s = RNG.standard_normal((30, K)), np.repeat(RNG.uniform(0.5, 2, (30, 1)), K, axis=1)
+    Z = columns(30, offset, X)
+    free = best_free_part(terms, F, Y, s, Z)
+    assert imbalance(terms.gradient(F + free, Y, s), Z) < 1e-11
+    for _ in range(5):  # no other is better
+        other = free + 0.1 * Z @ RNG.standard_normal((Z.shape[1], K))
+        assert terms.value(F + free, Y, s) <= terms.value(F + other, Y, s)
+
+
+def test_imbalance() -> None:
+    assert imbalance(np.zeros(3), np.ones((3, 1))) == 0.0
+    assert imbalance(np.array([1.0, 1.0]), np.ones((2, 1))) == 1.0
+    assert imbalance(np.array([[1.0, 1.0], [-1.0, 1.0]]), np.ones((2, 1))) == 1.0
+    assert imbalance(np.ones(3), np.zeros((3, 0))) == 0.0
+
+
+@pytest.mark.parametrize("loss", ["logistic", "cross_entropy", "poisson"])
+def test_what_falls_for_ever_is_an_error(loss: str) -> None:
+    x = np.array([[1.0], [2.0], [-1.0], [-3.0]])
+    y: Any = {
+        "logistic": [1, 1, -1, -1],
+        "cross_entropy": [0, 0, 1, 1],
+        "poisson": [0, 0, 0, 0],
+    }[loss]
+    z = np.abs(x) if loss == "poisson" else x
+    patterns = cx.PatternSet.from_dense([[1, 1, 0, 0]])
+    with pytest.raises(ValueError, match=r"`skip` must be above 0, or None, where the linear part"):
+        cx.GatedReLUProblem(z, y, patterns, 1.0, loss=loss, skip=0.0)
+    cx.GatedReLUProblem(z, y, patterns, 1.0, loss=loss, skip=1e-3)
+
+
+def test_dependent_columns_are_one() -> None:
+    Z = np.column_stack([X, X @ [1.0, 2.0, 3.0], np.zeros(30)])
+    y = RNG.standard_normal(30)
+    free = best_free_part(cx.losses.Squared(), np.zeros(30), y, np.ones(30), Z)
+    np.testing.assert_allclose(free, X @ np.linalg.lstsq(X, y, rcond=None)[0], atol=1e-12)
