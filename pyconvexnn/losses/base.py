@@ -24,6 +24,7 @@ class Loss(ABC):
     name: ClassVar[str]
     code: ClassVar[int]  # the compiled enum LossKind
     shifts: ClassVar[bool] = False  # whether l(f + c, y + c) = l(f, y)
+    falls_for_ever: ClassVar[bool] = False  # whether l may have no minimum in f
     joint: ClassVar[bool] = False  # whether l is one of all outputs of a sample together
     smooth: ClassVar[bool] = True  # whether -gradient tends to the optimal dual point as f does
 

@@ -31,6 +31,7 @@ class CrossEntropy(Loss):
 
     name: ClassVar[str] = "cross_entropy"
     code: ClassVar[int] = 6
+    falls_for_ever: ClassVar[bool] = True
     joint: ClassVar[bool] = True
 
     def value(self, f: FloatArray, y: FloatArray, s: FloatArray) -> float:

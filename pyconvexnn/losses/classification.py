@@ -51,6 +51,7 @@ class Logistic(_Lipschitz):
 
     name: ClassVar[str] = "logistic"
     code: ClassVar[int] = 1
+    falls_for_ever: ClassVar[bool] = True
 
     def value(self, f: FloatArray, y: FloatArray, s: FloatArray) -> float:
         """``sum s log(1 + exp(-y f))``."""

@@ -32,6 +32,7 @@ class Poisson(Loss):
 
     name: ClassVar[str] = "poisson"
     code: ClassVar[int] = 4
+    falls_for_ever: ClassVar[bool] = True
 
     def value(self, f: FloatArray, y: FloatArray, s: FloatArray) -> float:
         """``sum s (exp(f) - y (1 + r))``, r = f - log y; near the best fit nothing cancels."""

@@ -8,7 +8,9 @@ from pyconvexnn._typing import FloatArray
 from pyconvexnn.losses import Loss
 
 _ROUNDS = 400
-_DAMPINGS = (1e-14, 1e-9, 1e-6, 1e-3, 1.0, 1e3, 1e6)  # of the largest weight, or curvature
+# Of the largest weight, or curvature.
+_DAMPINGS = (1e-14, 1e-9, 1e-6, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 1e3, 1e6)
+_NEAR = 1e-4  # an imbalance: from there values tell steps no more apart
 _FAR = 500.0  # of a fit: there exp is nothing, and no gradient says how far it has to go
 _EXACT = 4 * np.finfo(float).eps  # of sums of a gradient: rounding
 
@@ -44,8 +46,8 @@ def best_free_part(
 ) -> FloatArray:
     """Fit ``Z c`` of least ``loss.value(f + Z c, y, s)``, of the shape of f, by Newton's method.
 
-    One offset alone is found by halving, :meth:`~pyconvexnn.losses.base.Loss.best_offset`. To the
-    Hessian a multiple of the identity is added until the loss falls (Levenberg and Marquardt).
+    A multiple of the identity is added to the Hessian (Levenberg and Marquardt), the one with
+    which the loss falls most.
 
     Parameters
     ----------
@@ -75,39 +77,40 @@ def best_free_part(
     """
     if Z.shape[1] == 0:
         return np.zeros_like(f)
-    if Z.shape[1] == 1 and np.all(Z == 1.0) and not loss.joint:
-        if f.ndim == 1:
-            return np.full_like(f, loss.best_offset(f, y, s))
-        each = [loss.best_offset(f[:, k], y[:, k], s[:, k]) for k in range(f.shape[1])]
-        return np.broadcast_to(each, f.shape).copy()
     Q = _orthonormal(Z)
+    if Q.shape[1] == 0:
+        return np.zeros_like(f)
+    far = _FAR + 2.0 * float(np.max(np.abs(f)))
     fit, value = np.zeros_like(f), loss.value(f, y, s)
     best = np.inf
     for _ in range(_ROUNDS):
         g = loss.gradient(f + fit, y, s)
-        if not np.any(g) and np.max(np.abs(f + fit)) > _FAR:
-            break
         wrong = imbalance(g, Q)
+        if loss.falls_for_ever and np.max(np.abs(fit)) > far:
+            wrong = np.inf
+            break
         if wrong <= _EXACT or (wrong < 1e-10 and wrong > 0.5 * best):
             return fit
         best = min(best, wrong)
-        moved = False
+        if wrong < _NEAR:
+            step = _newton_step(loss, f + fit, y, s, Q, g, _DAMPINGS[0])
+            after = loss.value(f + fit - step, y, s)
+            if after <= value + 1e-12 * abs(value):
+                fit, value = fit - step, after
+                continue
+        # The best of steps with more and less added: where a loss is linear its curvature says
+        # nothing.
+        tried, tiny = [(value, fit)], _EXACT * np.max(np.abs(f + fit))
         for damping in _DAMPINGS:
             step = -_newton_step(loss, f + fit, y, s, Q, g, damping)
-            if np.max(np.abs(step)) <= _EXACT * np.max(np.abs(f + fit)):
+            if damping == _DAMPINGS[0] and np.max(np.abs(step)) <= tiny:
                 return fit
-            fall = -float(np.sum(g * step))
-            for t in (1.0, 0.5, 0.25):
-                after = loss.value(f + fit + t * step, y, s)
-                moved = after <= value - 1e-4 * t * fall + 1e-14 * abs(value)
-                if moved:
-                    break
-            if moved:
-                break
-        if not moved:
+            tried += [(loss.value(f + fit + t * step, y, s), fit + t * step) for t in (1.0, 0.4)]
+        after, best_fit = min(tried, key=lambda one: one[0])
+        if best_fit is fit:
             break
-        fit, value = fit + t * step, after
-    if wrong < 1e-9:
+        fit, value = best_fit, after
+    if wrong < _NEAR or not loss.falls_for_ever:
         return fit
     raise ValueError(
         f"`skip` must be above 0, or None, where the linear part separates `y`: loss {loss.name!r} "
@@ -115,11 +118,26 @@ def best_free_part(
     )
 
 
+def best_offsets(loss: Loss, f: FloatArray, y: FloatArray, s: FloatArray) -> FloatArray:
+    """:func:`best_free_part` of offsets alone, for a loss of one output, by halving.
+
+    Examples
+    --------
+    >>> from pyconvexnn.losses import Squared
+    >>> best_offsets(Squared(), np.zeros(2), np.array([1.0, 4.0]), np.ones(2)).tolist()
+    [2.5, 2.5]
+    """
+    if f.ndim == 1:
+        return np.full_like(f, loss.best_offset(f, y, s))
+    each = [loss.best_offset(f[:, k], y[:, k], s[:, k]) for k in range(f.shape[1])]
+    return np.broadcast_to(each, f.shape).copy()
+
+
 def _orthonormal(Z: FloatArray) -> FloatArray:
     """Orthonormal basis of the columns' span."""
     size = np.max(np.abs(Z), axis=0)
     U, sigma, _ = np.linalg.svd(Z[:, size > 0] / size[size > 0], full_matrices=False)
-    return np.asarray(U[:, sigma > 1e-11 * sigma[0]])
+    return np.asarray(U[:, sigma > 1e-11 * np.max(sigma, initial=0.0)])
 
 
 def _newton_step(

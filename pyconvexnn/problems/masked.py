@@ -13,6 +13,8 @@ import numpy as np
 from pyconvexnn._bits import nonzero_rows, pack
 from pyconvexnn._typing import ArrayLike, BoolArray, FloatArray, IndexArray
 from pyconvexnn._validation import (
+    LARGEST_SCALE,
+    SMALLEST_SCALE,
     as_matrix,
     as_real_array,
     as_vector,
@@ -23,7 +25,7 @@ from pyconvexnn._validation import (
 from pyconvexnn.losses import Loss, get_loss
 from pyconvexnn.patterns import PatternSet
 from pyconvexnn.problems.base import SparseBlocks, block_norms, unpacked
-from pyconvexnn.problems.free_part import best_free_part, columns, imbalance
+from pyconvexnn.problems.free_part import best_free_part, best_offsets, columns, imbalance
 
 if TYPE_CHECKING:
     import cvxpy
@@ -98,6 +100,11 @@ class PatternProblem(ABC):
             raise ValueError(f"`ridge` must be 0 or >= {SMALLEST_BETA:g}, got {ridge!r}")
         if skip is not None:
             skip = nonnegative(skip, "skip")
+            if skip > 0.0 and not SMALLEST_SCALE <= skip <= LARGEST_SCALE:
+                raise ValueError(
+                    f"`skip` must be 0 or between {SMALLEST_SCALE:g} and {LARGEST_SCALE:g}, "
+                    f"got {skip!r}"
+                )
             if skip > 0.0:
                 patterns = _with_linear_part(patterns, X)
                 pattern_weight = as_vector(np.append(pattern_weight, skip), "pattern_weight")
@@ -128,7 +135,7 @@ class PatternProblem(ABC):
     def _as_targets(cls, y: ArrayLike, loss: Loss, n: int) -> FloatArray:
         """Targets (n,), or (n, K) for K > 1 outputs."""
         y = as_real_array(y, "y")
-        if loss.joint and y.ndim == 1:
+        if loss.joint and (y.ndim == 1 or y.shape == (n, 1)):
             y = loss.as_targets(as_vector(y, length=n))
         if y.ndim == 2 and y.shape[1] > 1:
             if len(y) != n:
@@ -275,9 +282,10 @@ class PatternProblem(ABC):
         if np.any(v[~counted] != 0) or self._imbalance(v) > BALANCED:
             return -np.inf
         y = self.y[counted]
-        if self.output_offset and self.loss.shifts:
-            # sum v = 0: any constant may go from y, and far from zero its rounding is all there is.
-            y = y - np.mean(y, axis=0)
+        if self.loss.shifts and self._free_columns.shape[1]:
+            # v is orthogonal to these: what y has of them may go, its rounding may be all there is.
+            Z = self._free_columns[counted]
+            y = y - np.mean(y, axis=0) if self.skip is None else y - Z @ np.linalg.lstsq(Z, y)[0]
         value = self.loss.dual_objective(v[counted], y, self._entry_weight[counted])
         if self.ridge > 0.0:
             value -= self._excess(v) / self.ridge
@@ -359,9 +367,11 @@ class PatternProblem(ABC):
         if Z.shape[1] == 0:
             return f
         counted, whole = self.sample_weight > 0, f.copy()
-        free = best_free_part(
-            self.loss, f[counted], self.y[counted], self._entry_weight[counted], Z[counted]
-        )
+        rows = f[counted], self.y[counted], self._entry_weight[counted]
+        if self.skip is None and not self.loss.joint:
+            free = best_offsets(self.loss, *rows)
+        else:
+            free = best_free_part(self.loss, *rows, Z[counted])
         if counted.all():
             return f + free
         c = np.linalg.lstsq(Z[counted], free, rcond=1e-11)[0]

@@ -223,19 +223,39 @@ double FreeColumns::step(std::span<const double> g, std::span<double> change) co
     return dot(products_.data(), c_.data(), count());
 }
 
+void FreeColumns::project(std::span<double> g) const {
+    for (int round = 0; round < 2; ++round) {
+        for (std::size_t j = 0; j < outputs_; ++j) {
+            for (std::size_t a = 0; a < width_; ++a) {
+                const double* z = basis_.data() + a * n_;
+                const double along = dot(z, g.data() + j * n_, n_);
+                for (std::size_t k = 0; k < n_; ++k) {
+                    g[j * n_ + k] -= along * z[k];
+                }
+            }
+        }
+    }
+}
+
 double FreeColumns::imbalance(std::span<const double> g) const {
     double largest = 0.0;
-    for (std::size_t j = 0; j < (width_ > 0 ? outputs_ : 0); ++j) {
-        for (std::size_t a = 0; a < width_; ++a) {
-            double sum = 0.0;
-            double size = 0.0;
-            for (std::size_t k = 0; k < n_; ++k) {
-                const double part = basis_[a * n_ + k] * g[j * n_ + k];
-                sum += part;
-                size += std::abs(part);
-            }
-            largest = std::max(largest, size > 0.0 ? std::abs(sum) / size : 0.0);
+    for (std::size_t j = 0; j < outputs_; ++j) {
+        largest = std::max(largest, imbalance(g, j));
+    }
+    return largest;
+}
+
+double FreeColumns::imbalance(std::span<const double> g, std::size_t output) const {
+    double largest = 0.0;
+    for (std::size_t a = 0; a < width_; ++a) {
+        double sum = 0.0;
+        double size = 0.0;
+        for (std::size_t k = 0; k < n_; ++k) {
+            const double part = basis_[a * n_ + k] * g[output * n_ + k];
+            sum += part;
+            size += std::abs(part);
         }
+        largest = std::max(largest, size > 0.0 ? std::abs(sum) / size : 0.0);
     }
     return largest;
 }

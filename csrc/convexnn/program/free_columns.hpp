@@ -48,8 +48,11 @@ public:
     // change = (I_K (x) Z) c with (E'HE) (c, .) = E'g, for g whose rows sum to zero where the rows
     // are free; returns c'Z'g, twice what a quadratic model falls by.
     double step(std::span<const double> g, std::span<double> change) const;
+    // g <- g - Z Z'g for each output, twice: orthogonal to Z to the rounding of what is left.
+    void project(std::span<double> g) const;
     // Largest |z_j'g| / |z_j|'|g| over the columns, 0 for g = 0.
     double imbalance(std::span<const double> g) const;
+    double imbalance(std::span<const double> g, std::size_t output) const;
 
 private:
     void solve(std::vector<double>& c) const;

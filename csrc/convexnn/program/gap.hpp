@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <functional>
 #include <limits>
 #include <span>
 #include <vector>
@@ -56,9 +57,14 @@ public:
                 each->resize(samples.s.size());
             }
         }
-        if (has_offset && Loss::kShifts) {
-            centred_.resize(samples.y.size());
+        if (Loss::kShifts && free_.width() > 0) {
+            centred_.assign(samples.y.begin(), samples.y.end());
             samples_.y = centred_;
+            if (!one_offset_) {  // less their projection on the free columns
+                free_.project(centred_);
+                projected_.resize(centred_.size());
+                std::ranges::transform(samples.y, centred_, projected_.begin(), std::minus<>());
+            }
         }
         for (std::size_t j = 0; j < outputs; ++j) {
             Output& output = outputs_[j];
@@ -73,7 +79,7 @@ public:
                 sums.mean += s[k] / output.total_weight * y[k];
             }
             output.level = Loss::level(sums);
-            if (has_offset && Loss::kShifts) {
+            if (one_offset_ && Loss::kShifts) {
                 // Targets about zero: f + b - y and v^T y would cancel where all y are large.
                 output.centre = sums.mean;
                 std::ranges::transform(y, centred_.begin() + static_cast<std::ptrdiff_t>(j * n_),
@@ -99,10 +105,11 @@ public:
     }
     void free_part(std::span<double> out) const {
         for (std::size_t k = 0; k < out.size(); ++k) {
-            out[k] = (one_offset_            ? shift_[k]
-                      : combination_.empty() ? 0.0
-                                             : combination_[k]) +
-                     outputs_[k / n_].centre;
+            const double fitted = one_offset_            ? shift_[k]
+                                  : combination_.empty() ? 0.0
+                                                         : combination_[k];
+            const double taken = projected_.empty() ? outputs_[k / n_].centre : projected_[k];
+            out[k] = fitted + taken;
         }
     }
 
@@ -373,6 +380,12 @@ private:
         for (std::size_t k = 0; k < v.size(); ++k) {
             v[k] = -samples_.s[k] * loss_.slope(fit[k] + shift_[k], samples_.y[k]);
         }
+        // What is left of an output whose loss vanishes is rounding; zero is in every domain.
+        for (std::size_t j = 0; j < outputs_.size() && !Loss::kRowOffsets; ++j) {
+            if (free_.imbalance(v, j) > kBalanced) {
+                std::ranges::fill(v.subspan(j * n_, n_), 0.0);
+            }
+        }
         std::ranges::copy(kept_combination, combination_.begin());
         std::ranges::copy(kept_shift, shift_.begin());
     }
@@ -463,7 +476,8 @@ private:
     std::vector<double> shift_;        // of every entry of the fit: the free part
     std::vector<double> combination_;  // its part in the range of the free columns
     std::vector<double> last_, g_, h_, change_;
-    std::vector<double> centred_;  // targets less their output's centre
+    // Targets less their output's centre, or less `projected_`, so that they do not cancel.
+    std::vector<double> centred_, projected_;
     std::vector<Output> outputs_;
 };
 
