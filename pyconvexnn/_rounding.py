@@ -223,7 +223,8 @@ def balanced(v: FloatArray) -> FloatArray:
     # The quotient is below 1 unless they are the same: rounding may not enlarge an entry.
     shrunk[sides[heavy]] *= min(weights[1 - heavy] / weights[heavy], 1.0)
     _, exponent = np.frexp(np.max(np.abs(shrunk)))
-    units = np.trunc(np.ldexp(shrunk, 53 - int(exponent)))  # whole numbers below 2^53
+    places = min(53 - int(exponent), 1074)  # no unit is below the smallest number
+    units = np.trunc(np.ldexp(shrunk, places))  # whole numbers below 2^53
     excess = sum(int(k) for k in units)
     while excess:
         side = np.flatnonzero(units > 0 if excess > 0 else units < 0)
@@ -232,7 +233,7 @@ def balanced(v: FloatArray) -> FloatArray:
         step = np.minimum(share + (np.arange(len(side)) < rest), np.abs(units[side]))
         units[side] -= math.copysign(1.0, excess) * step
         excess -= int(math.copysign(1.0, excess)) * sum(int(k) for k in step)
-    return np.asarray(np.ldexp(units, int(exponent) - 53))
+    return np.asarray(np.ldexp(units, -places))
 
 
 def _scaled_products(

@@ -159,6 +159,8 @@ def _possible_neurons(prob: Problem, v: FloatArray, reach: FloatArray) -> list[_
     slack = float(np.linalg.norm(reach[:, np.newaxis] * prob.X, 2))
     # In units of the penalty of each block, which the prices are near.
     slacks = slack / (prob.beta * prob.pattern_weight)
+    if np.any(slacks >= 1.0):  # a price of zero might attain the penalty, in any direction
+        return None
     G = prob.adjoint(v) / (prob.beta * prob.pattern_weight)[:, np.newaxis]
     listed = np.flatnonzero(np.linalg.norm(G, axis=1) >= 1.0 - slacks)
     if isinstance(prob, ReLUProblem):

@@ -196,6 +196,7 @@ def test_check_same_does_not_depend_on_the_inflation(monkeypatch: pytest.MonkeyP
 @example(v=[1e-300, 1e100, -1e100])
 @example(v=[3.0, -1e-5, -1e-5, -1e-5])
 @example(v=[5e-324, -5e-324, 1e-320])
+@example(v=[1.0, 1.0, 1.0, -5e-324, -5e-324])
 @settings(deadline=None)
 def test_balanced_sums_to_zero_and_only_shrinks(v: list[float]) -> None:
     given_v = np.array(v)

@@ -72,7 +72,7 @@ def best_free_part(
     --------
     >>> from pyconvexnn.losses import Squared
     >>> y, one = np.array([1.0, 4.0]), np.ones((2, 1))
-    >>> best_free_part(Squared(), np.zeros(2), y, np.ones(2), one).tolist()
+    >>> best_free_part(Squared(), np.zeros(2), y, np.ones(2), one).round(12).tolist()
     [2.5, 2.5]
     """
     if Z.shape[1] == 0:

@@ -303,10 +303,13 @@ class PatternProblem(ABC):
         return max(0.0, largest / self.beta - 1.0, imbalance if imbalance > BALANCED else 0.0)
 
     def __repr__(self) -> str:
+        outputs = f"K={self.n_outputs}, " if self.n_outputs > 1 else ""
         return (
-            f"{type(self).__name__}(n={self.n_samples}, d={self.n_features}, "
+            f"{type(self).__name__}(n={self.n_samples}, d={self.n_features}, {outputs}"
             f"P={len(self.patterns)}, beta={self.beta:g}{self._kind}, loss={self.loss.name!r}"
-            f"{', output_offset=True' if self.output_offset else ''})"
+            f"{', output_offset=True' if self.output_offset else ''}"
+            f"{f', ridge={self.ridge:g}' if self.ridge else ''}"
+            f"{f', skip={self.skip:g}' if self.skip is not None else ''})"
         )
 
     # --- what the subclasses say ---------------------------------------------------------------

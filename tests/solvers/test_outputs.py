@@ -275,3 +275,30 @@ def test_networks_have_no_linear_part() -> None:
         prob = cx.GatedReLUProblem(X, y, patterns, 1.0, skip=skip)
         with pytest.raises(ValueError, match="`prob` must have no linear part"):
             cx.recover(prob, cx.solve(prob))
+
+
+def test_what_a_problem_is_says_its_repr() -> None:
+    X, Y, patterns = cx.datasets.ar(40, 3, 20, n_outputs=2)
+    prob = cx.GatedReLUProblem(X, Y, patterns, 1.0, ridge=0.5, skip=0.0)
+    assert repr(prob) == (
+        "GatedReLUProblem(n=40, d=3, K=2, P=20, beta=1, loss='squared', ridge=0.5, skip=0)"
+    )
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("seed", [6, 9, 14, 24, 29])
+def test_an_output_that_the_linear_part_separates_costs_nothing(solver: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((16, 3))
+    masks = (X @ rng.standard_normal((3, 6)) >= 0).T
+    Y = np.where(rng.standard_normal((16, 2)) > 0, 1.0, -1.0)
+    Y[:2] = [[1, 1], [-1, -1]]
+    Y[:, 0] = np.where(X @ rng.standard_normal(3) > 0, 1, -1)
+    options: dict[str, Any] = {"loss": "squared_hinge", "output_offset": True, "skip": 0.0}
+    whole = cx.GatedReLUProblem(X, Y, cx.PatternSet.from_dense(masks), 1.0, **options)
+    prob = whole.with_beta(0.5 * whole.beta_max)
+    sol = cx.solve(prob, tol=1e-7, solver=solver)
+    assert sol.status is cx.Status.SOLVED
+    assert cx.verify(prob, sol).relative_gap <= 1.01e-7
+    alone = cx.GatedReLUProblem(X, Y[:, 1], whole.patterns, prob.beta, **options)
+    assert sol.objective == pytest.approx(cx.solve(alone, tol=1e-8).objective, rel=1e-6)

@@ -50,6 +50,7 @@ public:
           one_offset_(has_offset && skip.columns == 0 && !Loss::kRowOffsets),
           n_(samples.s.size() / outputs),
           free_(n_, outputs, has_offset, skip, Loss::kRowOffsets),
+          free_of_one_(n_, 1, has_offset, skip, false),
           shift_(samples.s.size(), 0.0),
           outputs_(outputs) {
         if (!one_offset_ && !free_.empty()) {
@@ -265,85 +266,111 @@ private:
         }
     }
 
-    // shift_ = combination_ and the best constants of the rows: -log sum exp. Returns L.
-    double settle_rows(std::span<const double> f) {
-        std::ranges::copy(combination_, shift_.begin());
+    // shift_ = combination_ and the best constants of the rows, -log sum exp, for the entries of f,
+    // `first` on. Returns their loss.
+    double settle(std::size_t first, std::span<const double> f) {
+        const std::span<const double> combination(combination_.data() + first, f.size());
+        const std::span<double> shift(shift_.data() + first, f.size());
+        std::ranges::copy(combination, shift.begin());
         if constexpr (Loss::kRowOffsets) {
             for (std::size_t k = 0; k < n_; ++k) {
                 double largest = -std::numeric_limits<double>::infinity();
                 for (std::size_t i = k; i < f.size(); i += n_) {
-                    largest = std::max(largest, f[i] + combination_[i]);
+                    largest = std::max(largest, f[i] + combination[i]);
                 }
                 double sum = 0.0;
                 for (std::size_t i = k; i < f.size(); i += n_) {
-                    sum += std::exp(f[i] + combination_[i] - largest);
+                    sum += std::exp(f[i] + combination[i] - largest);
                 }
                 for (std::size_t i = k; i < f.size(); i += n_) {
-                    shift_[i] -= largest + std::log(sum);
+                    shift[i] -= largest + std::log(sum);
                 }
             }
         }
         double value = 0.0;
         for (std::size_t k = 0; k < f.size(); ++k) {
-            value += samples_.s[k] * loss_.value(f[k] + shift_[k], samples_.y[k]);
+            value += samples_.s[first + k] * loss_.value(f[k] + shift[k], samples_.y[first + k]);
         }
         return value;
     }
 
-    // Newton's method in the coefficients of the free columns, from the last ones, until -g, the
-    // gradient, is orthogonal to them to rounding, or comes no nearer.
+    // The outputs have each their own columns; constants of the rows join them.
     void fit_columns(std::span<const double> f) {
-        constexpr int kRounds = 100;
-        constexpr double kRounding = std::numeric_limits<double>::epsilon();
-        double value = settle_rows(f);
-        if (!std::isfinite(value)) {  // from far away: at zero all is well
-            std::ranges::fill(combination_, 0.0);
-            value = settle_rows(f);
+        if (Loss::kRowOffsets) {
+            fit_columns(free_, 0, f);
+            return;
         }
+        for (std::size_t first = 0; first < f.size(); first += n_) {
+            fit_columns(free_of_one_, first, f.subspan(first, n_));
+        }
+    }
+
+    // Newton's method in the coefficients of free columns, from the last ones, until -g, the
+    // gradient, is orthogonal to them to rounding, or comes no nearer; a parabola above the loss
+    // takes the place of its curvature where the loss is flat or linear.
+    void fit_columns(FreeColumns& columns, std::size_t first, std::span<const double> f) {
+        constexpr int kRounds = 300;
+        constexpr double kRounding = std::numeric_limits<double>::epsilon();
+        const std::size_t size = f.size();
+        const std::span<double> combination(combination_.data() + first, size);
+        const std::span<const double> shift(shift_.data() + first, size);
+        const std::span<double> g(g_.data(), size), h(h_.data(), size),
+            change(change_.data(), size);
+        const std::span<double> last(last_.data(), size);
+        const std::span<const double> s = samples_.s.subspan(first, size);
+        const std::span<const double> y = samples_.y.subspan(first, size);
+        double value = settle(first, f);
+        if (!std::isfinite(value)) {  // from far away: at zero all is well
+            std::ranges::fill(combination, 0.0);
+            value = settle(first, f);
+        }
+        // Whether a step of such a length was taken; none that changes nothing is.
+        const auto move = [&](double shortest) {
+            columns.set(h);
+            const double fall = columns.step(g, change);
+            double largest = 0.0;
+            double moves = 0.0;
+            for (std::size_t k = 0; k < size; ++k) {
+                largest = std::max(largest, std::abs(f[k] + combination[k]));
+                moves = std::max(moves, std::abs(change[k]));
+            }
+            if (moves <= 4.0 * kRounding * largest) {
+                return false;
+            }
+            std::ranges::copy(combination, last.begin());
+            for (double t = 1.0; t >= shortest; t *= 0.5) {
+                for (std::size_t k = 0; k < size; ++k) {
+                    combination[k] = last[k] + t * change[k];
+                }
+                const double next = settle(first, f);
+                if (next <= value - 1e-4 * t * fall + 1e-14 * std::abs(value)) {
+                    value = next;
+                    return true;
+                }
+            }
+            std::ranges::copy(last, combination.begin());
+            settle(first, f);
+            return false;
+        };
         double best = std::numeric_limits<double>::infinity();
-        for (int round = 0; round < kRounds && free_.count() > 0; ++round) {
-            for (std::size_t k = 0; k < f.size(); ++k) {
-                const double at = f[k] + shift_[k];
-                g_[k] = -samples_.s[k] * loss_.slope(at, samples_.y[k]);
-                h_[k] = samples_.s[k] * loss_.curvature(at, samples_.y[k]);
+        for (int round = 0; round < kRounds && columns.count() > 0; ++round) {
+            for (std::size_t k = 0; k < size; ++k) {
+                const double at = f[k] + shift[k];
+                g[k] = -s[k] * loss_.slope(at, y[k]);
+                h[k] = s[k] * loss_.curvature(at, y[k]);
             }
-            const double imbalance = free_.imbalance(g_);
-            if (!(imbalance > 4.0 * kRounding)) {
-                return;
-            }
-            if (imbalance < 1e-10 && imbalance > 0.5 * best) {
+            const double imbalance = columns.imbalance(g);
+            if (!(imbalance > 4.0 * kRounding) || (imbalance < 1e-10 && imbalance > 0.5 * best)) {
                 return;
             }
             best = std::min(best, imbalance);
-            if (!free_.set(h_)) {
-                for (std::size_t k = 0; k < f.size(); ++k) {
-                    h_[k] = samples_.s[k] * loss_.majorant(f[k] + shift_[k], samples_.y[k]);
-                }
-                free_.set(h_);
+            if (move(0.2)) {
+                continue;
             }
-            const double fall = free_.step(g_, change_);
-            double largest = 0.0;
-            double moves = 0.0;
-            for (std::size_t k = 0; k < f.size(); ++k) {
-                largest = std::max(largest, std::abs(f[k] + combination_[k]));
-                moves = std::max(moves, std::abs(change_[k]));
+            for (std::size_t k = 0; k < size; ++k) {
+                h[k] = s[k] * loss_.majorant(f[k] + shift[k], y[k]);
             }
-            if (moves <= 4.0 * kRounding * largest) {
-                return;
-            }
-            std::ranges::copy(combination_, last_.begin());
-            bool moved = false;
-            for (double t = 1.0; t > 1e-8 && !moved; t *= 0.5) {
-                for (std::size_t k = 0; k < f.size(); ++k) {
-                    combination_[k] = last_[k] + t * change_[k];
-                }
-                const double next = settle_rows(f);
-                moved = next <= value - 1e-4 * t * fall + 1e-14 * std::abs(value);
-                value = moved ? next : value;
-            }
-            if (!moved) {
-                std::ranges::copy(last_, combination_.begin());
-                settle_rows(f);
+            if (!move(1e-8)) {
                 return;
             }
         }
@@ -472,7 +499,7 @@ private:
     Loss loss_;
     bool has_offset_, one_offset_;
     std::size_t n_;
-    FreeColumns free_;
+    FreeColumns free_, free_of_one_;   // of all outputs, and of any one
     std::vector<double> shift_;        // of every entry of the fit: the free part
     std::vector<double> combination_;  // its part in the range of the free columns
     std::vector<double> last_, g_, h_, change_;
