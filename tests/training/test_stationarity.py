@@ -189,9 +189,12 @@ def test_descended_networks(seed: int) -> None:
     gradients = sampled_gradients(net, X, y, beta, "squared")
     exact = shortest_in_hull(gradients)[np.newaxis]
     least = quotient(net, X, y, beta, np.vstack([random_directions(net, seed), -gradients, -exact]))
-    assert report.is_d_stationary is (least >= -tol)
-    z = np.abs(X @ net.W1.T) / np.outer(np.linalg.norm(X, axis=1), np.linalg.norm(net.W1, axis=1))
-    if z.min() > 1e-7:  # no kink is as near as the step of the quotients
+    sizes = np.outer(np.linalg.norm(X, axis=1), np.linalg.norm(net.W1, axis=1))
+    z = np.abs(X @ net.W1.T)[sizes > 1e-12] / sizes[sizes > 1e-12]  # of neurons that are not dead
+    # A kink that is nearly as near as the step of the quotients, and yet no tie, is in their way.
+    if not np.any((z > 1e-12) & (z < 1e-7)):
+        assert report.is_d_stationary is (least >= -tol)
+    if z.min(initial=1.0) > 1e-7:
         assert -least == pytest.approx(report.residual, rel=1e-2, abs=1e-4)
 
 
