@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from pyconvexnn._rounding import up
-from pyconvexnn._typing import ArrayLike, FloatArray
+from pyconvexnn._typing import ArrayLike
 from pyconvexnn._validation import (
     as_generator,
     choice,
@@ -22,20 +22,18 @@ from pyconvexnn.losses import Loss
 from pyconvexnn.networks import GatedNetwork, Network, TwoLayerNetwork
 from pyconvexnn.pricing import METHODS, price
 from pyconvexnn.solvers.base import relative_gap
-from pyconvexnn.training.bounds import certificate, dual_point, proved_bound
-from pyconvexnn.training.cells import cells_around
+from pyconvexnn.training.bounds import certificate, proved_bound
 from pyconvexnn.training.clock import Clock
+from pyconvexnn.training.duals import dual_of
 from pyconvexnn.training.escape import best_escape
 from pyconvexnn.training.gated import GATED_METHODS, certify_gated
 from pyconvexnn.training.generation import RUNGS, Generation
-from pyconvexnn.training.master import Master
 from pyconvexnn.training.outputs import alone, one_by_one, side_by_side, summed
 from pyconvexnn.training.shared import Options, certify_shared
 from pyconvexnn.training.shared_task import SharedTask
 from pyconvexnn.training.task import Task, check_network
 
 _METHODS = tuple(method for method in METHODS if method != "search")  # a search proves nothing
-_OWN = 1e-8  # relative gap of the program over a network's own cells
 _FINER = 0.1  # of rtol: how fine a proof may have to be that a nearly optimal network passes
 
 
@@ -225,7 +223,7 @@ def _certify_one(task: Task, net: TwoLayerNetwork, clock: Clock, options: Option
         run.run()
         best, bound, restricted = run.network, run.ensure_bound(), run.restricted_bound
     else:
-        v = _dual_of(task, net, rng, clock, threads)
+        v = dual_of(task, net, rng, clock, threads)
         found = price(
             task.data,
             v,
@@ -281,24 +279,6 @@ def _certify_apart(
         best_objective=best_objective,
         fingerprint=whole.first.fingerprint(whole.targets, net.penalty),
     )
-
-
-def _dual_of(
-    task: Task, net: TwoLayerNetwork, rng: np.random.Generator, clock: Clock, threads: int
-) -> FloatArray:
-    """The dual point of a network: its residual, or where the loss has kinks, that of a program.
-
-    The residual at kinks may be far from optimal though the network is not. The program is that
-    over the network's own cells.
-    """
-    f = net.predict(task.data)
-    if not task.loss.smooth and not clock.is_over:
-        U = task.inside(net.W1[np.any(net.W1 != 0, axis=1)])
-        if len(packed := cells_around(task.X, U, rng)):
-            sol = Master(task, packed, threads).solve(_OWN, clock.share(0.3))
-            if np.any(sol.dual):
-                return sol.dual
-    return dual_point(task, task.residual(f + task.best_offset(f)))
 
 
 def _with_biases_of(net: TwoLayerNetwork, found: TwoLayerNetwork) -> TwoLayerNetwork:

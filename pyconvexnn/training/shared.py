@@ -42,6 +42,7 @@ from pyconvexnn.solvers.base import relative_gap
 from pyconvexnn.training.bounds import Bound, bound_of_price, certificate, dual_point
 from pyconvexnn.training.clock import Clock
 from pyconvexnn.training.descent import descend
+from pyconvexnn.training.duals import dual_of
 from pyconvexnn.training.escape import best_escape
 from pyconvexnn.training.generation import Generation
 from pyconvexnn.training.outputs import alone, side_by_side
@@ -164,13 +165,12 @@ class _Prover:
     def of_network(
         self, net: TwoLayerNetwork, turns: Sequence[FloatArray], known: Bound, quick: bool = False
     ) -> Bound:
-        """Bound of the residual of a network, at its best offsets; or the known one, if better.
+        """Bound of the dual point of a network, at its best offsets; or the known one, if better.
 
         The better of some Q is found by a search; what would be no better bound is not proved.
         """
         task, clock = self._task, self._clock
-        f = net.predict(task.data)
-        V = dual_point(task, task.residual(f + task.best_offset(f)))
+        V = self._dual_of(net)
         turned = [columns(V, Q) for Q in turns]
         share = clock.share(_QUICK_SHARE / len(turned))
         searched = [self.search(one.turned, net, share) for one in turned]
@@ -198,6 +198,18 @@ class _Prover:
         bounds = [found.bound for found in prices]
         return self._better(known, V, turned[least], bounds, None, prices)
 
+    def _dual_of(self, net: TwoLayerNetwork) -> FloatArray:
+        """The residual, or where the loss has kinks, duals of single outputs at a split penalty."""
+        task = self._task
+        f = net.predict(task.data)
+        V = dual_point(task, task.residual(f + task.best_offset(f)))
+        if not task.loss.smooth:
+            networks = alone(net)
+            for k, (part, one) in enumerate(zip(task.at(_shares(networks)), networks, strict=True)):
+                share = Clock(self._clock.share(_QUICK_SHARE))
+                V[:, k] = dual_of(part, one, self._rng, share, self._threads)
+        return V
+
     def split(self, net: TwoLayerNetwork, turns: Sequence[FloatArray]) -> Split:
         """Train for single columns, at the parts of the penalty that prove most.
 
@@ -217,11 +229,10 @@ class _Prover:
         task = self._task if np.array_equal(Q, np.eye(len(Q))) else self._task.turned(Q)
         b2 = None if net.b2 is None else net.b2 @ Q
         networks = alone(self._task.network(net.W1, net.W2 @ Q, b2))
-        sizes = np.array([_size(one) for one in networks])
-        share = _normed(np.maximum(sizes, _LEAST * sizes.max()) if np.any(sizes) else sizes + 1.0)
+        share = _shares(networks)
         for i in range(_ROUNDS):
             begun = clock.seconds
-            parts = [p.with_beta(task.beta * r) for p, r in zip(task.parts, share, strict=True)]
+            parts = task.at(share)
             end = Clock(clock.share(1.0 if i == _ROUNDS - 1 else 0.5))
             runs = self._trained(parts, networks, end)
             networks = [run.network for run in runs]
@@ -343,6 +354,12 @@ class _Prover:
 def _size(net: TwoLayerNetwork) -> float:
     """Penalty of a network of one output, balanced, over beta."""
     return float(np.sum(np.abs(units(net)[1])))
+
+
+def _shares(networks: Sequence[TwoLayerNetwork]) -> FloatArray:
+    """Parts of the penalty as the sizes of networks of one output, none of them nothing."""
+    sizes = np.array([_size(one) for one in networks])
+    return _normed(np.maximum(sizes, _LEAST * sizes.max()) if np.any(sizes) else sizes + 1.0)
 
 
 def _normed(sizes: FloatArray) -> FloatArray:

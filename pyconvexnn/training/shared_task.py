@@ -95,6 +95,10 @@ class SharedTask:
         """Objective of the network without neurons, at its best offsets."""
         return sum(part.objective_at_zero for part in self.parts)
 
+    def at(self, shares: FloatArray) -> list[Task]:
+        """The outputs' own tasks, each at a part of the penalty; shares (K,)."""
+        return [part.with_beta(self.beta * r) for part, r in zip(self.parts, shares, strict=True)]
+
     def turned(self, Q: FloatArray) -> SharedTask:
         """The task of the targets ``Y Q``, Q (K, K) orthogonal: for the squared loss the same."""
         columns = (self.targets @ Q).T
