@@ -41,6 +41,11 @@ def recover(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> GatedNetwork
     With pattern weights p or a ridge rho the objective that is equal is
     ``net.objective(X, y, beta, pattern_weight=p[sol.active], ridge=rho)``.
 
+    A linear part ``X c`` becomes one more unit, the last one, whose gate 0 is open to every row; in
+    a network of ReLUs of slope alpha below zero it becomes two, ``(act(x'c) - act(-x'c)) / (1 +
+    alpha)``. The network has the fit of the solution then; its weight decay counts that part like
+    any other unit, whatever `skip` says.
+
     Parameters
     ----------
     prob : GatedReLUProblem or ReLUProblem
@@ -51,15 +56,15 @@ def recover(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> GatedNetwork
     Returns
     -------
     GatedNetwork or TwoLayerNetwork
-        One neuron for each non-zero block, in their order; it acts on rows like those of
-        ``prob.X``.
+        One neuron for each non-zero block, in their order, and those of a linear part; it acts on
+        rows like those of ``prob.X``.
 
     Raises
     ------
     ValueError
         When the pattern set of a gated problem has no gates; ``prob.patterns.realise(prob.X)``
-        finds them. When the cell of a block that is not zero is too thin for a float64 gate. When
-        the problem has a linear part, which networks have not.
+        finds them. When the cell of a block that is not zero is too thin for a float64 gate. For a
+        linear part beside absolute values, of which no sum is linear.
 
     Examples
     --------
@@ -77,29 +82,7 @@ def recover(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> GatedNetwork
             "`prob` must be a GatedReLUProblem or a ReLUProblem, got " + type(prob).__name__
         )
     check_solution(prob, sol)
-    _check_no_linear_part(prob)
-    if isinstance(prob, ReLUProblem):
-        return _ungated(prob, sol)
-    active = prob.patterns[sol.coef.indices]
-    gates = active.gates  # of all patterns they may take long to find
-    if gates is None:
-        raise ValueError(
-            "`prob.patterns` must have gates to recover a network, got a set without; "
-            "build the problem with `patterns.realise(X)`"
-        )
-    if not active.gates_fit(prob.X):
-        raise ValueError(
-            "`prob.patterns` must have gates that yield its patterns on `prob.X`, got gates of "
-            "other data (was X changed after the patterns were drawn?)"
-        )
-    blocks = sol.coef.values
-    size = np.sqrt(block_norms(blocks))
-    return GatedNetwork.from_arrays(
-        blocks / size.reshape(-1, *[1] * (blocks.ndim - 1)),
-        size[:, np.newaxis],
-        gates,
-        b2=_output_offset(prob, sol),
-    )
+    return _ungated(prob, sol) if isinstance(prob, ReLUProblem) else _gated(prob, sol)
 
 
 class Decomposition(NamedTuple):
@@ -177,7 +160,10 @@ def decompose(prob: GatedReLUProblem, sol: Solution) -> Decomposition:
         raise TypeError(f"`prob` must be a GatedReLUProblem, got {type(prob).__name__}")
     check_one_output(prob, "decompose")
     check_solution(prob, sol)
-    _check_no_linear_part(prob)
+    if prob.skip is not None:
+        raise ValueError(
+            f"`prob` must have no linear part to be decomposed, got `skip` = {prob.skip:g}"
+        )
     cones, indices, blocks = Cones(prob.X), sol.coef.indices, sol.coef.values
     plus, minus = np.zeros_like(blocks), np.zeros_like(blocks)
     for row, i in enumerate(indices):
@@ -210,13 +196,6 @@ def check_one_output(prob: GatedReLUProblem | ReLUProblem, function: str) -> Non
         )
 
 
-def _check_no_linear_part(prob: GatedReLUProblem | ReLUProblem) -> None:
-    if prob.skip is not None:
-        raise ValueError(
-            f"`prob` must have no linear part to recover a network, got `skip` = {prob.skip:g}"
-        )
-
-
 def check_solution(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> None:
     """Raise unless the solution has the shape of one of the problem."""
     if not isinstance(sol, Solution):
@@ -235,10 +214,41 @@ def check_solution(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> None:
         ) from None
 
 
+def _gated(prob: GatedReLUProblem, sol: Solution) -> GatedNetwork:
+    n_given = len(prob.given)
+    active = prob.given[sol.coef.indices[sol.coef.indices < n_given]]
+    gates = active.gates  # of all patterns they may take long to find
+    if gates is None:
+        raise ValueError(
+            "`prob.patterns` must have gates to recover a network, got a set without; "
+            "build the problem with `patterns.realise(X)`"
+        )
+    if not active.gates_fit(prob.X):
+        raise ValueError(
+            "`prob.patterns` must have gates that yield its patterns on `prob.X`, got gates of "
+            "other data (was X changed after the patterns were drawn?)"
+        )
+    blocks = sol.coef.values
+    if sol.linear is not None and np.any(sol.linear):
+        blocks = np.concatenate([blocks, sol.linear[np.newaxis]])
+    if len(blocks) > len(gates):  # x'0 >= 0
+        gates = np.concatenate([gates, np.zeros((1, prob.n_features))])
+    size = np.sqrt(block_norms(blocks))
+    return GatedNetwork.from_arrays(
+        blocks / size.reshape(-1, *[1] * (blocks.ndim - 1)),
+        size[:, np.newaxis],
+        gates,
+        b2=_output_offset(prob, sol),
+    )
+
+
 def _ungated(prob: ReLUProblem, sol: Solution) -> TwoLayerNetwork:
     P, cones = len(prob.patterns), Cones(prob.X)
-    blocks = sol.coef.values.copy()
-    for row, i in enumerate(sol.coef.indices % P):
+    pattern = sol.coef.indices % P
+    signs = np.where(sol.coef.indices < P, 1.0, -1.0)
+    coned = pattern < prob.n_coned
+    blocks = sol.coef.values[coned].copy()
+    for row, i in enumerate(pattern[coned]):
         S = cones.normals(prob.patterns[[i]].to_dense()[0])
         outside = violation(S, blocks[row])
         if outside > _SURELY_OUTSIDE:
@@ -248,7 +258,15 @@ def _ungated(prob: ReLUProblem, sol: Solution) -> TwoLayerNetwork:
             )
         if outside > _ROUNDING:
             blocks[row] = project(S, blocks[row])
-    signs = np.where(sol.coef.indices < P, 1.0, -1.0)
+    linear = signs[~coned] @ sol.coef.values[~coned] if sol.linear is None else sol.linear
+    signs = signs[coned]
+    if np.any(linear):
+        if prob.slope == -1.0:
+            raise ValueError(
+                f"`prob` must have no linear part beside absolute values, got `skip` = {prob.skip}"
+            )
+        half = linear / (1.0 + prob.slope)
+        blocks, signs = np.vstack([blocks, half, -half]), np.append(signs, [1.0, -1.0])
     return _network(blocks, signs, prob.activation, prob.slope, _output_offset(prob, sol))
 
 

@@ -508,3 +508,60 @@ def test_a_solution_of_other_patterns_is_refused() -> None:
         ValueError, match=r"`sol` must be a solution of `prob`.*outside of the cone"
     ):
         cx.recover(there, cx.solve(here))
+
+
+@pytest.mark.parametrize("skip", [0.0, 0.1])
+@pytest.mark.parametrize("n_outputs", [1, 3])
+@pytest.mark.parametrize("ridge", [0.0, 0.2])
+def test_a_linear_part_of_a_gated_network_is_a_unit(
+    skip: float, n_outputs: int, ridge: float
+) -> None:
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((40, 3))
+    Y = X @ rng.standard_normal((3, n_outputs)) + rng.standard_normal((40, n_outputs))
+    patterns = cx.enumerate_patterns(X)
+    p = rng.uniform(0.5, 2.0, len(patterns))
+    options: dict[str, Any] = {"skip": skip, "ridge": ridge, "output_offset": True}
+    prob = cx.GatedReLUProblem(X, Y, patterns, 2.0, pattern_weight=p, **options)
+    sol = cx.solve(prob, tol=1e-9)
+    net = cx.recover(prob, sol)
+    assert not net.gates[-1].any()
+    assert net.gates[:-1].any(axis=1).all()
+    own = net.W1[-1] * net.W2[-1, 0]
+    linear = sol.coef.values[-1] if sol.linear is None else sol.linear
+    np.testing.assert_allclose(own, linear, rtol=1e-12)
+    np.testing.assert_allclose(
+        net.predict(X), prob.fit_values(sol.coef).reshape(net.predict(X).shape), atol=1e-9
+    )
+    if skip > 0:
+        weight = prob.pattern_weight[sol.active]
+        value = net.objective(X, Y, 2.0, pattern_weight=weight, ridge=ridge)
+        assert value == pytest.approx(sol.objective, rel=1e-9)
+
+
+@pytest.mark.parametrize("skip", [0.0, 0.1])
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu"])
+def test_a_linear_part_of_a_relu_network_is_two_neurons(skip: float, activation: str) -> None:
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((25, 3))
+    y = X @ [1.0, -2.0, 1.0] + rng.standard_normal(25)
+    options: dict[str, Any] = {"activation": activation, "slope": 0.2}
+    options = options if activation == "leaky_relu" else {}
+    prob = cx.ReLUProblem(X, y, cx.enumerate_patterns(X), 0.5, skip=skip, **options)
+    sol = cx.solve(prob, tol=1e-8)
+    net = cx.recover(prob, sol)
+    W = net.W1 * net.W2
+    np.testing.assert_allclose(W[-1], W[-2], rtol=1e-12)  # a_j = 1 and -1, w_j opposite
+    np.testing.assert_array_equal(net.W1[-1], -net.W1[-2])
+    coned = np.count_nonzero(sol.active % len(prob.patterns) < prob.n_coned)
+    assert net.n_neurons == coned + 2
+    np.testing.assert_allclose(net.predict(X), prob.fit_values(sol.coef), atol=1e-7)
+
+
+def test_a_linear_part_is_no_sum_of_absolute_values() -> None:
+    rng = np.random.default_rng(2)
+    X, y = rng.standard_normal((25, 3)), rng.standard_normal(25)
+    prob = cx.ReLUProblem(X, y, cx.enumerate_patterns(X), 0.5, skip=0.0, activation="abs")
+    sol = cx.solve(prob)
+    with pytest.raises(ValueError, match="`prob` must have no linear part beside absolute values"):
+        cx.recover(prob, sol)

@@ -100,7 +100,10 @@ class CrossEntropy(Loss):
     def as_targets(
         self, y: FloatArray, name: str = "y", n_classes: int | None = None
     ) -> FloatArray:
-        """One-hot rows of class numbers 0 to K - 1; other arrays as they are."""
+        """One-hot rows of class numbers 0 to K - 1; other arrays as they are.
+
+        Where the targets tell K, each class must occur: numbers from 1 on are a slip.
+        """
         if y.ndim != 1:
             return y
         largest = np.max(y)
@@ -111,9 +114,20 @@ class CrossEntropy(Loss):
                 f"`{name}` must be class numbers 0 to {last}, or one-hot rows, for loss "
                 f"'cross_entropy', got numbers from {np.min(y):g} to {largest:g}"
             )
-        if n_classes is None and largest < 1:
-            raise ValueError(f"`{name}` must hold at least two classes for loss 'cross_entropy'")
-        return np.eye(int(largest) + 1 if n_classes is None else n_classes)[y.astype(np.int64)]
+        codes = y.astype(np.int64)
+        if n_classes is None:
+            if largest < 1:
+                raise ValueError(
+                    f"`{name}` must hold at least two classes for loss 'cross_entropy'"
+                )
+            n_classes = int(largest) + 1
+            missing = np.flatnonzero(np.bincount(codes) == 0)
+            if len(missing):
+                raise ValueError(
+                    f"`{name}` must hold each class from 0 to {n_classes - 1} for loss "
+                    f"'cross_entropy', got none of class {missing[0]}; one-hot rows may lack some"
+                )
+        return np.eye(n_classes)[codes]
 
     def check_offset(self, y: FloatArray, s: FloatArray) -> None:
         """A class that no row has is ever less likely as its offset falls."""

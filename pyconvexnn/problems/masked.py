@@ -47,7 +47,8 @@ class PatternProblem(ABC):
     A block b belongs to one of the patterns; subclasses say to which, with which sign and factors
     D_b, and what the blocks must satisfy beside. The offset b and, with ``skip = 0``, the linear
     part c are free: all that takes blocks means them with the best of these. With ``skip > 0`` c
-    is the block of one more pattern, the last one, all of whose bits are set.
+    is the block of one more pattern, the last one, all of whose bits are set; `given` are the
+    patterns as they were given, without it.
     """
 
     X: FloatArray
@@ -60,6 +61,7 @@ class PatternProblem(ABC):
     ridge: float
     output_offset: bool
     skip: float | None
+    given: PatternSet
 
     def _set(
         self,
@@ -81,6 +83,7 @@ class PatternProblem(ABC):
         loss = get_loss(loss)
         y = self._as_targets(y, loss, n)
         _check_patterns(patterns, n)
+        given = patterns
         beta = _as_beta(beta)
         sample_weight = _as_weights(sample_weight, "sample_weight", n)
         if sample_weight.min() < 0 or sample_weight.max() <= 0:
@@ -124,6 +127,7 @@ class PatternProblem(ABC):
             ("ridge", ridge),
             ("output_offset", bool(output_offset)),
             ("skip", skip),
+            ("given", given),
         ):
             object.__setattr__(self, name, value)
         if self.skip == 0.0:

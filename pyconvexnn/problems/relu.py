@@ -235,7 +235,10 @@ class ReLUProblem(PatternProblem):
     @classmethod
     def _as_targets(cls, y: ArrayLike, loss: Loss, n: int) -> FloatArray:
         if loss.joint:
-            raise ValueError(f"`loss` must be one of a single output here, got {loss.name!r}")
+            raise ValueError(
+                f"`loss` must be one of a single output for networks of ReLUs, got {loss.name!r}: "
+                "that needs a GatedReLUProblem, or a classifier with `activation` = 'gated_relu'"
+            )
         y = super()._as_targets(y, loss, n)
         if y.ndim == 2:
             raise ValueError(

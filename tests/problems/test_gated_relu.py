@@ -515,7 +515,13 @@ NAN = float("nan")
             "`y` must hold at least two classes for loss 'cross_entropy'",
         ),
         (
-            {"loss": "cross_entropy", "y": [0, 2, 2], "output_offset": True},
+            {"loss": "cross_entropy", "y": [1, 2, 3]},
+            ValueError,
+            "`y` must hold each class from 0 to 3 for loss 'cross_entropy', got none of class 0; "
+            "one-hot rows may lack some",
+        ),
+        (
+            {"loss": "cross_entropy", "y": np.eye(3)[[0, 2, 2]], "output_offset": True},
             ValueError,
             "`y` must hold every class among the rows of positive weight for loss "
             "'cross_entropy' with `output_offset` = True, got none of class 1",

@@ -295,7 +295,7 @@ def test_a_summary_in_three_levels() -> None:
         ({"beta": 0.0}, ValueError, "`beta` must be > 0"),
         ({"activation": "tanh"}, ValueError, "`activation` must be one of"),
         ({"slope": 1.0}, ValueError, "`slope` must be < 1"),
-        ({"loss": "cross_entropy"}, ValueError, "one of a single output here, got 'cross_entropy'"),
+        ({"loss": "cross_entropy"}, ValueError, "of a single output for .*, got 'cross_entropy'"),
         (
             {"loss": "hinge", "y": np.tile([-1.0, 1.0], 5), "output_offset": True},
             ValueError,
