@@ -99,8 +99,15 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="of the data files")
-    parser.add_argument("--ratio", nargs="+", type=float, default=[0.1, 0.01], metavar="R")
-    parser.add_argument("--patterns", type=int, default=500, metavar="P")
+    parser.add_argument(
+        "--ratio",
+        nargs="+",
+        type=float,
+        default=[0.1, 0.01],
+        metavar="R",
+        help="penalties over beta_max",
+    )
+    parser.add_argument("--patterns", type=int, default=500, metavar="P", help="patterns drawn")
     options = parser.parse_args()
     data = split(options.folder)
     sys.stdout.write(f"One-thread dgemm: {dgemm_rate():.1f} GF/s.\n\n")

@@ -133,7 +133,11 @@ def main() -> None:
     """Print Markdown tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--parts", nargs="+", choices=("gated", "train"), default=("gated", "train")
+        "--parts",
+        nargs="+",
+        choices=("gated", "train"),
+        default=("gated", "train"),
+        help="of the run",
     )
     parser.add_argument("--size", default="60000,784,1000", metavar="N,D,P", help="gated problem")
     parser.add_argument("--path", action="store_true", help="start from the penalty before")

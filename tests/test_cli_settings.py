@@ -196,3 +196,102 @@ def test_model_files_of_anybody(run: Any, classes: Path, tmp_path: Path) -> None
             code, out, err = run(command, other, classes)
             assert (code, out) == (2, ""), change
             assert "its means, scales or class weights are damaged" in err
+
+
+def test_counts(run: Any, frame: pd.DataFrame, tmp_path: Path) -> None:
+    """Rates are predicted, and the certificate is that of the Poisson loss."""
+    data, model = tmp_path / "counts.csv", tmp_path / "m.npz"
+    frame["count"] = np.random.default_rng(1).poisson(np.exp(frame["y"] - 30))
+    frame[["p", "q", "count"]].to_csv(data, index=False)
+    options: list[Any] = [
+        "--target",
+        "count",
+        "--task",
+        "regression",
+        "--loss",
+        "poisson",
+        "--beta",
+        "1",
+    ]
+    options += ["--scale", "standard", "--output-offset", "--save", model]
+    code, out, _ = run("fit", data, *options, "--json")
+    facts = json.loads(out)
+    assert (code, facts["loss"]) == (0, "poisson")
+    X = frame[["p", "q"]].to_numpy()
+    est: Any = cx.ConvexMLPRegressor(loss="poisson", beta=1.0, scale="standard", output_offset=True)
+    est.fit(X, frame["count"])
+    rates = predictions(run, model, data)
+    assert min(rates) > 0
+    assert rates == pytest.approx(est.predict(X).tolist(), rel=1e-9)
+    code, out, _ = run("certify", model, data, "--json")
+    proof = json.loads(out)
+    assert (code, proof["loss"]) == (0, "poisson")
+    assert proof["objective"] == pytest.approx(facts["objective"], rel=1e-9)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_the_cross_entropy(run: Any, frame: pd.DataFrame, tmp_path: Path, several: bool) -> None:
+    data, model = tmp_path / "kinds.csv", tmp_path / "m.npz"
+    if several:
+        frame.loc[::5, "kind"] = "other"
+    frame[["p", "q", "kind"]].to_csv(data, index=False)
+    options: list[Any] = [
+        "--target",
+        "kind",
+        "--loss",
+        "cross_entropy",
+        "--activation",
+        "gated_relu",
+    ]
+    options += ["--patterns", "30", "--scale", "standard", "--save", model]
+    code, out, _ = run("fit", data, *options, "--beta", "0.5", "--json")
+    assert (code, json.loads(out)["loss"]) == (0, "cross_entropy")
+    est: Any = cx.ConvexMLPClassifier(
+        "gated_relu", 0.5, patterns=30, scale="standard", loss="cross_entropy"
+    )
+    X = frame[["p", "q"]].to_numpy()
+    est.fit(X, frame["kind"])
+    columns = json.loads(run("predict", model, data, "--json")[1])
+    assert columns["prediction"] == est.predict(X).tolist()
+    p = np.column_stack([columns[f"probability {name}"] for name in est.classes_])
+    np.testing.assert_allclose(p, est.predict_proba(X), atol=1e-12)
+    assert run("fit", data, *options, "--beta", "auto", "--cv", "2")[0] == 0
+
+
+def test_a_hinge_has_no_probabilities(run: Any, classes: Path, tmp_path: Path) -> None:
+    model = tmp_path / "m.npz"
+    options = ["--target", "kind", "--beta", "0.5", "--scale", "standard", "--save", model]
+    assert run("fit", classes, *options, "--loss", "squared_hinge")[0] == 0
+    columns = json.loads(run("predict", model, classes, "--json")[1])
+    assert list(columns) == ["prediction"]
+    assert set(columns["prediction"]) == {"often", "rare"}
+    code, out, _ = run("certify", model, classes, "--json")
+    assert (code, json.loads(out)["loss"]) == (0, "squared_hinge")
+
+
+def test_a_loss_of_the_other_task(run: Any, numbers: Path, classes: Path, tmp_path: Path) -> None:
+    save = ["--beta", "1", "--save", tmp_path / "m.npz"]
+    code, _, err = run("fit", classes, "--target", "kind", "--loss", "poisson", *save)
+    assert code == 2
+    assert "--loss must be one of logistic, squared_hinge, hinge, cross_entropy for a class" in err
+    code, _, err = run("fit", numbers, "--target", "y", "--loss", "hinge", *save)
+    assert code == 2
+    assert "--loss must be one of squared, huber, poisson for a regression, got hinge" in err
+    code, _, err = run("fit", classes, "--target", "kind", "--loss", "cross_entropy", *save)
+    assert code == 2
+    assert "`activation` must be 'gated_relu' for `loss` = 'cross_entropy', got 'relu'" in err
+
+
+def test_a_model_file_of_a_loss_that_is_none(run: Any, numbers: Path, tmp_path: Path) -> None:
+    model = tmp_path / "m.npz"
+    options = ["--target", "y", "--beta", "1e3", "--patterns", "9", "--save", model]
+    assert run("fit", numbers, *options, "--loss", "huber")[0] == 0
+    network, extra = networks.read_network(model)
+    assert extra["loss"] == "huber"
+    networks.write_network(model, network, extra | {"loss": "logistic"})
+    code, _, err = run("predict", model, numbers)
+    assert code == 2
+    assert "its loss must be one of squared, huber, poisson; got 'logistic'" in err
+    del extra["loss"]  # as in files of earlier versions
+    networks.write_network(model, network, extra)
+    assert run("predict", model, numbers)[0] == 0

@@ -119,4 +119,4 @@ def _known_target(
         return tables.target_numbers(table, name), None
     codes = tables.known_classes(table, name, loaded.classes)
     weight = None if loaded.class_weight is None else np.array(loaded.class_weight)[codes]
-    return targets_of(codes, loaded.classes)[:, 0], weight
+    return targets_of(codes, loaded.classes, loaded.loss)[:, 0], weight

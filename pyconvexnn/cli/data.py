@@ -11,7 +11,7 @@ import numpy as np
 
 from pyconvexnn import tables
 from pyconvexnn._typing import FloatArray
-from pyconvexnn.cli.models import Model
+from pyconvexnn.cli.models import LOSSES, Model
 from pyconvexnn.cli.terminal import say
 from pyconvexnn.networks import Network
 
@@ -37,6 +37,8 @@ class TrainingData:
         None for a regression.
     class_weight : list of float or None
         Weight of each class; None for 1.
+    loss : str
+        Its name.
     """
 
     recipe: tables.Recipe
@@ -44,6 +46,7 @@ class TrainingData:
     y: Any
     classes: list[str] | None
     class_weight: list[float] | None = None
+    loss: str = "squared"
 
     @property
     def task(self) -> str:
@@ -52,8 +55,8 @@ class TrainingData:
 
     @property
     def targets(self) -> FloatArray:
-        """Columns of targets, one for each output: numbers, or -1 and +1."""
-        return targets_of(self.y, self.classes)
+        """Columns of targets, one for each output: numbers, -1 and +1, or 0 and 1."""
+        return targets_of(self.y, self.classes, self.loss)
 
     @property
     def sample_weight(self) -> FloatArray | None:
@@ -62,7 +65,7 @@ class TrainingData:
 
     def model(self, network: Network, units: Units, beta: float) -> Model:
         """Model of a network that was trained on these data."""
-        return Model(network, self.recipe, self.classes, units, beta, self.class_weight)
+        return Model(network, self.recipe, self.classes, units, beta, self.class_weight, self.loss)
 
     def facts(self) -> dict[str, Any]:
         """What is told of the data, by name."""
@@ -83,7 +86,7 @@ def read_training_data(path: Path, chosen: dict[str, Any]) -> TrainingData:
     path : Path
         CSV or Parquet file.
     chosen : dict
-        The options ``target``, ``task``, ``header``, ``scale`` and ``class_weight``.
+        The options ``target``, ``task``, ``loss``, ``header``, ``scale`` and ``class_weight``.
 
     Raises
     ------
@@ -101,14 +104,19 @@ def read_training_data(path: Path, chosen: dict[str, Any]) -> TrainingData:
     X, _ = recipe.apply(table)
     if chosen["scale"] is None and _are_uneven(X):
         say("the columns are far from zero or of different sizes: --scale standard makes it easier")
+    loss = chosen["loss"] or LOSSES[task][0]
+    if loss not in LOSSES[task]:
+        raise click.UsageError(
+            f"--loss must be one of {', '.join(LOSSES[task])} for a {task}, got {loss}"
+        )
     weighted = chosen["class_weight"] is not None
     if task == "regression":
         if weighted:
             raise click.UsageError("--class-weight goes with a classification only")
-        return TrainingData(recipe, X, tables.target_numbers(table, target), None)
+        return TrainingData(recipe, X, tables.target_numbers(table, target), None, loss=loss)
     y, classes = tables.target_classes(table, target)
     balanced = len(y) / (len(classes) * np.bincount(y).astype(np.float64))
-    return TrainingData(recipe, X, y, classes, balanced.tolist() if weighted else None)
+    return TrainingData(recipe, X, y, classes, balanced.tolist() if weighted else None, loss)
 
 
 def _tell_mixed(column: tables.Column) -> None:
@@ -130,8 +138,10 @@ def _are_uneven(X: FloatArray) -> bool:
     return bool(varied.any() and sizes[varied].max() > _UNEVEN * deviations[varied].min())
 
 
-def targets_of(y: Any, classes: list[str] | None) -> FloatArray:
-    """Columns of targets, one for each output: numbers as they are, classes as -1 and +1."""
-    from pyconvexnn.estimators.classifier import signs
+def targets_of(y: Any, classes: list[str] | None, loss: str) -> FloatArray:
+    """Columns of targets, one for each output: numbers as they are, classes as the loss is of."""
+    from pyconvexnn.estimators.classifier import class_targets
 
-    return y[:, np.newaxis] if classes is None else signs(y, len(classes))
+    if classes is None:
+        return np.asarray(y[:, np.newaxis])
+    return class_targets(y, len(classes), one_hot=loss == "cross_entropy")

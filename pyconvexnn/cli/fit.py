@@ -48,7 +48,8 @@ def fit(data: Path, as_json: bool, save: Path, **chosen: Any) -> int:
       pyconvexnn fit houses.csv --target price --beta 10 --scale standard \\
           --output-offset --save model.npz
       pyconvexnn fit iris.csv --target -1 --beta auto --save iris.npz
-      pyconvexnn fit iris.csv --target -1 --beta 0.1 --activation gated_relu --save iris.npz
+      pyconvexnn fit iris.csv --target -1 --beta 0.1 --activation gated_relu \\
+          --loss cross_entropy --save iris.npz
 
     The network is an ordinary one with ReLUs, trained to the optimum over all widths and all
     activation patterns, and the lower bound printed holds for all such networks. A proof to --tol
@@ -66,7 +67,9 @@ def fit(data: Path, as_json: bool, save: Path, **chosen: Any) -> int:
     columns, to which beta then refers; the model takes the columns as they are. The target of a
     regression is used as it is: --output-offset saves the network from having to learn its mean.
     Columns of text become one column of 0 and 1 for each value. A missing value is refused. Two
-    classes give one network output, more classes one output for each.
+    classes give one network output, more classes one output for each. --loss poisson is for counts,
+    whose rates are then predicted; --loss cross_entropy trains all classes as one problem, with
+    --activation gated_relu; with the hinges no probabilities are predicted.
 
     Keys of --json: task, target, samples, features, classes, activation, output_offset, scale,
     class_weight, beta, held_out_score, beta_max, loss, patterns, objective, lower_bound,

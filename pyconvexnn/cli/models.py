@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from pyconvexnn.estimators.samples import Units
 
 _MADE_BY = "pyconvexnn fit 1"
+# Losses of each task, the one without --loss first.
+LOSSES = {
+    "regression": ("squared", "huber", "poisson"),
+    "classification": ("logistic", "squared_hinge", "hinge", "cross_entropy"),
+}
+PROBABILISTIC = ("logistic", "cross_entropy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +33,8 @@ class Model:
     ----------
     network : GatedNetwork or TwoLayerNetwork
         Of the features as they are, with the column of its hidden biases if there is one. It has
-        one output for a number and for two classes, else one for each class.
+        one output for a number and for two classes, else one for each class; with the cross
+        entropy always the latter.
     recipe : Recipe
         From the columns of a table to the network's features.
     classes : list of str or None
@@ -38,6 +45,8 @@ class Model:
         Penalty that it was trained with, if the file says so.
     class_weight : list of float or None
         Weight of each class in training; None for 1.
+    loss : str
+        Name of the loss that it was trained with.
     """
 
     network: networks.Network
@@ -46,11 +55,7 @@ class Model:
     units: Units
     beta: float | None = None
     class_weight: list[float] | None = None
-
-    @property
-    def loss(self) -> str:
-        """Name of the loss that such models are trained with."""
-        return "squared" if self.classes is None else "logistic"
+    loss: str = "squared"
 
     def save(self, path: Path) -> None:
         """Write the model, a network file with JSON beside the weights."""
@@ -64,22 +69,31 @@ class Model:
             "scale": None if units.scale is None else units.scale.tolist(),
             "beta": self.beta,
             "class_weight": self.class_weight,
+            "loss": self.loss,
         }
         networks.write_network(path, self.network, extra)
 
     def predict(self, X: FloatArray) -> dict[str, list[Any]]:
-        """Columns to print: the prediction and, for classes, the probability of each."""
-        from pyconvexnn.estimators.classifier import predicted_codes, probabilities
+        """Columns to print: the prediction and, for classes, the probability of each.
+
+        Of counts the prediction is the rate; the hinges have no probabilities.
+        """
+        from pyconvexnn.estimators.classifier import class_scores, predicted_codes, probabilities
+        from pyconvexnn.estimators.regressor import rates
         from pyconvexnn.estimators.samples import with_intercept
 
-        scores = self.network.predict(with_intercept(X, self.units.intercept))
+        outputs = self.network.predict(with_intercept(X, self.units.intercept))
         if self.classes is None:
-            return {"prediction": scores.tolist()}
+            return {"prediction": (rates(outputs) if self.loss == "poisson" else outputs).tolist()}
+        softmax = self.loss == "cross_entropy"
+        scores = class_scores(outputs, softmax=softmax)
         columns: dict[str, list[Any]] = {
             "prediction": [self.classes[code] for code in predicted_codes(scores)]
         }
-        for name, values in zip(self.classes, probabilities(scores).T, strict=True):
-            columns[f"probability {name}"] = values.tolist()
+        if self.loss in PROBABILISTIC:
+            each = probabilities(scores, softmax=softmax).T
+            for name, values in zip(self.classes, each, strict=True):
+                columns[f"probability {name}"] = values.tolist()
         return columns
 
     def score(self, X: FloatArray, y: Any) -> float | None:
@@ -116,11 +130,15 @@ def load_model(path: Path) -> Model:
     classes, scaling = extra.get("classes"), extra.get("intercept_scaling")
     mean, scale, weight = extra.get("mean"), extra.get("scale"), extra.get("class_weight")
     beta, n_features = extra.get("beta"), len(recipe.features)
+    known = LOSSES["regression" if classes is None else "classification"]
+    loss = extra.get("loss", known[0])  # files of earlier versions do not say it
+    if loss not in known:
+        raise ValueError(f"{path}: its loss must be one of {', '.join(known)}; got {loss!r}")
     if (
         not (classes is None or _is_class_list(classes))
         or not (scaling is None or _is_positive(scaling))
         or (network.n_features, network.n_outputs)
-        != (n_features + (scaling is not None), _n_outputs(classes))
+        != (n_features + (scaling is not None), _n_outputs(classes, loss))
     ):
         raise ValueError(f"{path}: its network does not fit its recipe for the columns")
     if (
@@ -136,7 +154,7 @@ def load_model(path: Path) -> Model:
         None if mean is None else np.array(mean),
         None if scale is None else np.array(scale),
     )
-    return Model(network, recipe, classes, units, beta, weight)
+    return Model(network, recipe, classes, units, beta, weight, loss)
 
 
 def provable(network: networks.Network, path: Path) -> networks.TwoLayerNetwork:
@@ -183,5 +201,7 @@ def _is_class_list(classes: Any) -> bool:
     )
 
 
-def _n_outputs(classes: list[str] | None) -> int:
-    return 1 if classes is None or len(classes) == 2 else len(classes)
+def _n_outputs(classes: list[str] | None, loss: str) -> int:
+    if classes is None or (len(classes) == 2 and loss != "cross_entropy"):
+        return 1
+    return len(classes)

@@ -45,6 +45,13 @@ scale = click.option(
     type=click.Choice(["standard"]),
     help="standard: train on columns of mean 0 and variance 1.",
 )
+loss = click.option(
+    "--loss",
+    type=click.Choice(
+        ["squared", "huber", "poisson", "logistic", "squared_hinge", "hinge", "cross_entropy"]
+    ),
+    help="The first three for a regression, the others for classes.  [default: squared, logistic]",
+)
 class_weight = click.option(
     "--class-weight",
     type=click.Choice(["balanced"]),
@@ -83,7 +90,7 @@ json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for pro
 
 def of_training(command: Any) -> Any:
     """Options of every command that trains, in the order of its help."""
-    several = activation, patterns, task, intercept, output_offset, scale, class_weight, header, tol
-    for option in reversed(several):
+    several = activation, patterns, task, loss, intercept, output_offset, scale, class_weight
+    for option in reversed((*several, header, tol)):
         command = option(command)
     return command

@@ -30,7 +30,7 @@ def predict(model: Path, data: Path, out: Path | None, as_json: bool) -> int:
     training: by name if that file had a header, else by position; the target's column may be
     missing. A value of a text column that the training data did not have counts as none of its
     categories, and stderr says so. For classes there is one more column with the probability of
-    each.
+    each, but with the hinges; for counts the prediction is the rate.
 
     Keys of --json: prediction and, for classes, one for each probability; each a list.
     """  # noqa: D301

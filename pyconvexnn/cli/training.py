@@ -221,6 +221,7 @@ def _estimator(
     settings = {
         **more,
         "activation": chosen["activation"],
+        "loss": data.loss,
         "patterns": _pattern_option(chosen["patterns"]),
         "fit_intercept": chosen["intercept"],
         "output_offset": chosen["output_offset"],

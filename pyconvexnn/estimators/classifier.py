@@ -185,8 +185,7 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
         self.classes_ = classes
         name = str(self._loss_name)
         self.out_activation_ = _OUTPUTS.get(name, "identity")
-        joint = name == "cross_entropy"
-        Y = np.eye(len(classes))[codes] if joint else signs(codes, len(classes))
+        Y = class_targets(codes, len(classes), one_hot=name == "cross_entropy")
         return X, Y, given, weights
 
     def _class_weights(
@@ -213,10 +212,7 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
         return np.asarray(weights[codes], dtype=np.float64)
 
     def _scores(self, X: Any) -> FloatArray:
-        scores = self._forward(X)
-        if self.out_activation_ == "softmax" and len(self.classes_) == 2:
-            return np.asarray(scores[:, 1] - scores[:, 0])  # log-odds, of which it is the sigmoid
-        return scores
+        return class_scores(self._forward(X), softmax=self.out_activation_ == "softmax")
 
     def decision_function(self, X: Any) -> FloatArray:
         """Output of the network, before the sigmoid or the softmax.
@@ -314,10 +310,19 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
         return log_probabilities(self._scores(X), softmax=self.out_activation_ == "softmax")
 
 
-def signs(codes: IndexArray, n_classes: int) -> FloatArray:
-    """Labels -1/+1: one column for two classes, else a column for each class against the rest."""
+def class_targets(codes: IndexArray, n_classes: int, *, one_hot: bool) -> FloatArray:
+    """One-hot rows, or labels -1/+1: one column for two classes, else each against the rest."""
+    if one_hot:
+        return np.eye(n_classes)[codes]
     columns = [1] if n_classes == 2 else list(range(n_classes))
     return np.where(codes[:, None] == columns, 1.0, -1.0)
+
+
+def class_scores(outputs: FloatArray, *, softmax: bool) -> FloatArray:
+    """Scores (n,) of two classes, else (n, K), from the outputs of a network."""
+    if softmax and outputs.shape[1] == 2:
+        return np.asarray(outputs[:, 1] - outputs[:, 0])  # log-odds, of which it is the sigmoid
+    return outputs
 
 
 def predicted_codes(scores: FloatArray) -> IndexArray:

@@ -124,4 +124,9 @@ class ConvexMLPRegressor(RegressorMixin, BaseConvexMLP):  # type: ignore[misc]
             Before ``fit``.
         """
         outputs = self._forward(X)
-        return np.exp(np.minimum(outputs, _LARGEST)) if self.out_activation_ == "exp" else outputs
+        return rates(outputs) if self.out_activation_ == "exp" else outputs
+
+
+def rates(outputs: FloatArray) -> FloatArray:
+    """``exp(f)``, or the largest number where it is beyond all."""
+    return np.asarray(np.exp(np.minimum(outputs, _LARGEST)))

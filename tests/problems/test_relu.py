@@ -596,8 +596,8 @@ PS_GOOD = cx.PatternSet.from_dense([[1, 0, 1], [0, 1, 1]])
         (
             {"loss": "cross_entropy"},
             ValueError,
-            "`loss` must be one of a single output for networks of ReLUs, got 'cross_entropy': that "
-            "needs a GatedReLUProblem, or a classifier with `activation` = 'gated_relu'",
+            "`loss` must be one of a single output for networks of ReLUs, got 'cross_entropy': "
+            "that needs a GatedReLUProblem, or a classifier with `activation` = 'gated_relu'",
         ),
         (
             {"y": X_GOOD},
