@@ -7,10 +7,10 @@ from typing import TypeVar
 import numpy as np
 
 from pyconvexnn._blocks import row_blocks
-from pyconvexnn._two_layers import units, with_units
 from pyconvexnn._typing import ArrayLike, FloatArray, IndexArray
 from pyconvexnn._validation import as_matrix
 from pyconvexnn.networks import GatedNetwork, TwoLayerNetwork
+from pyconvexnn.networks.neurons import units, with_units
 
 _MOVED = 1e-13  # of the sum of all neurons' sizes: what the outputs on X may move by in all
 _NOTHING = 1e-15  # of that sum: a neuron that is no larger is rounding

@@ -28,10 +28,10 @@ LAYERS = [
     }
     | {"_rounding"}
     | {"_runtime", "_sklearn_weights", "_witness", "losses"},
-    {"_two_layers", "networks", "patterns", "sampling", "enumeration", "problems", "datasets"}
+    {"networks", "patterns", "sampling", "enumeration", "problems", "datasets"}
     | {"_onnx_graph", "_torch_modules"},
     {"solvers", "closed_form"},
-    {"recovery", "pricing", "pruning", "uniqueness", "certificates"},
+    {"recovery", "pricing", "pruning", "uniqueness", "_bounds", "certificates"},
     {"training", "architectures"},
     {"paths"},
     {"estimators"},

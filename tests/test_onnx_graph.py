@@ -16,7 +16,7 @@ import pytest
 import pyconvexnn as cx
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.networks import Network
-from tests.test_networks import data, make
+from tests.networks.examples import data, make
 
 KINDS = ["gated_relu", "relu", "leaky_relu", "abs"]
 

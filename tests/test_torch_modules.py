@@ -13,7 +13,7 @@ import pytest
 
 import pyconvexnn as cx
 from pyconvexnn.networks import Network
-from tests.test_networks import data
+from tests.networks.examples import data
 from tests.test_onnx_graph import KINDS, network
 
 torch: Any = pytest.importorskip("torch")

@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike
 from pyconvexnn._cell_polygons import Hemispheres, sector, shares
 from pyconvexnn._cells import bound, reduced
 from pyconvexnn._gates import unit_rows
-from pyconvexnn._two_layers import TwoLayers
 from pyconvexnn._typing import BoolArray, FloatArray, IndexArray
 from pyconvexnn._validation import as_matrix, describe
 from pyconvexnn.enumeration import count_patterns, enumerate_patterns
+from pyconvexnn.networks.base import TwoLayers
 from pyconvexnn.patterns import PatternSet
 from pyconvexnn.plots.common import costs, new_axes
 

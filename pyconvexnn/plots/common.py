@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyconvexnn._two_layers import TwoLayers, hidden_of
 from pyconvexnn._typing import FloatArray
+from pyconvexnn.networks.base import TwoLayers
+from pyconvexnn.networks.neurons import hidden_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

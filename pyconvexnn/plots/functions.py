@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyconvexnn._two_layers import TwoLayers
 from pyconvexnn._typing import FloatArray, IndexArray
 from pyconvexnn._validation import as_matrix, as_vector, describe
+from pyconvexnn.networks.base import TwoLayers
 from pyconvexnn.plots.common import costs, new_axes
 
 if TYPE_CHECKING:

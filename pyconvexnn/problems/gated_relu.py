@@ -12,9 +12,10 @@ from pyconvexnn import _core
 from pyconvexnn._typing import ArrayLike, FloatArray
 from pyconvexnn.losses import Loss
 from pyconvexnn.patterns import PatternSet
+from pyconvexnn.problems import cvxpy_programs
 from pyconvexnn.problems.base import SparseBlocks, as_blocks, block_norms
 from pyconvexnn.problems.masked import SMALLEST_BETA as SMALLEST_BETA
-from pyconvexnn.problems.masked import PatternProblem, import_cvxpy
+from pyconvexnn.problems.masked import PatternProblem
 
 if TYPE_CHECKING:
     import cvxpy
@@ -146,16 +147,7 @@ class GatedReLUProblem(PatternProblem):
         ImportError
             Without cvxpy (``pip install "pyconvexnn[reference]"``).
         """
-        cp = import_cvxpy()
-        masks = self.patterns.to_dense().T.astype(float)
-        d, K = self.n_features, self.n_outputs
-        U = cp.Variable((len(self.patterns), d * K), name="U")
-        fits = [
-            cp.sum(cp.multiply(masks, self.X @ U[:, k * d : (k + 1) * d].T), axis=1)
-            for k in range(K)
-        ]
-        f = fits[0] if self.y.ndim == 1 else cp.vstack(fits).T
-        return self._to_cvxpy(f, [cp.norm2(U, axis=1)])
+        return cvxpy_programs.of_gated_relu(self)
 
     def _blocks(self, coef: Any) -> SparseBlocks:
         return as_blocks(coef, len(self.patterns), self.n_features, n_outputs=self.n_outputs)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -26,9 +26,6 @@ from pyconvexnn.losses import Loss, get_loss
 from pyconvexnn.patterns import PatternSet
 from pyconvexnn.problems.base import SparseBlocks, block_norms, unpacked
 from pyconvexnn.problems.free_part import best_free_part, best_offsets, columns, imbalance
-
-if TYPE_CHECKING:
-    import cvxpy
 
 # Prices, which are compared with beta, are square roots of sums that vanish below 1e-308.
 SMALLEST_BETA = 1e-120
@@ -425,55 +422,6 @@ class PatternProblem(ABC):
             for k in range(self.n_outputs):
                 out[part, :, k] = (D * V[:, k]) @ self.X
         return out[:, :, 0] if v.ndim == 1 else out
-
-    def _to_cvxpy(
-        self, f: Any, norms: Sequence[Any], constraints: Sequence[Any] = ()
-    ) -> cvxpy.Problem:
-        """Return the program of a fit without offset and the norms (P,) of blocks, in cvxpy."""
-        import cvxpy as cp
-
-        shape = () if self.y.ndim == 1 else (self.n_outputs,)
-        if self.output_offset:
-            f = f + _over_rows(cp.Variable(shape, name="b"), self.n_samples)
-        if self.skip == 0.0:
-            f = f + self.X @ cp.Variable((self.n_features, *shape), name="C")
-        match self.loss.name:
-            case "squared":
-                losses = cp.square(f - self.y) / 2
-            case "huber":
-                losses = cp.huber(f - self.y, self.loss.parameter) / 2
-            case "squared_hinge":
-                losses = cp.square(cp.pos(1 - cp.multiply(self.y, f))) / 2
-            case "hinge":
-                losses = cp.pos(1 - cp.multiply(self.y, f))
-            case "poisson":
-                y = self.y
-                rest = y * np.log(np.where(y > 0, y, 1.0)) - y
-                losses = cp.exp(f) - cp.multiply(y, f) + rest
-            case "cross_entropy":
-                losses = cp.log_sum_exp(f, axis=1) - cp.sum(cp.multiply(self.y, f), axis=1)
-            case _:
-                losses = cp.logistic(-cp.multiply(self.y, f))
-        weight = self.sample_weight if self.loss.joint else self._entry_weight
-        fit = cp.sum(cp.multiply(weight, losses))
-        penalty = sum(cp.sum(cp.multiply(self.pattern_weight, norm)) for norm in norms)
-        squares = sum(cp.sum_squares(norm) for norm in norms) if self.ridge > 0 else 0.0
-        objective = fit + self.beta * penalty + 0.5 * self.ridge * squares
-        return cp.Problem(cp.Minimize(objective), list(constraints))
-
-
-def _over_rows(b: Any, n: int) -> Any:
-    """Variable b or (K,) as it is added to n rows."""
-    return b if b.ndim == 0 else np.ones((n, 1)) @ b[np.newaxis, :]
-
-
-def import_cvxpy() -> Any:
-    """Return the module cvxpy, or raise the error that says how to get it."""
-    try:
-        import cvxpy
-    except ImportError:
-        raise ImportError('to_cvxpy needs cvxpy: pip install "pyconvexnn[reference]"') from None
-    return cvxpy
 
 
 def _as_beta(beta: float) -> float:

@@ -18,9 +18,10 @@ from pyconvexnn._validation import choice
 from pyconvexnn.losses import Loss
 from pyconvexnn.networks import ACTIVATIONS, slope_of
 from pyconvexnn.patterns import PatternSet
+from pyconvexnn.problems import cvxpy_programs
 from pyconvexnn.problems.base import SparseBlocks, as_blocks, unpacked
 from pyconvexnn.problems.cones import Cones, price, violation
-from pyconvexnn.problems.masked import PatternProblem, import_cvxpy
+from pyconvexnn.problems.masked import PatternProblem
 from pyconvexnn.problems.prices import largest_price
 
 if TYPE_CHECKING:
@@ -219,18 +220,7 @@ class ReLUProblem(PatternProblem):
         ImportError
             Without cvxpy (``pip install "pyconvexnn[reference]"``).
         """
-        cp = import_cvxpy()
-        masks = self.patterns.to_dense()
-        shape = (len(self.patterns), self.n_features)
-        V, W = cp.Variable(shape, name="V"), cp.Variable(shape, name="W")
-        f = cp.sum(cp.multiply(self._factors(masks).T, self.X @ (V - W).T), axis=1)
-        counted = nonzero_rows(self.X)
-        rows, signs = self.X[counted], np.where(masks, 1.0, -1.0).T[counted]
-        n_coned = self.n_coned
-        cones = [
-            cp.multiply(signs[:, :n_coned], rows @ U[:n_coned].T) >= 0 for U in (V, W) if len(rows)
-        ]
-        return self._to_cvxpy(f, [cp.norm2(V, axis=1), cp.norm2(W, axis=1)], cones)
+        return cvxpy_programs.of_relu(self)
 
     @classmethod
     def _as_targets(cls, y: ArrayLike, loss: Loss, n: int) -> FloatArray:

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pyconvexnn._two_layers import add_up
 from pyconvexnn._typing import ArrayLike, FloatArray
 from pyconvexnn._validation import as_matrix
 from pyconvexnn.certificates import Certificate
 from pyconvexnn.losses import Loss, get_loss
 from pyconvexnn.networks import GatedNetwork, Network
+from pyconvexnn.networks.neurons import add_up
 from pyconvexnn.patterns import PatternSet
 from pyconvexnn.problems import GatedReLUProblem, SparseBlocks
 from pyconvexnn.recovery import recover

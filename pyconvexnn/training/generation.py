@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pyconvexnn._two_layers import units
 from pyconvexnn._typing import BitArray, FloatArray
 from pyconvexnn.networks import TwoLayerNetwork
+from pyconvexnn.networks.neurons import units
 from pyconvexnn.pricing import Price, price
 from pyconvexnn.sampling.coordinates import coordinates_of
 from pyconvexnn.solvers import Solution, Status

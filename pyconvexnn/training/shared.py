@@ -24,11 +24,11 @@ from typing import NamedTuple
 import numpy as np
 
 from pyconvexnn._rounding import up
-from pyconvexnn._two_layers import units
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.certificates import Certificate
 from pyconvexnn.losses import Squared
 from pyconvexnn.networks import TwoLayerNetwork
+from pyconvexnn.networks.neurons import units
 from pyconvexnn.pricing import Price, price
 from pyconvexnn.pricing.columns import (
     Columns,

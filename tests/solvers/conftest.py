@@ -1,12 +1,23 @@
-"""The solvers that a problem may be given to."""
+"""The solvers that a problem may be given to, and the losses that it may have."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 
 import pyconvexnn as cx
 
 SOLVERS = ["cd", "newton", "fista"]
+# All of one output that an output offset may go with: not the hinge.
+LOSSES: list[Any] = [
+    "squared",
+    "logistic",
+    "squared_hinge",
+    "huber",
+    cx.losses.Huber(0.3),
+    "poisson",
+]
 Problem = cx.GatedReLUProblem | cx.ReLUProblem
 
 

@@ -11,16 +11,7 @@ from hypothesis import strategies as st
 
 import pyconvexnn as cx
 from pyconvexnn.losses import Loss
-from tests.solvers.conftest import SOLVERS
-
-LOSSES: list[Any] = [
-    "squared",
-    "logistic",
-    "squared_hinge",
-    "huber",
-    cx.losses.Huber(0.3),
-    "poisson",
-]
+from tests.solvers.conftest import LOSSES, SOLVERS
 
 
 def random_problem(

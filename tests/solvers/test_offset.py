@@ -15,15 +15,8 @@ from hypothesis import strategies as st
 import pyconvexnn as cx
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.losses import Loss
+from tests.solvers.conftest import LOSSES
 
-LOSSES: list[Any] = [
-    "squared",
-    "logistic",
-    "squared_hinge",
-    "huber",
-    cx.losses.Huber(0.3),
-    "poisson",
-]
 LABELS = ("logistic", "squared_hinge")
 
 

@@ -1,4 +1,4 @@
-"""Networks with and without gates against formulas written out in NumPy."""
+"""Networks with gates against formulas written out in NumPy."""
 
 from __future__ import annotations
 
@@ -12,36 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 import pyconvexnn as cx
-from pyconvexnn import _blocks, _npz
+from pyconvexnn import _blocks
 from pyconvexnn._typing import FloatArray
-from pyconvexnn.networks import (
-    GatedNetwork,
-    Network,
-    TwoLayerNetwork,
-    read_network,
-    write_network,
-)
-
-
-def make(
-    m: int = 5, d: int = 3, K: int = 1, *, biases: bool = False, seed: int = 0
-) -> GatedNetwork:
-    rng = np.random.default_rng(seed)
-    b1, b2 = (rng.standard_normal(m), rng.standard_normal(K)) if biases else (None, None)
-    return GatedNetwork.from_arrays(
-        rng.standard_normal((m, d)),
-        rng.standard_normal((m, K)),
-        rng.standard_normal((m, d)),
-        b1,
-        b2,
-    )
-
-
-def data(n: int = 40, d: int = 3) -> FloatArray:
-    return np.random.default_rng(9).standard_normal((n, d))
+from pyconvexnn.networks import GatedNetwork
+from tests.networks.examples import SIZES, assert_same, data, make
 
 
 def outputs(net: GatedNetwork, X: FloatArray) -> FloatArray:
@@ -52,9 +28,6 @@ def outputs(net: GatedNetwork, X: FloatArray) -> FloatArray:
         active = X @ net.gates[j] >= 0
         total += np.outer(active * (X @ net.W1[j] + bias), net.W2[j])
     return total if net.b2 is None else total + net.b2
-
-
-SIZES = [(5, 3, 1), (5, 3, 2), (1, 1, 1), (0, 3, 1), (0, 3, 2), (70, 2, 3)]
 
 
 @pytest.mark.parametrize("biases", [False, True])
@@ -311,17 +284,6 @@ def test_the_largest_weights_and_data_give_finite_outputs() -> None:
 # --- copies and files ---------------------------------------------------------------------------
 
 
-def assert_same(a: Network, b: Network) -> None:
-    assert type(a) is type(b)
-    assert (a.activation, getattr(a, "slope", None)) == (b.activation, getattr(b, "slope", None))
-    for name in ("W1", "W2", "gates", "b1", "b2"):
-        one, two = getattr(a, name, None), getattr(b, name, None)
-        assert (one is None) == (two is None)
-        if one is not None and two is not None:
-            np.testing.assert_array_equal(one, two, strict=True)
-            assert not two.flags.writeable
-
-
 @pytest.mark.parametrize("biases", [False, True])
 @pytest.mark.parametrize(("m", "d", "K"), SIZES)
 def test_pickle_copy_and_file(m: int, d: int, K: int, biases: bool, tmp_path: Path) -> None:
@@ -335,197 +297,3 @@ def test_pickle_copy_and_file(m: int, d: int, K: int, biases: bool, tmp_path: Pa
     loaded = cx.load_network(path)
     assert_same(net, loaded)
     np.testing.assert_array_equal(loaded.predict(data(40, d)), net.predict(data(40, d)))
-
-
-def test_extra_travels_with_the_network(tmp_path: Path) -> None:
-    extra = {"classes": ["nä", "yes"], "columns": {"a": [1, 2.5, None, True]}, "empty": {}}
-    write_network(tmp_path / "net", make(), extra)
-    net, found = read_network(tmp_path / "net")
-    assert found == extra
-    assert_same(make(), net)
-    assert_same(make(), cx.load_network(tmp_path / "net"))
-    make().save(tmp_path / "plain")
-    assert read_network(tmp_path / "plain")[1] == {}
-
-
-META: dict[str, Any] = {"activation": "gated_relu", "extra": {}}
-
-
-@pytest.mark.parametrize(
-    ("meta", "arrays", "reason"),
-    [
-        ({}, {}, "must hold activation and the object extra"),
-        ({**META, "extra": []}, {}, "must hold activation and the object extra"),
-        ({**META, "code": "x"}, {}, "must hold activation and the object extra"),
-        (
-            {**META, "activation": "tanh"},
-            {},
-            "`activation` must be one of gated_relu, relu, leaky_relu, abs; got 'tanh'",
-        ),
-        (
-            {**META, "activation": []},
-            {},
-            "`activation` must be one of gated_relu, relu, leaky_relu, abs; got []",
-        ),
-        (META, {"W1": np.ones((3, 3))}, "`W2` must have 3 rows, got shape (5, 1)"),
-        (META, {"gates": np.ones((5, 2))}, "`gates` must have 3 columns, got shape (5, 2)"),
-        (META, {"b1": np.ones(4)}, "`b1` must have 5 entries, got 4"),
-        (META, {"b2": np.ones(0)}, "`b2` must have 1 entries, got 0"),
-        (META, {"W2": np.full((5, 1), np.inf)}, "W2.npy must be finite"),
-        (META, {"W2": np.full((5, 1), 1e200)}, "`W2` must have its largest entry"),
-        (META, {"W1": np.ones((5, 3), np.float32)}, "W1.npy has no plain .npy header"),
-        (META, {"W1": np.ones((5, 3), np.uint64)}, "W1.npy must have dtype <f8"),
-        (META, {"W1": np.ones(5)}, "W1.npy must have dtype <f8 and 2 dimensions"),
-        (META, {"b3": np.ones(1)}, "unknown member 'b3'"),
-    ],
-)
-def test_files_that_are_no_network_are_refused(
-    meta: dict[str, Any], arrays: dict[str, NDArray[Any]], reason: str, tmp_path: Path
-) -> None:
-    net, path = make(), tmp_path / "net"
-    good = {"W1": net.W1, "W2": net.W2, "gates": net.gates}
-    _npz.write(path, "network", META, good)
-    assert_same(net, cx.load_network(path))
-    _npz.write(path, "network", meta, {**good, **arrays})
-    with pytest.raises(ValueError, match="`path` must be a pyconvexnn network file") as caught:
-        cx.load_network(path)
-    assert reason in str(caught.value)
-
-
-def test_a_network_without_gates_or_of_another_kind_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "net"
-    _npz.write(path, "network", META, {"W1": make().W1, "W2": make().W2})
-    with pytest.raises(ValueError, match="member 'gates' is missing"):
-        cx.load_network(path)
-    cx.PatternSet.from_dense([[1, 0]]).save(path)
-    with pytest.raises(ValueError, match="must be a pyconvexnn network file"):
-        cx.load_network(path)
-    with pytest.raises(FileNotFoundError):
-        cx.load_network(tmp_path / "none")
-
-
-# --- networks without gates ---------------------------------------------------------------------
-
-SLOPES = {"relu": 0.0, "leaky_relu": 0.25, "abs": -1.0}
-
-
-def ungated(activation: str = "relu", m: int = 5, K: int = 1, seed: int = 0) -> TwoLayerNetwork:
-    gated = make(m, 3, K, biases=True, seed=seed)
-    return TwoLayerNetwork.from_arrays(
-        gated.W1, gated.W2, gated.b1, gated.b2, activation=activation, slope=0.25
-    )
-
-
-@pytest.mark.parametrize("activation", SLOPES)
-@pytest.mark.parametrize("K", [1, 2])
-def test_predictions_of_activations(activation: str, K: int) -> None:
-    net, X = ungated(activation, K=K), data(100)
-    assert net.b1 is not None
-    assert net.b2 is not None
-    inputs = X @ net.W1.T + net.b1
-    expected = np.where(inputs >= 0, inputs, SLOPES[activation] * inputs) @ net.W2 + net.b2
-    np.testing.assert_allclose(net.predict(X), expected[:, 0] if K == 1 else expected, atol=1e-13)
-    assert (net.n_neurons, net.n_features, net.n_outputs) == (5, 3, K)
-    slope = ", slope=0.25" if activation == "leaky_relu" else ""
-    assert repr(net) == (
-        f"TwoLayerNetwork(n_neurons=5, n_features=3, n_outputs={K}, "
-        f"activation={activation!r}{slope})"
-    )
-
-
-@pytest.mark.parametrize("activation", SLOPES)
-def test_the_penalty_of_several_outputs(activation: str) -> None:
-    rng = np.random.default_rng(3)
-    X, Y = rng.standard_normal((30, 4)), rng.standard_normal((30, 3))
-    W1, W2 = rng.standard_normal((5, 4)), rng.standard_normal((5, 3))
-    shared = cx.TwoLayerNetwork.from_arrays(W1, W2, activation=activation)
-    W2[np.arange(5), rng.integers(0, 3, 5)] *= 1e-3  # no zero: shared all the same
-    assert shared.penalty == "weight_decay"
-    fit = np.sum((shared.predict(X) - Y) ** 2) / 2
-    decay = np.sum(shared.W1**2) + np.sum(shared.W2**2)
-    assert shared.objective(X, Y, 0.3) == pytest.approx(fit + 0.15 * decay, rel=1e-13)
-    even = shared.balance()
-    lengths = np.linalg.norm(even.W1, axis=1)
-    np.testing.assert_allclose(lengths, np.linalg.norm(even.W2, axis=1), rtol=1e-13)
-    assert even.objective(X, Y, 0.3) == pytest.approx(fit + 0.3 * np.sum(lengths**2), rel=1e-13)
-
-    # One output for each neuron: the two norms of its output weights are the same.
-    alone = np.where(np.arange(3) == np.array([0, 2, 1, 2, 0])[:, np.newaxis], W2, 0.0)
-    for outer in (alone, np.zeros((5, 3))):
-        assert replace(shared, W2=outer).penalty == "decoupled"
-    assert cx.TwoLayerNetwork.from_arrays(W1, alone[:, :1]).penalty == "weight_decay"
-
-
-@pytest.mark.parametrize("activation", SLOPES)
-def test_objective_and_balance_of_activations(activation: str) -> None:
-    net, X = ungated(activation), data(30)
-    y = np.random.default_rng(1).standard_normal(30)
-    assert net.b1 is not None
-    decay = np.sum(net.W1**2) + np.sum(net.b1**2) + np.sum(net.W2**2)
-    expected = np.sum((net.predict(X) - y) ** 2) / 2 + 0.3 / 2 * decay
-    assert net.objective(X, y, 0.3) == pytest.approx(expected, rel=1e-13)
-    even = net.balance()
-    assert (even.activation, even.slope) == (net.activation, net.slope)
-    np.testing.assert_allclose(even.predict(X), net.predict(X), atol=1e-13)
-    assert even.b1 is not None
-    hidden = np.linalg.norm(np.column_stack([even.W1, even.b1]), axis=1)
-    np.testing.assert_allclose(hidden, np.abs(even.W2[:, 0]), rtol=1e-13)
-    assert even.objective(X, y, 0.3) <= expected
-
-
-@pytest.mark.parametrize("activation", SLOPES)
-@pytest.mark.parametrize("m", [0, 5])
-def test_copies_and_files_of_activations(activation: str, m: int, tmp_path: Path) -> None:
-    net = ungated(activation, m)
-    for again in (copy.copy(net), copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
-        assert_same(net, again)
-    net.save(tmp_path / "net")
-    loaded = cx.load_network(tmp_path / "net")
-    assert_same(net, loaded)
-    np.testing.assert_array_equal(loaded.predict(data()), net.predict(data()))
-
-
-@pytest.mark.parametrize(
-    ("changes", "kind", "message"),
-    [
-        (
-            {"activation": "tanh"},
-            ValueError,
-            "`activation` must be one of relu, leaky_relu, abs; got 'tanh'",
-        ),
-        ({"slope": 1.0}, ValueError, "`slope` must be < 1, got 1.0"),
-        ({"slope": -0.1}, ValueError, "`slope` must be >= 0, got -0.1"),
-        ({"slope": None}, TypeError, "`slope` must be a real number, got None"),
-        ({"W2": [[1.0]]}, ValueError, "`W2` must have 2 rows, got shape (1, 1)"),
-        ({"b1": [1.0]}, ValueError, "`b1` must have 2 entries, got 1"),
-        ({"W1": [[np.nan], [1.0]]}, ValueError, "`W1` must be finite, got NaN"),
-    ],
-)
-def test_wrong_arguments_of_activations(
-    changes: dict[str, Any], kind: type[Exception], message: str
-) -> None:
-    with pytest.raises(kind) as caught:
-        TwoLayerNetwork.from_arrays(**{"W1": [[1.0], [2.0]], "W2": [[1.0], [2.0]], **changes})
-    assert str(caught.value) == message
-
-
-@pytest.mark.parametrize(
-    ("meta", "gates", "reason"),
-    [
-        ({"activation": "relu"}, False, "its JSON part must hold a slope"),
-        ({"activation": "gated_relu", "slope": 0.1}, True, "its JSON part must hold no slope"),
-        ({"activation": "gated_relu"}, False, "member 'gates' is missing"),
-        ({"activation": "relu", "slope": 0.1}, True, "member 'gates' is there without use"),
-        ({"activation": "relu", "slope": "0"}, False, "`slope` must be a real number, got '0'"),
-        ({"activation": "leaky_relu", "slope": 2.0}, False, "`slope` must be < 1, got 2.0"),
-    ],
-)
-def test_files_of_mixed_kinds_are_refused(
-    meta: dict[str, Any], gates: bool, reason: str, tmp_path: Path
-) -> None:
-    net = make()
-    arrays = {"W1": net.W1, "W2": net.W2} | ({"gates": net.gates} if gates else {})
-    _npz.write(tmp_path / "net", "network", {**meta, "extra": {}}, arrays)
-    with pytest.raises(ValueError, match="`path` must be a pyconvexnn network file") as caught:
-        cx.load_network(tmp_path / "net")
-    assert reason in str(caught.value)
