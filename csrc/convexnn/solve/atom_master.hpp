@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "convexnn/base/dense.hpp"
-#include "convexnn/program/gap.hpp"
+#include "convexnn/program/data_term.hpp"
 #include "convexnn/solve/curvature.hpp"
 #include "convexnn/solve/nonnegative_lasso.hpp"
 

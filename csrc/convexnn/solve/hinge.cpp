@@ -10,6 +10,7 @@
 #include "convexnn/base/simd.hpp"
 #include "convexnn/program/masked_products.hpp"
 #include "convexnn/solve/deadline.hpp"
+#include "convexnn/solve/gap_record.hpp"
 #include "convexnn/solve/group_prox.hpp"
 
 namespace convexnn {

@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "convexnn/base/simd.hpp"
-#include "convexnn/program/gap.hpp"
+#include "convexnn/program/data_term.hpp"
 #include "convexnn/solve/kernel_system.hpp"
 
 namespace convexnn {
