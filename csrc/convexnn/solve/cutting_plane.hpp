@@ -17,11 +17,11 @@
 #include <cmath>
 #include <cstddef>
 #include <memory>
-#include <numeric>
 #include <optional>
 #include <span>
 #include <vector>
 
+#include "convexnn/base/vectors.hpp"
 #include "convexnn/solve/atom_master.hpp"
 #include "convexnn/solve/cone_fit.hpp"
 #include "convexnn/solve/cone_lasso.hpp"
@@ -454,8 +454,7 @@ private:
         }
         // The secular gradient first; the plain one where its step is not one of descent.
         return minimise(H, gradient_) &&
-               (std::inner_product(plain_.begin(), plain_.end(), delta_.begin(), 0.0) < 0.0 ||
-                minimise(H, plain_));
+               (inner_product(plain_, delta_) < 0.0 || minimise(H, plain_));
     }
 
     bool minimise(MatrixView<double> H, std::span<const double> g) {

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "convexnn/base/simd.hpp"
+#include "convexnn/base/vectors.hpp"
 #include "convexnn/program/data_term.hpp"
 #include "convexnn/solve/kernel_system.hpp"
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "convexnn/base/simd.hpp"
+#include "convexnn/base/vectors.hpp"
 
 namespace convexnn {
 

@@ -23,14 +23,6 @@
 
 namespace convexnn {
 
-inline double inner_product(std::span<const double> a, std::span<const double> b) {
-    double sum = 0.0;
-    for (std::size_t k = 0; k < a.size(); ++k) {
-        sum += a[k] * b[k];
-    }
-    return sum;
-}
-
 // N as an operator: 4 n d operations a block, by tables a fraction of them.
 //
 // Where X is large, what conjugate gradients multiply is multiplied in single precision, until

@@ -19,7 +19,7 @@
 #include <span>
 #include <vector>
 
-#include "convexnn/base/simd.hpp"
+#include "convexnn/base/vectors.hpp"
 #include "convexnn/solve/full_program.hpp"
 #include "convexnn/solve/group_lasso.hpp"
 #include "convexnn/solve/hinge.hpp"
