@@ -20,6 +20,7 @@
 #include "convexnn/base/vectors.hpp"
 #include "convexnn/program/data_term.hpp"
 #include "convexnn/solve/kernel_system.hpp"
+#include "convexnn/solve/preconditioner.hpp"
 
 namespace convexnn {
 

@@ -26,6 +26,7 @@
 #include "convexnn/solve/kernel_fit.hpp"
 #include "convexnn/solve/kernel_system.hpp"
 #include "convexnn/solve/newton_step.hpp"
+#include "convexnn/solve/preconditioner.hpp"
 
 namespace convexnn {
 namespace {
