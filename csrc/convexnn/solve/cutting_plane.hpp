@@ -26,6 +26,7 @@
 #include "convexnn/solve/cone_fit.hpp"
 #include "convexnn/solve/cone_lasso.hpp"
 #include "convexnn/solve/cone_program.hpp"
+#include "convexnn/solve/group_norms.hpp"
 #include "convexnn/solve/nonnegative_qp.hpp"
 
 namespace convexnn {
@@ -71,13 +72,8 @@ private:
     static constexpr std::size_t kMostViolators = 50;  // or as many as there are blocks
     static constexpr std::size_t kPatience = 8;        // second-order steps without a smaller gap
     static constexpr std::size_t kAlternations = 10;   // of the two phases
-    static constexpr double kInnerAccuracy = 0.03;     // of the relative gap
     static constexpr std::size_t kMostParabolas = 64;
-    static constexpr double kSecularCap = 4.0;
-    static constexpr double kSmallestNorm = 1e-14;  // of the largest; less is zero
-    static constexpr double kSmallestRidge = 1e-10;
     static constexpr double kTraceRidge = 1e-13;  // of the mean of the Hessian's diagonal
-    static constexpr double kNearOptimum = 0.01;  // relative gap where flat samples stay flat
 
     // The status at the end of the solve, or none where it goes on.
     using End = std::optional<Status>;
@@ -301,7 +297,7 @@ private:
             eta_[t] = norm({best_values_.data() + t * d_, d_});
         }
         fit_.a = v_;
-        ridge_ = kSmallestRidge;
+        ridge_ = group_norms::kSmallestRidge;
         parabolas_ = 0;
         next_parabolas_ = 1;
         ++n_iter_;
@@ -346,7 +342,7 @@ private:
         const double gap = program_.relative(best_objective_);
         const bool parabola =
             !Loss::kLinearSlope && (parabolas_ > 0 || flat + data_.free_columns().count() >= n_ ||
-                                    (2 * flat > n_ && gap > kNearOptimum));
+                                    (2 * flat > n_ && gap > group_norms::kNearOptimum));
         if (!find_direction(parabola)) {
             return false;
         }
@@ -359,7 +355,7 @@ private:
             // Both bounds of g, as its value is only known to the accuracy of a.
             if (lower_ <= before + noise) {
                 if (attempt == 0) {
-                    ridge_ = std::max(kSmallestRidge, ridge_ / 10.0);
+                    ridge_ = std::max(group_norms::kSmallestRidge, ridge_ / 10.0);
                     parabolas_ -= parabolas_ > 0 ? 1 : 0;
                 } else {
                     be_cautious();
@@ -401,26 +397,20 @@ private:
         }
         free_.resize(count);
         features_.resize(n_ * count);
-        const double beta = problem_.beta;
         for (std::size_t j = 0; j < count; ++j) {
             const std::size_t t = at[j];
             free_[j] = program_.priced()[t];
             const double eta = t < blocks_.size() ? eta_[t] : 0.0;
-            const double ridge = program_.ridge(free_[j]);
-            const double held = beta + ridge * eta;
-            const double ratio = program_.prices()[t] / held;
-            bends_[j] = ridge * beta * ratio * ratio / held;
-            plain_[j] = 0.5 * beta * (1.0 - ratio * ratio);
-            // Newton's method on 1 / q where q > beta: exact in one step for a single block.
-            const double capped = std::min(ratio, kSecularCap);
-            gradient_[j] = ratio <= 1.0 ? plain_[j]
-                                        : -beta * (ratio - 1.0) *
-                                              std::max(capped * capped, 0.5 * (ratio + 1.0));
+            const group_norms::Slope slope = group_norms::slope_at(
+                eta, problem_.beta, program_.ridge(free_[j]), program_.prices()[t]);
+            plain_[j] = slope.plain;
+            gradient_[j] = slope.secular;
+            bends_[j] = slope.bend;
             lower_bounds_[j] = -eta;
             const std::span<double> column(features_.data() + j * n_, n_);
             program_.feature(free_[j], program_.projection(t), column);
             for (double& x : column) {
-                x *= beta / held / held;
+                x *= slope.weight;
             }
         }
     }
@@ -485,7 +475,7 @@ private:
         }
         std::size_t kept = 0;
         for (std::size_t j = 0; j < free_.size(); ++j) {
-            if (eta_[j] > kSmallestNorm * largest) {
+            if (eta_[j] > group_norms::kSmallest * largest) {
                 blocks_[kept] = blocks_[j];
                 eta_[kept++] = eta_[j];
             }
@@ -502,7 +492,7 @@ private:
             c_[t] = eta_[t] / (problem_.beta + program_.ridge(blocks_[t]) * eta_[t]);
         }
         const double gap = program_.relative(best_objective_);
-        if (!fit_.solve(blocks_, c_, std::clamp(kInnerAccuracy * gap, 1e-13, 1e-2))) {
+        if (!fit_.solve(blocks_, c_, group_norms::inner_accuracy(gap))) {
             return false;
         }
         data_.clip(fit_.a);
@@ -576,7 +566,7 @@ private:
     std::size_t qp_capacity_ = 0;
 
     double switch_gap_ = kSwitchGap;
-    double ridge_ = kSmallestRidge;
+    double ridge_ = group_norms::kSmallestRidge;
     // How many steps more take a parabola above the loss, and half of how many do when the next one
     // is refused.
     std::size_t parabolas_ = 0, next_parabolas_ = 1;

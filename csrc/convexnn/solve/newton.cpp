@@ -22,6 +22,7 @@
 #include "convexnn/base/vectors.hpp"
 #include "convexnn/solve/full_program.hpp"
 #include "convexnn/solve/group_lasso.hpp"
+#include "convexnn/solve/group_norms.hpp"
 #include "convexnn/solve/hinge.hpp"
 #include "convexnn/solve/kernel_fit.hpp"
 #include "convexnn/solve/kernel_system.hpp"
@@ -33,18 +34,11 @@ namespace {
 
 using dense::Outcome;
 
-constexpr double kContinuation = 0.2;    // from one penalty of a cold start to the next
-constexpr double kStageGap = 0.1;        // relative gap at which a penalty has served,
-constexpr double kStagePrice = 1.5;      // or the largest price, over it
-constexpr double kInnerAccuracy = 0.03;  // of the relative gap: how well a is solved for
-constexpr double kLoosestInner = 1e-2;
-constexpr double kOwnGap = 0.3;  // of a, relative to the gap before: more is not exact enough
-constexpr double kTightestInner = 1e-13;
-constexpr std::size_t kMostViolators = 50;  // or as many as there are blocks
-constexpr double kSecularCap = 4.0;         // of price / beta in the secular gradient
-constexpr double kSmallestNorm = 1e-14;     // of the largest; less is zero
-constexpr double kNearOptimum = 0.01;       // of the relative gap: where flat samples stay flat
-constexpr double kSmallestRidge = 1e-10;
+constexpr double kContinuation = 0.2;  // from one penalty of a cold start to the next
+constexpr double kStageGap = 0.1;      // relative gap at which a penalty has served,
+constexpr double kStagePrice = 1.5;    // or the largest price, over it
+constexpr double kOwnGap = 0.3;        // of a, relative to the gap before: more is not exact enough
+constexpr std::size_t kMostViolators = 50;    // or as many as there are blocks
 constexpr std::size_t kMostDenseRows = 6000;  // of one factor of N, or as large as several
 constexpr double kTableGain = 4.0;            // table look-ups over multiplications
 constexpr std::size_t kPatience = 12;         // steps without a smaller gap; dense: twice that
@@ -201,7 +195,7 @@ private:
         data_.negative_gradient(fit_.f, fit_.a);
         beta_ = std::max(problem_.beta, kContinuation * price_at_zero_);
         inner_gap_ = 1.0;
-        ridge_ = kSmallestRidge;
+        ridge_ = group_norms::kSmallestRidge;
     }
 
     // Whether there is no more exact preconditioner to turn to.
@@ -252,7 +246,8 @@ private:
         // minimum.
         const auto flat = static_cast<std::size_t>(std::ranges::count(system_.root(), 0.0));
         // (Of the outputs of a sample together most are flat wherever one class is likely.)
-        const bool few = !Loss::kRowOffsets && 2 * flat > n_ && stage_gap_ > kNearOptimum;
+        const bool few =
+            !Loss::kRowOffsets && 2 * flat > n_ && stage_gap_ > group_norms::kNearOptimum;
         const bool parabola = !Loss::kLinearSlope && (cautious_ || flat == n_ || few);
         if (!find_direction(parabola) &&
             (deadline_.stopped() || parabola || Loss::kLinearSlope || !find_direction(true))) {
@@ -264,7 +259,7 @@ private:
         }
         // Both bounds of g, as its value is only known to the accuracy of a.
         if (lower_ <= before + noise) {
-            ridge_ = std::max(kSmallestRidge, ridge_ / 10.0);
+            ridge_ = std::max(group_norms::kSmallestRidge, ridge_ / 10.0);
             cautious_ = false;
             return true;
         }
@@ -318,7 +313,7 @@ private:
             largest = std::max(largest, eta);
         }
         for (const std::size_t i : free_) {
-            eta_[i] = eta_[i] < kSmallestNorm * largest ? 0.0 : eta_[i];
+            eta_[i] = eta_[i] < group_norms::kSmallest * largest ? 0.0 : eta_[i];
         }
         for (std::size_t k = 0; k < n_; ++k) {
             fit_.a[k] = old_a_[k] + t * system_.root()[k] * change_[k];
@@ -352,20 +347,14 @@ private:
         bends_.clear();
         delta_.resize(free_.size());
         for (const std::size_t i : free_) {
-            const double size = beta_ * problem_.weights[i];
-            const double held = size + problem_.ridge * eta_[i];
-            const double price = prices[i] * problem_.weights[i];
-            const double ratio = price / held;
-            const double plain = 0.5 * size * (1.0 - ratio * ratio);
-            // Newton's method on 1 / p where p > beta: exact in one step for a single block.
-            const double capped = std::min(ratio, kSecularCap);
-            const double secular =
-                -size * (ratio - 1.0) * std::max(capped * capped, 0.5 * (ratio + 1.0));
-            plain_.push_back(plain);
-            gradient_.push_back(ratio <= 1.0 ? plain : secular);
+            const double w = problem_.weights[i];
+            const group_norms::Slope slope =
+                group_norms::slope_at(eta_[i], beta_ * w, problem_.ridge, prices[i] * w);
+            plain_.push_back(slope.plain);
+            gradient_.push_back(slope.secular);
             norms_.push_back(eta_[i]);
-            factors_.push_back(size / held / held);
-            bends_.push_back(problem_.ridge * size * ratio * ratio / held);
+            factors_.push_back(slope.weight);
+            bends_.push_back(slope.bend);
         }
     }
 
@@ -395,8 +384,7 @@ private:
             }
         }
         system_.set_blocks(active_, c_);
-        const double accuracy =
-            std::clamp(kInnerAccuracy * inner_gap_, kTightestInner, kLoosestInner);
+        const double accuracy = group_norms::inner_accuracy(inner_gap_);
         if (!fit_.solve(accuracy, inner_gap_, *preconditioner_, deadline_)) {
             return false;
         }
@@ -511,7 +499,7 @@ private:
 
     double beta_ = 0.0;  // of this stage
     double price_at_zero_ = 0.0;
-    double ridge_ = kSmallestRidge;
+    double ridge_ = group_norms::kSmallestRidge;
     bool cautious_ = false;  // whether the last step was refused
     bool factored_ = false;  // whether the preconditioner is the exact one, or as near as it gets
     std::size_t n_iter_ = 0;
