@@ -45,7 +45,7 @@ public:
           workspace_(threads),
           old_a_(n_) {}
 
-    // From the best blocks of the run, about whose -gradient is v, until the gap falls no more.
+    // From the norms of the run's best blocks, and from a = v, until the gap falls no more.
     End refine(std::span<const double> v) {
         blocks_.assign(run_.blocks().begin(), run_.blocks().end());
         eta_.resize(blocks_.size());

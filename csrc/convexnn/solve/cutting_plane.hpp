@@ -124,17 +124,11 @@ private:
             master_.prune();
         }
         const std::size_t before = master_.atoms();
-        std::vector<double> direction(d_);
         for (const std::size_t t : run_.violators(neurons_wanted(), 1.0 + 1e-9)) {
             if (deadline_.stop_requested()) {  // an atom meets all others
                 return false;
             }
-            const std::span<const double> p = program_.projection(t);
-            const double size = norm(p);
-            std::ranges::transform(p, direction.begin(), [size](double x) { return x / size; });
-            program_.feature(program_.priced()[t], direction, feature_);
-            const std::size_t b = program_.priced()[t];
-            master_.add(b, direction, feature_, program_.ridge(b));
+            add_neuron(program_.priced()[t], program_.projection(t));
         }
         return master_.atoms() > before;
     }
@@ -206,7 +200,7 @@ private:
             }
             const std::span<const double> u = values.subspan(t * d_, d_);
             const std::size_t before = master_.atoms();
-            add_block(blocks[t], u);
+            add_neuron(blocks[t], u);
             if (master_.atoms() > before) {
                 sizes.push_back(norm(u));
             }
@@ -214,7 +208,8 @@ private:
         master_.start(sizes);
         return true;
     }
-    void add_block(std::size_t b, std::span<const double> u) {
+    // u of length 1, unless it has none.
+    void add_neuron(std::size_t b, std::span<const double> u) {
         const double size = norm(u);
         if (!(size > 0.0) || !std::isfinite(size)) {
             return;
