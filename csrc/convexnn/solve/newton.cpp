@@ -15,7 +15,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <memory>
 #include <span>
 #include <vector>
 
@@ -27,7 +26,7 @@
 #include "convexnn/solve/kernel_fit.hpp"
 #include "convexnn/solve/kernel_system.hpp"
 #include "convexnn/solve/newton_step.hpp"
-#include "convexnn/solve/preconditioner.hpp"
+#include "convexnn/solve/preconditioner_choice.hpp"
 
 namespace convexnn {
 namespace {
@@ -38,11 +37,9 @@ constexpr double kContinuation = 0.2;  // from one penalty of a cold start to th
 constexpr double kStageGap = 0.1;      // relative gap at which a penalty has served,
 constexpr double kStagePrice = 1.5;    // or the largest price, over it
 constexpr double kOwnGap = 0.3;        // of a, relative to the gap before: more is not exact enough
-constexpr std::size_t kMostViolators = 50;    // or as many as there are blocks
-constexpr std::size_t kMostDenseRows = 6000;  // of one factor of N, or as large as several
-constexpr double kTableGain = 4.0;            // table look-ups over multiplications
-constexpr std::size_t kPatience = 12;         // steps without a smaller gap; dense: twice that
-constexpr double kFall = 0.005;               // of g in a step, relative to the gap: progress too
+constexpr std::size_t kMostViolators = 50;  // or as many as there are blocks
+constexpr std::size_t kPatience = 12;       // steps without a smaller gap; dense: twice that
+constexpr double kFall = 0.005;             // of g in a step, relative to the gap: progress too
 
 double square(double x) { return x * x; }
 
@@ -60,6 +57,7 @@ public:
           full_(problem, data_, settings, monitor),
           deadline_(full_.deadline()),
           system_(problem, full_.products(), settings.threads, deadline_),
+          preconditioner_(problem, data_.free_columns(), Loss::kLinearSlope, settings.threads),
           newton_step_(problem, settings.threads),
           eta_(blocks_, 0.0),
           old_eta_(blocks_),
@@ -78,7 +76,6 @@ public:
              {&c_, &gradient_, &plain_, &norms_, &delta_, &factors_, &bends_}) {
             list->reserve(blocks_);
         }
-        preconditioner_ = mean_field(problem, data_.free_columns(), settings.threads);
     }
 
     GroupLassoResult run(const Start& start) { return finish(iterate(start)); }
@@ -140,14 +137,14 @@ private:
             best_gap = std::min(left, best_gap);
             // Exact steps may be many where g is far from its quadratic models, as long as it
             // falls.
-            if (exact_or_never() && upper_ < best_value * (1.0 - kFall * left)) {
+            if (preconditioner_.exact_or_never() && upper_ < best_value * (1.0 - kFall * left)) {
                 waited = 0;
             }
             best_value = std::min(upper_, best_value);
 
             // 2. A cold start goes through larger penalties: the next one, where this has served;
             //    else Newton's step in eta.
-            bool done = waited <= kPatience * (factored_ ? 2 : 1);
+            bool done = waited <= kPatience * (preconditioner_.factored() ? 2 : 1);
             if (done && beta_ > problem_.beta &&
                 (stage_gap_ < kStageGap || full_.largest_price() < kStagePrice * beta_)) {
                 const double last = beta_;
@@ -161,9 +158,10 @@ private:
                 done = evaluate();
             } else if (done) {
                 ++n_iter_;
-                const std::size_t products = system_.products();
+                const std::size_t before = system_.products();
                 done = step();
-                if (done && factors_are_cheaper(products)) {
+                if (done && preconditioner_.factors_are_cheaper(system_.products() - before,
+                                                                active_.size(), free_.size())) {
                     factor_from_now_on();
                     done = preconditioner_->build(system_, deadline_) == Outcome::done;
                 }
@@ -171,10 +169,11 @@ private:
 
             // 3. Where the approximate solves lead nowhere, more exact ones from the beginning.
             if (!done) {
-                if (deadline_.stopped() || (exact_or_never() && !system_.leave_single())) {
+                if (deadline_.stopped() ||
+                    (preconditioner_.exact_or_never() && !system_.leave_single())) {
                     return why();
                 }
-                if (!exact_or_never()) {
+                if (!preconditioner_.exact_or_never()) {
                     factor_from_now_on();
                 }
                 begin();
@@ -198,30 +197,9 @@ private:
         ridge_ = group_norms::kSmallestRidge;
     }
 
-    // Whether there is no more exact preconditioner to turn to.
-    bool exact_or_never() const {
-        const std::size_t rows = problem_.A.rows();
-        return factored_ || rows * rows * factors() > kMostDenseRows * kMostDenseRows;
-    }
-    // How many factors: outputs have the same curvature where that is constant.
-    std::size_t factors() const { return Loss::kLinearSlope ? 1 : problem_.outputs; }
-
     void factor_from_now_on() {
-        preconditioner_.reset();
-        preconditioner_ = dense_factor(problem_, data_.free_columns(), settings_.threads);
-        factored_ = true;
+        preconditioner_.factor_from_now_on();
         system_.leave_single();
-    }
-
-    // Whether factors of N would have cost less than the products with N since `products`.
-    bool factors_are_cheaper(std::size_t products) const {
-        const auto n = static_cast<double>(problem_.A.rows());
-        const auto d = static_cast<double>(d_);
-        const auto active = static_cast<double>(active_.size());
-        const double iterations = static_cast<double>(system_.products() - products);
-        const double each = active + static_cast<double>(free_.size()) + n / 3.0;
-        const double factor = n * n * each * static_cast<double>(factors());
-        return !exact_or_never() && iterations * n * d * (4.0 * active / kTableGain + 8.0) > factor;
     }
 
     // The status of a part that did not end well.
@@ -494,14 +472,13 @@ private:
     FullProgram<Loss> full_;
     Deadline& deadline_;
     KernelSystem system_;
-    std::unique_ptr<Preconditioner> preconditioner_;
+    PreconditionerChoice preconditioner_;
     NewtonStep newton_step_;
 
     double beta_ = 0.0;  // of this stage
     double price_at_zero_ = 0.0;
     double ridge_ = group_norms::kSmallestRidge;
     bool cautious_ = false;  // whether the last step was refused
-    bool factored_ = false;  // whether the preconditioner is the exact one, or as near as it gets
     std::size_t n_iter_ = 0;
     std::vector<double> eta_, old_eta_;  // P
 
