@@ -6,8 +6,8 @@
 #include <shared_mutex>
 
 #include "arrays.hpp"
+#include "convexnn/base/vectors.hpp"
 #include "convexnn/program/masked_products.hpp"
-#include "convexnn/solve/group_prox.hpp"
 #include "python_monitor.hpp"
 #include "register.hpp"
 

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "check.hpp"
-#include "convexnn/program/gap.hpp"
+#include "convexnn/program/data_term.hpp"
 #include "convexnn/program/loss.hpp"
 
 using namespace convexnn;

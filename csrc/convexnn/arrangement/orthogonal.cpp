@@ -1,18 +1,12 @@
 #include "convexnn/arrangement/orthogonal.hpp"
 
 #include <algorithm>
-#include <cmath>
+#include <span>
+
+#include "convexnn/base/vectors.hpp"
 
 namespace convexnn {
 namespace {
-
-double dot(const double* a, const double* b, std::size_t n) {
-    double sum = 0.0;
-    for (std::size_t i = 0; i < n; ++i) {
-        sum += a[i] * b[i];
-    }
-    return sum;
-}
 
 void subtract(double factor, const double* a, double* b, std::size_t n) {
     for (std::size_t i = 0; i < n; ++i) {
@@ -31,7 +25,7 @@ PivotedQR pivoted_qr(MatrixView<const double> A, double tolerance, Monitor& moni
     for (std::size_t j = 0; j < d; ++j) {
         check(monitor);
         std::ranges::copy(A.column(j), &rest[j * n]);
-        remaining[j] = length[j] = std::sqrt(dot(&rest[j * n], &rest[j * n], n));
+        remaining[j] = length[j] = norm({&rest[j * n], n});
     }
     const double longest = d == 0 ? 0.0 : *std::ranges::max_element(length);
 
@@ -57,11 +51,11 @@ PivotedQR pivoted_qr(MatrixView<const double> A, double tolerance, Monitor& moni
         for (std::size_t i = 0; i < k; ++i) {  // once more against the earlier ones
             const double* earlier = &qr.Q[i * n];
             check(monitor);
-            const double again = dot(earlier, q, n);
+            const double again = inner_product({earlier, n}, {q, n});
             coefficients[best + i * d] += again;
             subtract(again, earlier, q, n);
         }
-        const double size = std::sqrt(dot(q, q, n));
+        const double size = norm({q, n});
         coefficients[best + k * d] = size;
         for (std::size_t i = 0; i < n; ++i) {
             qr.Q.push_back(q[i] / size);
@@ -72,10 +66,10 @@ PivotedQR pivoted_qr(MatrixView<const double> A, double tolerance, Monitor& moni
                 continue;
             }
             check(monitor);
-            const double factor = dot(q, &rest[j * n], n);
+            const double factor = inner_product({q, n}, {&rest[j * n], n});
             coefficients[j + k * d] = factor;
             subtract(factor, q, &rest[j * n], n);
-            remaining[j] = std::sqrt(dot(&rest[j * n], &rest[j * n], n));
+            remaining[j] = norm({&rest[j * n], n});
         }
     }
     qr.R.assign(qr.rank * qr.rank, 0.0);
@@ -104,13 +98,14 @@ std::vector<double> inverse_of_triangle(const std::vector<double>& R, std::size_
 
 double distance_to_span(const PivotedQR& qr, std::vector<double> a) {
     const std::size_t n = a.size();
-    const double size = std::sqrt(dot(a.data(), a.data(), n));
+    const double size = norm(a);
     for (int pass = 0; pass < 2; ++pass) {
         for (std::size_t k = 0; k < qr.rank; ++k) {
-            subtract(dot(&qr.Q[k * n], a.data(), n), &qr.Q[k * n], a.data(), n);
+            const double* q = &qr.Q[k * n];
+            subtract(inner_product({q, n}, a), q, a.data(), n);
         }
     }
-    return std::sqrt(dot(a.data(), a.data(), n)) / size;
+    return norm(a) / size;
 }
 
 }  // namespace convexnn

@@ -75,6 +75,16 @@ void axpy(double alpha, const double* x, double* y, std::size_t n) {
 }
 
 CONVEXNN_MULTIVERSION
+double inner_product(const double* a, const double* b, std::size_t n) {
+    double sum = 0.0;
+#pragma omp simd reduction(+ : sum)
+    for (std::size_t k = 0; k < n; ++k) {
+        sum += a[k] * b[k];
+    }
+    return sum;
+}
+
+CONVEXNN_MULTIVERSION
 double weighted_square(const double* s, const double* t, std::size_t n) {
     double sum = 0.0;
 #pragma omp simd reduction(+ : sum)

@@ -30,7 +30,10 @@ void product(const double* X, std::size_t stride, std::size_t n, std::size_t d, 
 // y += alpha x.
 void axpy(double alpha, const double* x, double* y, std::size_t n);
 
-// sum_k s_k t_k^2
+// sum_k a_k b_k, in an order that depends on the instruction set.
+double inner_product(const double* a, const double* b, std::size_t n);
+
+// sum_k s_k t_k^2, likewise.
 double weighted_square(const double* s, const double* t, std::size_t n);
 
 // y_k -= s_k t_k

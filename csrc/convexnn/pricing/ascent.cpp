@@ -8,6 +8,7 @@
 
 #include "convexnn/base/parallel.hpp"
 #include "convexnn/base/simd.hpp"
+#include "convexnn/base/vectors.hpp"
 
 namespace convexnn {
 namespace {
@@ -16,21 +17,11 @@ constexpr std::size_t kTile = 512;    // rows whose products stay in the nearest
 constexpr double kRounding = 1e-15;   // of the length of a sum: nothing is left of it
 constexpr double kDependent = 1e-11;  // sine below which a vertex adds no dimension
 
-double dot(std::span<const double> a, std::span<const double> b) {
-    double sum = 0.0;
-    for (std::size_t k = 0; k < a.size(); ++k) {
-        sum += a[k] * b[k];
-    }
-    return sum;
-}
-
 void subtract(double alpha, std::span<const double> x, std::span<double> y) {
     for (std::size_t k = 0; k < y.size(); ++k) {
         y[k] -= alpha * x[k];
     }
 }
-
-double length(std::span<const double> a) { return std::sqrt(dot(a, a)); }
 
 // Sum of the positive entries of t, which become 1, all others 0.
 CONVEXNN_MULTIVERSION
@@ -106,16 +97,16 @@ bool ZonotopeProjection::extend() {
     for (std::size_t k = 0; k < r_; ++k) {
         q[k] = vertex(i)[k] - vertex(0)[k];
     }
-    const double before = length(q);
+    const double before = norm(q);
     std::fill_n(column, i, 0.0);
     for (int pass = 0; pass < 2; ++pass) {
         for (std::size_t j = 0; j + 1 < i; ++j) {
-            const double c = dot(axis(j), q);
+            const double c = inner_product(axis(j), q);
             column[j] += c;
             subtract(c, axis(j), q);
         }
     }
-    const double left = length(q);
+    const double left = norm(q);
     if (!(left > kDependent * before)) {
         return false;
     }
@@ -174,7 +165,7 @@ void ZonotopeProjection::minimise(std::span<const double> p) {
         }
         const std::size_t m = count_ - 1;
         for (std::size_t j = 0; j < m; ++j) {
-            target_[j + 1] = dot(axis(j), w_);
+            target_[j + 1] = inner_product(axis(j), w_);
         }
         double sum = 0.0;
         for (std::size_t i = m; i > 0; --i) {
@@ -220,15 +211,15 @@ ZonotopeDistance ZonotopeProjection::nearest(std::span<const double> p, double t
         restart(p);
     }
     minimise(p);
-    found.upper = length(w_);
+    found.upper = norm(w_);
     while (found.steps < most_steps) {
         ++found.steps;
-        const double scale = length(p) + length(z_);
+        const double scale = norm(p) + norm(z_);
         if (!(found.upper > kRounding * scale)) {
             break;
         }
         const double reach = support(rows_, w_, next_);
-        const double slope = dot(w_, p);
+        const double slope = inner_product(w_, p);
         found.lower = std::max(found.lower, (slope - reach) / found.upper);
         const double square = found.upper * found.upper;
         if (!(square - (slope - reach) >
@@ -243,7 +234,7 @@ ZonotopeDistance ZonotopeProjection::nearest(std::span<const double> p, double t
             break;
         }
         minimise(p);
-        const double now = length(w_);
+        const double now = norm(w_);
         if (!(now < found.upper)) {
             found.upper = now;
             break;
@@ -334,7 +325,7 @@ private:
         for (double& x : u) {
             x /= largest;
         }
-        const double size = length(u);
+        const double size = norm(u);
         for (double& x : u) {
             x /= size;
         }

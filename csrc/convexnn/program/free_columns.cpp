@@ -2,18 +2,9 @@
 
 #include <algorithm>
 
+#include "convexnn/base/vectors.hpp"
+
 namespace convexnn {
-namespace {
-
-double dot(const double* a, const double* b, std::size_t n) {
-    double sum = 0.0;
-    for (std::size_t k = 0; k < n; ++k) {
-        sum += a[k] * b[k];
-    }
-    return sum;
-}
-
-}  // namespace
 
 FreeColumns::FreeColumns(std::size_t n, std::size_t outputs, bool has_constant,
                          MatrixView<const double> skip, bool rows)
@@ -30,17 +21,17 @@ FreeColumns::FreeColumns(std::size_t n, std::size_t outputs, bool has_constant,
         for (double& x : column) {
             x /= largest;  // so that no square overflows
         }
-        const double before = std::sqrt(dot(column.data(), column.data(), n));
+        const double before = norm(column);
         for (int round = 0; round < 2; ++round) {
             for (std::size_t j = 0; j < width_; ++j) {
-                const double* q = basis_.data() + j * n;
-                const double along = dot(q, column.data(), n);
+                const std::span<const double> q(basis_.data() + j * n, n);
+                const double along = inner_product(q, column);
                 for (std::size_t k = 0; k < n; ++k) {
                     column[k] -= along * q[k];
                 }
             }
         }
-        const double size = std::sqrt(dot(column.data(), column.data(), n));
+        const double size = norm(column);
         if (size > kDependent * before) {
             for (const double x : column) {
                 basis_.push_back(x / size);
@@ -214,21 +205,21 @@ double FreeColumns::step(std::span<const double> g, std::span<double> change) co
     std::ranges::fill(change, 0.0);
     for (std::size_t i = 0; i < used_; ++i) {
         for (std::size_t a = 0; a < width_; ++a) {
-            products_[i * width_ + a] = dot(basis_.data() + a * n_, g.data() + i * n_, n_);
+            products_[i * width_ + a] = inner_product(basis().column(a), g.subspan(i * n_, n_));
         }
     }
     c_ = products_;
     solve(c_);
     multiply(c_, 1.0, change);
-    return dot(products_.data(), c_.data(), count());
+    return inner_product(products_, c_);
 }
 
 void FreeColumns::project(std::span<double> g) const {
     for (int round = 0; round < 2; ++round) {
         for (std::size_t j = 0; j < outputs_; ++j) {
             for (std::size_t a = 0; a < width_; ++a) {
-                const double* z = basis_.data() + a * n_;
-                const double along = dot(z, g.data() + j * n_, n_);
+                const std::span<const double> z = basis().column(a);
+                const double along = inner_product(z, g.subspan(j * n_, n_));
                 for (std::size_t k = 0; k < n_; ++k) {
                     g[j * n_ + k] -= along * z[k];
                 }

@@ -29,7 +29,6 @@ public:
     std::size_t count() const { return width_ * used_; }
     bool rows() const { return rows_; }
     bool empty() const { return count() == 0 && !rows_; }
-    std::size_t outputs() const { return outputs_; }
     // An orthonormal basis of Z's columns, n x q.
     MatrixView<const double> basis() const { return {basis_.data(), n_, width_}; }
 

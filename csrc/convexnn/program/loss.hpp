@@ -48,33 +48,40 @@ struct TargetSums {
     double mean = 0.0;
 };
 
-struct SquaredLoss {
-    static constexpr double kCurvature = 1.0;
-    static constexpr bool kLinearTails = false;
-    static constexpr bool kLinearSlope = true;
-    static constexpr bool kShifts = true;
-    static constexpr bool kQuadraticDual = true;
-    static constexpr bool kRowOffsets = false;
-    static double value(double f, double y) { return 0.5 * (f - y) * (f - y); }
-    static double slope(double f, double y) { return f - y; }
-    static double curvature(double /*f*/, double /*y*/) { return 1.0; }
-    static double majorant(double /*f*/, double /*y*/) { return 1.0; }
-    static double fit(double p, double y) { return y - p; }
-    static double dual(double p, double y) { return p * y - 0.5 * p * p; }
-    static double clip(double p, double /*y*/) { return p; }
-    static double reach() { return std::numeric_limits<double>::infinity(); }
-    static double level(const TargetSums& /*sums*/) { return 0.0; }
-    static double settled(double y, double /*level*/) { return y; }
-};
-
-// y in {-1, +1}
-struct LogisticLoss {
-    static constexpr double kCurvature = 0.25;
+// What holds for a loss that does not say otherwise.
+struct PlainLoss {
     static constexpr bool kLinearTails = false;
     static constexpr bool kLinearSlope = false;
     static constexpr bool kShifts = false;
     static constexpr bool kQuadraticDual = false;
     static constexpr bool kRowOffsets = false;
+    static double reach() { return std::numeric_limits<double>::infinity(); }
+};
+
+// Losses that are (f - y)^2 / 2 wherever -slope is inside of the dual's domain, and a line where it
+// is at one of its ends.
+struct PartlySquaredLoss : PlainLoss {
+    static constexpr double kCurvature = 1.0;
+    static constexpr bool kQuadraticDual = true;
+    static double majorant(double /*f*/, double /*y*/) { return 1.0; }
+    static double fit(double p, double y) { return y - p; }
+    static double dual(double p, double y) { return p * y - 0.5 * p * p; }
+    static double level(const TargetSums& /*sums*/) { return 0.0; }
+    static double settled(double y, double /*level*/) { return y; }
+};
+
+struct SquaredLoss : PartlySquaredLoss {
+    static constexpr bool kLinearSlope = true;
+    static constexpr bool kShifts = true;
+    static double value(double f, double y) { return 0.5 * (f - y) * (f - y); }
+    static double slope(double f, double y) { return f - y; }
+    static double curvature(double /*f*/, double /*y*/) { return 1.0; }
+    static double clip(double p, double /*y*/) { return p; }
+};
+
+// y in {-1, +1}
+struct LogisticLoss : PlainLoss {
+    static constexpr double kCurvature = 0.25;
     static double value(double f, double y) {
         const double margin = y * f;
         const double tail = std::log1p(std::exp(-std::abs(margin)));
@@ -113,14 +120,11 @@ struct LogisticLoss {
 };
 
 // r^2 / 2 for |r| <= delta, else delta |r| - delta^2 / 2, r = f - y
-struct HuberLoss {
-    static constexpr double kCurvature = 1.0;
+struct HuberLoss : PartlySquaredLoss {
     static constexpr bool kLinearTails = true;
-    static constexpr bool kLinearSlope = false;
     static constexpr bool kShifts = true;
-    static constexpr bool kQuadraticDual = true;
-    static constexpr bool kRowOffsets = false;
     double delta;
+    explicit HuberLoss(double delta_) : delta(delta_) {}
 
     double value(double f, double y) const {
         const double r = std::abs(f - y);
@@ -132,22 +136,12 @@ struct HuberLoss {
     }
     double curvature(double f, double y) const { return std::abs(f - y) <= delta ? 1.0 : 0.0; }
     double majorant(double f, double y) const { return std::min(1.0, delta / std::abs(f - y)); }
-    static double fit(double p, double y) { return y - p; }
-    double dual(double p, double y) const { return p * y - 0.5 * p * p; }
     double clip(double p, double /*y*/) const { return std::clamp(p, -delta, delta); }
     double reach() const { return delta; }
-    static double level(const TargetSums& /*sums*/) { return 0.0; }
-    static double settled(double y, double /*level*/) { return y; }
 };
 
 // (1 - y f)_+^2 / 2, y in {-1, +1}
-struct SquaredHingeLoss {
-    static constexpr double kCurvature = 1.0;
-    static constexpr bool kLinearTails = false;
-    static constexpr bool kLinearSlope = false;
-    static constexpr bool kShifts = false;
-    static constexpr bool kQuadraticDual = true;
-    static constexpr bool kRowOffsets = false;
+struct SquaredHingeLoss : PartlySquaredLoss {
     static double value(double f, double y) {
         const double short_of = 1.0 - y * f;
         return short_of > 0.0 ? 0.5 * short_of * short_of : 0.0;
@@ -157,24 +151,13 @@ struct SquaredHingeLoss {
         return short_of > 0.0 ? -y * short_of : 0.0;
     }
     static double curvature(double f, double y) { return y * f < 1.0 ? 1.0 : 0.0; }
-    static double majorant(double /*f*/, double /*y*/) { return 1.0; }
-    static double fit(double p, double y) { return y - p; }
-    static double dual(double p, double y) { return p * y - 0.5 * p * p; }  // where p y >= 0
     static double clip(double p, double y) { return y * p > 0.0 ? p : 0.0; }
-    static double reach() { return std::numeric_limits<double>::infinity(); }
-    static double level(const TargetSums& /*sums*/) { return 0.0; }
-    static double settled(double y, double /*level*/) { return y; }
 };
 
 // Of the shortfall r = |y| - sign(y) f:  0 for r <= 0, r^2 / 2 for r <= 1, else r - 1/2. It is half
 // of Huber's loss and half of a line, both in r - 1/2.
-struct HuberizedHingeLoss {
-    static constexpr double kCurvature = 1.0;
+struct HuberizedHingeLoss : PartlySquaredLoss {
     static constexpr bool kLinearTails = true;
-    static constexpr bool kLinearSlope = false;
-    static constexpr bool kShifts = false;
-    static constexpr bool kQuadraticDual = true;
-    static constexpr bool kRowOffsets = false;
     static double shortfall(double f, double y) { return y > 0.0 ? y - f : f - y; }
     static double value(double f, double y) {
         const double r = shortfall(f, y);
@@ -191,37 +174,32 @@ struct HuberizedHingeLoss {
     static double majorant(double f, double y) {
         return std::min(1.0, 0.5 / std::abs(shortfall(f, y) - 0.5));
     }
-    static double fit(double p, double y) { return y - p; }
-    static double dual(double p, double y) { return p * y - 0.5 * p * p; }  // where p y >= 0
     static double clip(double p, double y) {
         return y > 0.0 ? std::clamp(p, 0.0, 1.0) : std::clamp(p, -1.0, 0.0);
     }
     static double reach() { return 1.0; }
-    static double level(const TargetSums& /*sums*/) { return 0.0; }
-    static double settled(double y, double /*level*/) { return y; }
 };
 
 // exp(f) - y f + y log y - y, y >= 0
-struct PoissonLoss {
+struct PoissonLoss : PlainLoss {
     static constexpr double kCurvature = std::numeric_limits<double>::infinity();
-    static constexpr bool kLinearTails = false;
-    static constexpr bool kLinearSlope = false;
-    static constexpr bool kShifts = false;
-    static constexpr bool kQuadraticDual = false;
-    static constexpr bool kRowOffsets = false;
-    // Near the best fit, log y, what nothing cancels in, r = f - log y.
+    // How far f is from the best fit, log y; 0 where y = 0 has none.
+    static double distance(double f, double y) { return y > 0.0 ? f - std::log(y) : 0.0; }
+    // Near the best fit exp(f) - y (1 + r) and exp(f) - y, r = f - log y, would be small
+    // differences of terms as large as y; with expm1(r) no term is larger than about y |r|.
+    static bool is_near(double r, double y) { return y > 0.0 && std::abs(r) < 1.0; }
     static double value(double f, double y) {
-        const double r = y > 0.0 ? f - std::log(y) : 0.0;
-        return y > 0.0 && std::abs(r) < 1.0 ? y * (std::expm1(r) - r) : std::exp(f) - y * (1.0 + r);
+        const double r = distance(f, y);
+        return is_near(r, y) ? y * (std::expm1(r) - r) : std::exp(f) - y * (1.0 + r);
     }
     static double slope(double f, double y) {
-        const double r = y > 0.0 ? f - std::log(y) : 0.0;
-        return y > 0.0 && std::abs(r) < 1.0 ? y * std::expm1(r) : std::exp(f) - y;
+        const double r = distance(f, y);
+        return is_near(r, y) ? y * std::expm1(r) : std::exp(f) - y;
     }
     static double curvature(double f, double /*y*/) { return std::exp(f); }
     // Below log y the mean curvature on the way there: Newton's steps would be far too long.
     static double majorant(double f, double y) {
-        const double r = y > 0.0 ? f - std::log(y) : 0.0;
+        const double r = distance(f, y);
         return r < -1e-8 ? y * (std::expm1(r) / r) : std::exp(f);
     }
     static double excess(double f, double t) {
@@ -238,7 +216,6 @@ struct PoissonLoss {
         return q - (q > 0.0 ? q * std::log(q) : 0.0) + (y > 0.0 ? y * std::log(y) : 0.0) - y;
     }
     static double clip(double p, double y) { return std::min(p, y); }
-    static double reach() { return std::numeric_limits<double>::infinity(); }
     static double level(const TargetSums& sums) { return std::log(sums.mean); }
     static double settled(double /*y*/, double level) { return level; }
 };

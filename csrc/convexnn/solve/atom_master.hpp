@@ -14,7 +14,8 @@
 #include <vector>
 
 #include "convexnn/base/dense.hpp"
-#include "convexnn/program/gap.hpp"
+#include "convexnn/base/vectors.hpp"
+#include "convexnn/program/data_term.hpp"
 #include "convexnn/solve/curvature.hpp"
 #include "convexnn/solve/nonnegative_lasso.hpp"
 
@@ -83,10 +84,10 @@ public:
                 return;
             }
             for (std::size_t a = 0; a < atoms() && ridge > 0.0; ++a) {
-                column_[a] += blocks_[a] == b ? ridge * dot(direction(a), p) : 0.0;
+                column_[a] += blocks_[a] == b ? ridge * inner_product(direction(a), p) : 0.0;
             }
             column_.back() += ridge;
-            lasso_.add(column_, dot(feature, v_));
+            lasso_.add(column_, inner_product(feature, v_));
         }
         blocks_.push_back(b);
         ridges_.push_back(ridge);
@@ -103,7 +104,7 @@ public:
             const double at_zero = data_.value(f);
             multiply(c, f);
             bend(c);
-            if (data_.value(f) + beta_ * sum(c) + 0.5 * dot(c, bent_) < at_zero) {
+            if (data_.value(f) + beta_ * sum(c) + 0.5 * inner_product(c, bent_) < at_zero) {
                 c_.assign(c.begin(), c.end());
             } else {
                 std::ranges::fill(c_, 0.0);
@@ -159,7 +160,7 @@ public:
         for (int step = 0; step < kSteps; ++step) {
             data_.negative_gradient(f, v_);
             bend(c_);
-            const double squares = dot(c_, bent_);
+            const double squares = inner_product(c_, bent_);
             const double before = data_.value(f) + beta_ * sum(c_) + 0.5 * squares;
             prices_.resize(atoms());
             dense::multiply_transposed({features_.data(), n_, atoms()}, v_, prices_);
@@ -190,9 +191,9 @@ public:
                 slope += (beta_ + bent_[a]) * (target_[a] - c_[a]);
             }
             // c'R c along the step: squares + 2 t turn + t^2 curve.
-            const double turn = dot(target_, bent_) - squares;
+            const double turn = inner_product(target_, bent_) - squares;
             bend(target_);
-            const double curve = dot(target_, bent_) - squares - 2.0 * turn;
+            const double curve = inner_product(target_, bent_) - squares - 2.0 * turn;
             for (std::size_t k = 0; k < n_; ++k) {
                 change_[k] -= f[k];
                 slope -= v_[k] * change_[k];
@@ -243,13 +244,6 @@ private:
         }
         return total;
     }
-    static double dot(std::span<const double> a, std::span<const double> b) {
-        double total = 0.0;
-        for (std::size_t k = 0; k < a.size(); ++k) {
-            total += a[k] * b[k];
-        }
-        return total;
-    }
     static void move(std::vector<double>& columns, std::size_t rows, std::size_t from,
                      std::size_t to) {
         std::copy_n(columns.begin() + static_cast<std::ptrdiff_t>(from * rows), rows,
@@ -265,7 +259,7 @@ private:
         for (std::size_t a = 0; a < atoms(); ++a) {
             for (std::size_t b = 0; b < atoms() && ridges_[a] > 0.0; ++b) {
                 if (blocks_[a] == blocks_[b] && c[b] != 0.0) {
-                    bent_[a] += ridges_[a] * dot(direction(a), direction(b)) * c[b];
+                    bent_[a] += ridges_[a] * inner_product(direction(a), direction(b)) * c[b];
                 }
             }
         }
@@ -301,8 +295,9 @@ private:
         }
         for (std::size_t a = 0; a < m; ++a) {
             for (std::size_t b = a; b < m && ridges_[a] > 0.0; ++b) {
-                G(b, a) +=
-                    blocks_[a] == blocks_[b] ? ridges_[a] * dot(direction(a), direction(b)) : 0.0;
+                G(b, a) += blocks_[a] == blocks_[b]
+                               ? ridges_[a] * inner_product(direction(a), direction(b))
+                               : 0.0;
             }
         }
         return true;

@@ -139,14 +139,4 @@ void rotate(double* a, double* b, std::size_t n, double c, double s) {
     }
 }
 
-CONVEXNN_MULTIVERSION
-double dot(const double* a, const double* b, std::size_t n) {
-    double sum = 0.0;
-#pragma omp simd reduction(+ : sum)
-    for (std::size_t i = 0; i < n; ++i) {
-        sum += a[i] * b[i];
-    }
-    return sum;
-}
-
 }  // namespace convexnn::cone

@@ -30,8 +30,6 @@ void solve_upper(const double* R, std::size_t stride, std::size_t m, double* x);
 // Rotates two vectors in their plane.
 void rotate(double* a, double* b, std::size_t n, double c, double s);
 
-double dot(const double* a, const double* b, std::size_t n);
-
 CONVEXNN_INLINE double square(const double* z, std::size_t padded) {
     double sum = 0.0;
 #pragma omp simd reduction(+ : sum)

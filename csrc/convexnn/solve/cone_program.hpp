@@ -15,11 +15,11 @@
 #include <vector>
 
 #include "convexnn/base/simd.hpp"
+#include "convexnn/base/vectors.hpp"
 #include "convexnn/program/masked_products.hpp"
 #include "convexnn/solve/cone_lasso.hpp"
 #include "convexnn/solve/cone_projection.hpp"
 #include "convexnn/solve/gap_record.hpp"
-#include "convexnn/solve/group_prox.hpp"
 
 namespace convexnn {
 

@@ -130,7 +130,7 @@ ConeProjector::Added ConeProjector::add(const double* a, std::size_t k) {
         double full = kInfinity;
         double along = 0.0;  // u along z / ||z||
         if (norm > kDependent) {
-            along = dot(z_.get(), u_.get(), padded_) / norm;
+            along = simd::inner_product(z_.get(), u_.get(), padded_) / norm;
             if (along >= 0.0 && !dropped) {
                 return Added::none;
             }
@@ -447,7 +447,7 @@ double ConeProjector::bound(std::span<const std::uint64_t> pattern, std::span<co
         length += mu[j] * rows_.norm(k);
     }
     const double curvature = square(normals, padded_);
-    const double slope = -dot(g_.get(), normals, padded_);
+    const double slope = -simd::inner_product(g_.get(), normals, padded_);
     const double t = curvature > 0.0 && slope > 0.0 ? slope / curvature : 0.0;
     const double size = std::sqrt(square(g_.get(), padded_));
     if (!(t > 0.0 && std::isfinite(t))) {

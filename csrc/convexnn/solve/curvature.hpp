@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "convexnn/program/gap.hpp"
+#include "convexnn/program/data_term.hpp"
 
 namespace convexnn {
 

@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "convexnn/base/dense.hpp"
+#include "convexnn/base/vectors.hpp"
 #include "convexnn/program/masked_products.hpp"
 #include "convexnn/solve/gap_record.hpp"
-#include "convexnn/solve/group_prox.hpp"
 
 namespace convexnn {
 

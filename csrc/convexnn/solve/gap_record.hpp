@@ -5,14 +5,28 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <span>
 #include <utility>
 #include <vector>
 
+#include "convexnn/program/data_term.hpp"
 #include "convexnn/solve/deadline.hpp"
 #include "convexnn/solve/group_lasso.hpp"
 
 namespace convexnn {
+
+// What relative gaps are multiplied by.
+inline double gap_scale(double objective, double objective_at_zero) {
+    return std::max(std::abs(objective), 1e-10 * objective_at_zero);
+}
+
+// gap / scale; 0 where both are 0.
+inline double relative_gap(double objective, double dual_objective, double objective_at_zero) {
+    const double scale = gap_scale(objective, objective_at_zero);
+    const double gap = objective - dual_objective;
+    return scale > 0.0 ? gap / scale : (gap > 0.0 ? std::numeric_limits<double>::infinity() : 0.0);
+}
 
 struct DualMultiple {
     double scale, value;
@@ -89,10 +103,7 @@ public:
         return relative_gap(objective, bound_, objective_at_zero_);
     }
     bool proved(double objective) const { return relative(objective) <= settings_.tol; }
-    // What relative gaps are multiplied by.
-    double scale(double objective) const {
-        return std::max(std::abs(objective), 1e-10 * objective_at_zero_);
-    }
+    double scale(double objective) const { return gap_scale(objective, objective_at_zero_); }
 
     // Records the state at a check of the gap; true when the monitor says stop.
     bool record(std::size_t iteration, double objective, std::size_t active) {

@@ -17,7 +17,7 @@
 #include "convexnn/base/monitor.hpp"
 #include "convexnn/base/status.hpp"
 #include "convexnn/base/views.hpp"
-#include "convexnn/program/gap.hpp"
+#include "convexnn/program/data_term.hpp"
 #include "convexnn/program/loss.hpp"
 #include "convexnn/program/masked_matrix.hpp"
 

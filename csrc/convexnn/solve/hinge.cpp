@@ -8,9 +8,10 @@
 #include <vector>
 
 #include "convexnn/base/simd.hpp"
+#include "convexnn/base/vectors.hpp"
 #include "convexnn/program/masked_products.hpp"
 #include "convexnn/solve/deadline.hpp"
-#include "convexnn/solve/group_prox.hpp"
+#include "convexnn/solve/gap_record.hpp"
 
 namespace convexnn {
 namespace {

@@ -17,8 +17,10 @@
 #include <vector>
 
 #include "convexnn/base/simd.hpp"
-#include "convexnn/program/gap.hpp"
+#include "convexnn/base/vectors.hpp"
+#include "convexnn/program/data_term.hpp"
 #include "convexnn/solve/kernel_system.hpp"
+#include "convexnn/solve/preconditioner.hpp"
 
 namespace convexnn {
 

@@ -15,39 +15,31 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <memory>
 #include <span>
 #include <vector>
 
-#include "convexnn/base/simd.hpp"
+#include "convexnn/base/vectors.hpp"
 #include "convexnn/solve/full_program.hpp"
 #include "convexnn/solve/group_lasso.hpp"
+#include "convexnn/solve/group_norms.hpp"
 #include "convexnn/solve/hinge.hpp"
 #include "convexnn/solve/kernel_fit.hpp"
 #include "convexnn/solve/kernel_system.hpp"
 #include "convexnn/solve/newton_step.hpp"
+#include "convexnn/solve/preconditioner_choice.hpp"
 
 namespace convexnn {
 namespace {
 
 using dense::Outcome;
 
-constexpr double kContinuation = 0.2;    // from one penalty of a cold start to the next
-constexpr double kStageGap = 0.1;        // relative gap at which a penalty has served,
-constexpr double kStagePrice = 1.5;      // or the largest price, over it
-constexpr double kInnerAccuracy = 0.03;  // of the relative gap: how well a is solved for
-constexpr double kLoosestInner = 1e-2;
-constexpr double kOwnGap = 0.3;  // of a, relative to the gap before: more is not exact enough
-constexpr double kTightestInner = 1e-13;
+constexpr double kContinuation = 0.2;  // from one penalty of a cold start to the next
+constexpr double kStageGap = 0.1;      // relative gap at which a penalty has served,
+constexpr double kStagePrice = 1.5;    // or the largest price, over it
+constexpr double kOwnGap = 0.3;        // of a, relative to the gap before: more is not exact enough
 constexpr std::size_t kMostViolators = 50;  // or as many as there are blocks
-constexpr double kSecularCap = 4.0;         // of price / beta in the secular gradient
-constexpr double kSmallestNorm = 1e-14;     // of the largest; less is zero
-constexpr double kNearOptimum = 0.01;       // of the relative gap: where flat samples stay flat
-constexpr double kSmallestRidge = 1e-10;
-constexpr std::size_t kMostDenseRows = 6000;  // of one factor of N, or as large as several
-constexpr double kTableGain = 4.0;            // table look-ups over multiplications
-constexpr std::size_t kPatience = 12;         // steps without a smaller gap; dense: twice that
-constexpr double kFall = 0.005;               // of g in a step, relative to the gap: progress too
+constexpr std::size_t kPatience = 12;       // steps without a smaller gap; dense: twice that
+constexpr double kFall = 0.005;             // of g in a step, relative to the gap: progress too
 
 double square(double x) { return x * x; }
 
@@ -65,6 +57,7 @@ public:
           full_(problem, data_, settings, monitor),
           deadline_(full_.deadline()),
           system_(problem, full_.products(), settings.threads, deadline_),
+          preconditioner_(problem, data_.free_columns(), Loss::kLinearSlope, settings.threads),
           newton_step_(problem, settings.threads),
           eta_(blocks_, 0.0),
           old_eta_(blocks_),
@@ -83,7 +76,6 @@ public:
              {&c_, &gradient_, &plain_, &norms_, &delta_, &factors_, &bends_}) {
             list->reserve(blocks_);
         }
-        preconditioner_ = mean_field(problem, data_.free_columns(), settings.threads);
     }
 
     GroupLassoResult run(const Start& start) { return finish(iterate(start)); }
@@ -145,14 +137,14 @@ private:
             best_gap = std::min(left, best_gap);
             // Exact steps may be many where g is far from its quadratic models, as long as it
             // falls.
-            if (exact_or_never() && upper_ < best_value * (1.0 - kFall * left)) {
+            if (preconditioner_.exact_or_never() && upper_ < best_value * (1.0 - kFall * left)) {
                 waited = 0;
             }
             best_value = std::min(upper_, best_value);
 
             // 2. A cold start goes through larger penalties: the next one, where this has served;
             //    else Newton's step in eta.
-            bool done = waited <= kPatience * (factored_ ? 2 : 1);
+            bool done = waited <= kPatience * (preconditioner_.factored() ? 2 : 1);
             if (done && beta_ > problem_.beta &&
                 (stage_gap_ < kStageGap || full_.largest_price() < kStagePrice * beta_)) {
                 const double last = beta_;
@@ -166,9 +158,10 @@ private:
                 done = evaluate();
             } else if (done) {
                 ++n_iter_;
-                const std::size_t products = system_.products();
+                const std::size_t before = system_.products();
                 done = step();
-                if (done && factors_are_cheaper(products)) {
+                if (done && preconditioner_.factors_are_cheaper(system_.products() - before,
+                                                                active_.size(), free_.size())) {
                     factor_from_now_on();
                     done = preconditioner_->build(system_, deadline_) == Outcome::done;
                 }
@@ -176,10 +169,11 @@ private:
 
             // 3. Where the approximate solves lead nowhere, more exact ones from the beginning.
             if (!done) {
-                if (deadline_.stopped() || (exact_or_never() && !system_.leave_single())) {
+                if (deadline_.stopped() ||
+                    (preconditioner_.exact_or_never() && !system_.leave_single())) {
                     return why();
                 }
-                if (!exact_or_never()) {
+                if (!preconditioner_.exact_or_never()) {
                     factor_from_now_on();
                 }
                 begin();
@@ -200,33 +194,12 @@ private:
         data_.negative_gradient(fit_.f, fit_.a);
         beta_ = std::max(problem_.beta, kContinuation * price_at_zero_);
         inner_gap_ = 1.0;
-        ridge_ = kSmallestRidge;
+        ridge_ = group_norms::kSmallestRidge;
     }
-
-    // Whether there is no more exact preconditioner to turn to.
-    bool exact_or_never() const {
-        const std::size_t rows = problem_.A.rows();
-        return factored_ || rows * rows * factors() > kMostDenseRows * kMostDenseRows;
-    }
-    // How many factors: outputs have the same curvature where that is constant.
-    std::size_t factors() const { return Loss::kLinearSlope ? 1 : problem_.outputs; }
 
     void factor_from_now_on() {
-        preconditioner_.reset();
-        preconditioner_ = dense_factor(problem_, data_.free_columns(), settings_.threads);
-        factored_ = true;
+        preconditioner_.factor_from_now_on();
         system_.leave_single();
-    }
-
-    // Whether factors of N would have cost less than the products with N since `products`.
-    bool factors_are_cheaper(std::size_t products) const {
-        const auto n = static_cast<double>(problem_.A.rows());
-        const auto d = static_cast<double>(d_);
-        const auto active = static_cast<double>(active_.size());
-        const double iterations = static_cast<double>(system_.products() - products);
-        const double each = active + static_cast<double>(free_.size()) + n / 3.0;
-        const double factor = n * n * each * static_cast<double>(factors());
-        return !exact_or_never() && iterations * n * d * (4.0 * active / kTableGain + 8.0) > factor;
     }
 
     // The status of a part that did not end well.
@@ -251,7 +224,8 @@ private:
         // minimum.
         const auto flat = static_cast<std::size_t>(std::ranges::count(system_.root(), 0.0));
         // (Of the outputs of a sample together most are flat wherever one class is likely.)
-        const bool few = !Loss::kRowOffsets && 2 * flat > n_ && stage_gap_ > kNearOptimum;
+        const bool few =
+            !Loss::kRowOffsets && 2 * flat > n_ && stage_gap_ > group_norms::kNearOptimum;
         const bool parabola = !Loss::kLinearSlope && (cautious_ || flat == n_ || few);
         if (!find_direction(parabola) &&
             (deadline_.stopped() || parabola || Loss::kLinearSlope || !find_direction(true))) {
@@ -263,7 +237,7 @@ private:
         }
         // Both bounds of g, as its value is only known to the accuracy of a.
         if (lower_ <= before + noise) {
-            ridge_ = std::max(kSmallestRidge, ridge_ / 10.0);
+            ridge_ = std::max(group_norms::kSmallestRidge, ridge_ / 10.0);
             cautious_ = false;
             return true;
         }
@@ -317,7 +291,7 @@ private:
             largest = std::max(largest, eta);
         }
         for (const std::size_t i : free_) {
-            eta_[i] = eta_[i] < kSmallestNorm * largest ? 0.0 : eta_[i];
+            eta_[i] = eta_[i] < group_norms::kSmallest * largest ? 0.0 : eta_[i];
         }
         for (std::size_t k = 0; k < n_; ++k) {
             fit_.a[k] = old_a_[k] + t * system_.root()[k] * change_[k];
@@ -351,20 +325,14 @@ private:
         bends_.clear();
         delta_.resize(free_.size());
         for (const std::size_t i : free_) {
-            const double size = beta_ * problem_.weights[i];
-            const double held = size + problem_.ridge * eta_[i];
-            const double price = prices[i] * problem_.weights[i];
-            const double ratio = price / held;
-            const double plain = 0.5 * size * (1.0 - ratio * ratio);
-            // Newton's method on 1 / p where p > beta: exact in one step for a single block.
-            const double capped = std::min(ratio, kSecularCap);
-            const double secular =
-                -size * (ratio - 1.0) * std::max(capped * capped, 0.5 * (ratio + 1.0));
-            plain_.push_back(plain);
-            gradient_.push_back(ratio <= 1.0 ? plain : secular);
+            const double w = problem_.weights[i];
+            const group_norms::Slope slope =
+                group_norms::slope_at(eta_[i], beta_ * w, problem_.ridge, prices[i] * w);
+            plain_.push_back(slope.plain);
+            gradient_.push_back(slope.secular);
             norms_.push_back(eta_[i]);
-            factors_.push_back(size / held / held);
-            bends_.push_back(problem_.ridge * size * ratio * ratio / held);
+            factors_.push_back(slope.weight);
+            bends_.push_back(slope.bend);
         }
     }
 
@@ -394,8 +362,7 @@ private:
             }
         }
         system_.set_blocks(active_, c_);
-        const double accuracy =
-            std::clamp(kInnerAccuracy * inner_gap_, kTightestInner, kLoosestInner);
+        const double accuracy = group_norms::inner_accuracy(inner_gap_);
         if (!fit_.solve(accuracy, inner_gap_, *preconditioner_, deadline_)) {
             return false;
         }
@@ -505,14 +472,13 @@ private:
     FullProgram<Loss> full_;
     Deadline& deadline_;
     KernelSystem system_;
-    std::unique_ptr<Preconditioner> preconditioner_;
+    PreconditionerChoice preconditioner_;
     NewtonStep newton_step_;
 
     double beta_ = 0.0;  // of this stage
     double price_at_zero_ = 0.0;
-    double ridge_ = kSmallestRidge;
+    double ridge_ = group_norms::kSmallestRidge;
     bool cautious_ = false;  // whether the last step was refused
-    bool factored_ = false;  // whether the preconditioner is the exact one, or as near as it gets
     std::size_t n_iter_ = 0;
     std::vector<double> eta_, old_eta_;  // P
 

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "convexnn/base/simd.hpp"
+#include "convexnn/base/vectors.hpp"
 
 namespace convexnn {
 

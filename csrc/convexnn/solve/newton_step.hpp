@@ -16,6 +16,7 @@
 #include "convexnn/solve/group_lasso.hpp"
 #include "convexnn/solve/kernel_system.hpp"
 #include "convexnn/solve/nonnegative_qp.hpp"
+#include "convexnn/solve/preconditioner.hpp"
 
 namespace convexnn {
 

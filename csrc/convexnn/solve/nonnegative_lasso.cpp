@@ -18,21 +18,11 @@ constexpr double kLeastShared = 1e-8;
 // Rounds of entering atoms that leave the objective where it was, to rounding, before giving up.
 constexpr int kIdleRounds = 5;
 
-CONVEXNN_MULTIVERSION
-double dot(const double* a, const double* b, std::size_t n) {
-    double sum = 0.0;
-#pragma omp simd reduction(+ : sum)
-    for (std::size_t i = 0; i < n; ++i) {
-        sum += a[i] * b[i];
-    }
-    return sum;
-}
-
 // b <- L^-1 b, L's rows contiguous.
 void solve_rows(const double* L, std::size_t stride, std::size_t n, double* b) {
     for (std::size_t i = 0; i < n; ++i) {
         const double* row = L + i * stride;
-        b[i] = (b[i] - dot(row, b, i)) / row[i];
+        b[i] = (b[i] - simd::inner_product(row, b, i)) / row[i];
     }
 }
 
@@ -188,7 +178,7 @@ bool NonnegativeLasso::append(std::size_t atom, double least_pivot) {
     }
     solve_rows(factor_.data(), factor_stride_, k, row);
     const double diagonal = gram(atom, atom);
-    const double pivot = diagonal * (1.0 + kRidge) - dot(row, row, k);
+    const double pivot = diagonal * (1.0 + kRidge) - simd::inner_product(row, row, k);
     if (!(pivot > least_pivot * diagonal)) {
         return false;
     }

@@ -1,15 +1,12 @@
-// Objective, dual point and duality gap of
+// The free part of a fit, b = E c (free_columns.hpp), at its best for a loss:
 //
-//   min_{U, b} sum_k s_k l((A U)_k + b, y_k) + beta sum_i w_i ||U_i||,    b = 0 without an offset.
+//   min_c sum_k s_k l((f + E c)_k, y_k),       E = 1 for each output where there is just an offset,
 //
-// With v = -loss gradient at the fit, the point t v is dual feasible for 0 <= t <= beta / M,
-// M = max_i ||X^T D_i v|| / w_i (and sum_k v_k = 0 with an offset), and
-// D(t v) = sum_k s_k (-l*(-t v_k / s_k)) is a lower bound of the optimum. Every gap the solvers
-// report is computed from these functions.
+// by Newton's method, from where it was for the last f. Its optimality is what the dual asks for:
+// v = -loss gradient is orthogonal to E. `balance` makes other points so.
 //
-// With K outputs a fit has n K entries, those of the first output before those of the second, and
-// an offset for each output. The loss is a sum over all of them, but for the cross entropy: that is
-// the Poisson loss with an offset for each sample, log sum exp f = min_b sum exp(f + b) - b - 1.
+// A loss that depends on f - y alone is given the targets less what the free part has of them, so
+// that f + b - y and v^T y do not cancel where all targets are large.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +17,6 @@
 #include <span>
 #include <vector>
 
-#include "convexnn/base/simd.hpp"
 #include "convexnn/base/views.hpp"
 #include "convexnn/program/free_columns.hpp"
 #include "convexnn/program/loss.hpp"
@@ -33,36 +29,31 @@ struct Samples {
     std::span<const double> s;
 };
 
-// The data term as a function of the fit f of the blocks alone,
-//
-//   L(f) = min_b sum_k s_k l(f_k + b, y_k),       b = 0 without an offset,
-//
-// which is as smooth as the loss: its gradient is that of the loss at the best b. b may also be a
-// combination Z c of the columns of a matrix (`skip`), one for each output.
 template <typename Loss>
-class DataTerm {
+class FreePart {
 public:
-    DataTerm(const Samples& samples, const Loss& loss, bool has_offset, std::size_t outputs = 1,
-             MatrixView<const double> skip = {})
+    // A constant for each output, the columns of `skip` for each, and constants of the samples if
+    // the loss has them.
+    FreePart(const Samples& samples, const Loss& loss, bool has_offset, std::size_t outputs,
+             MatrixView<const double> skip)
         : samples_(samples),
           loss_(loss),
-          has_offset_(has_offset),
           one_offset_(has_offset && skip.columns == 0 && !Loss::kRowOffsets),
           n_(samples.s.size() / outputs),
-          free_(n_, outputs, has_offset, skip, Loss::kRowOffsets),
-          free_of_one_(n_, 1, has_offset, skip, false),
+          columns_(n_, outputs, has_offset, skip, Loss::kRowOffsets),
+          columns_of_one_(n_, 1, has_offset, skip, false),
           shift_(samples.s.size(), 0.0),
           outputs_(outputs) {
-        if (!one_offset_ && !free_.empty()) {
+        if (!one_offset_ && !columns_.empty()) {
             for (std::vector<double>* each : {&combination_, &last_, &g_, &h_, &change_}) {
                 each->resize(samples.s.size());
             }
         }
-        if (Loss::kShifts && free_.width() > 0) {
+        if (Loss::kShifts && columns_.width() > 0) {
             centred_.assign(samples.y.begin(), samples.y.end());
             samples_.y = centred_;
             if (!one_offset_) {  // less their projection on the free columns
-                free_.project(centred_);
+                columns_.project(centred_);
                 projected_.resize(centred_.size());
                 std::ranges::transform(samples.y, centred_, projected_.begin(), std::minus<>());
             }
@@ -81,30 +72,27 @@ public:
             }
             output.level = Loss::level(sums);
             if (one_offset_ && Loss::kShifts) {
-                // Targets about zero: f + b - y and v^T y would cancel where all y are large.
                 output.centre = sums.mean;
                 std::ranges::transform(y, centred_.begin() + static_cast<std::ptrdiff_t>(j * n_),
                                        [&](double target) { return target - sums.mean; });
             }
         }
     }
-    DataTerm(const DataTerm&) = delete;  // samples_ may view centred_
-    DataTerm& operator=(const DataTerm&) = delete;
+    FreePart(const FreePart&) = delete;  // samples_ may view centred_
+    FreePart& operator=(const FreePart&) = delete;
 
-    const Loss& loss() const { return loss_; }
-    std::size_t outputs() const { return outputs_.size(); }
-    const FreeColumns& free_columns() const { return free_; }
-    // Whether anything beside the blocks follows them, and whether that is an offset alone.
-    bool has_free_part() const { return !free_.empty(); }
-    bool one_offset() const { return one_offset_; }
+    // The samples with the targets that fits are compared to, valid as long as this object.
+    const Samples& samples() const { return samples_; }
+    const FreeColumns& columns() const { return columns_; }
     double total_weight(std::size_t output) const { return outputs_[output].total_weight; }
-    // The free part of the fit that the last call found best, but for constants of the rows.
-    std::vector<double> free_part() const {
-        std::vector<double> all(shift_.size());
-        free_part(all);
-        return all;
-    }
-    void free_part(std::span<double> out) const {
+    bool empty() const { return columns_.empty(); }
+    // Whether an offset for each output is all there is.
+    bool one_offset() const { return one_offset_; }
+
+    // What the last `fit` found, n K entries to be added to f, next to samples().
+    std::span<const double> shift() const { return shift_; }
+    // The same next to the targets themselves, but for constants of the samples.
+    void write(std::span<double> out) const {
         for (std::size_t k = 0; k < out.size(); ++k) {
             const double fitted = one_offset_            ? shift_[k]
                                   : combination_.empty() ? 0.0
@@ -114,81 +102,17 @@ public:
         }
     }
 
-    double value(std::span<const double> f) {
-        fit_free_part(f);
-        double sum = 0.0;
-        for (std::size_t k = 0; k < f.size(); ++k) {
-            sum += samples_.s[k] * loss_.value(f[k] + shift_[k], samples_.y[k]);
-        }
-        return sum;
-    }
-
-    // v_k = -s_k l'(f_k + b, y_k)
-    void negative_gradient(std::span<const double> f, std::span<double> v) {
-        fit_free_part(f);
-        for (std::size_t k = 0; k < f.size(); ++k) {
-            v[k] = -samples_.s[k] * loss_.slope(f[k] + shift_[k], samples_.y[k]);
-        }
-        balance(v);
-    }
-
-    // h_k = s_k l''(f_k + b, y_k)
-    void curvature(std::span<const double> f, std::span<double> h) {
-        fit_free_part(f);
-        for (std::size_t k = 0; k < f.size(); ++k) {
-            h[k] = samples_.s[k] * loss_.curvature(f[k] + shift_[k], samples_.y[k]);
-        }
-    }
-
-    // The same of a parabola that touches L at f and is nowhere below it.
-    void majorant(std::span<const double> f, std::span<double> h) {
-        fit_free_part(f);
-        for (std::size_t k = 0; k < f.size(); ++k) {
-            h[k] = samples_.s[k] * loss_.majorant(f[k] + shift_[k], samples_.y[k]);
-        }
-    }
-
-    // At least 2 (L(f + t) - L(f) - L'(f) t) for a change t of the fit, to rounding.
-    double curvature_along(std::span<const double> f, std::span<const double> t) {
-        if constexpr (Loss::kCurvature < std::numeric_limits<double>::infinity()) {
-            return Loss::kCurvature * simd::weighted_square(samples_.s.data(), t.data(), t.size());
-        } else {
-            fit_free_part(f);
-            double sum = 0.0;
-            for (std::size_t k = 0; k < t.size(); ++k) {
-                sum += samples_.s[k] * loss_.excess(f[k] + shift_[k], t[k]);
+    // shift() at the best free part of f.
+    void fit(std::span<const double> f) {
+        if (one_offset_) {
+            for (std::size_t j = 0; j < outputs_.size(); ++j) {
+                find_offset(j, f.subspan(j * n_, n_));
+                std::fill_n(shift_.begin() + static_cast<std::ptrdiff_t>(j * n_), n_,
+                            outputs_[j].offset);
             }
-            return 2.0 * sum;
+        } else if (!columns_.empty()) {
+            fit_columns(f);
         }
-    }
-
-    // The slope between f and the fit whose negative gradient is a (in the dual's domain), where
-    // they differ: h_k (f*_k - f_k - b) = v_k - a_k; elsewhere the curvature at f.
-    void secant(std::span<const double> f, std::span<const double> a, std::span<double> h) {
-        fit_free_part(f);
-        for (std::size_t k = 0; k < f.size(); ++k) {
-            const double s = samples_.s[k];
-            const double y = samples_.y[k];
-            const double at = f[k] + shift_[k];
-            if (s == 0.0) {
-                h[k] = 0.0;
-                continue;
-            }
-            const double change = loss_.fit(a[k] / s, y) - at;
-            const double fall = -loss_.slope(at, y) - a[k] / s;
-            const bool near = std::abs(change) <= 1e-6 * (1.0 + std::abs(at));
-            h[k] = s * (near ? loss_.curvature(at, y)
-                             : std::clamp(fall / change, 0.0, Loss::kCurvature));
-        }
-    }
-
-    // v becomes the point of the dual's domain next to it.
-    void clip(std::span<double> v) {
-        for (std::size_t k = 0; k < v.size(); ++k) {
-            const double s = samples_.s[k];
-            v[k] = s > 0.0 ? s * loss_.clip(v[k] / s, samples_.y[k]) : 0.0;
-        }
-        balance(v);
     }
 
     // Makes v orthogonal to the free part, to rounding, which the dual asks for, within the dual's
@@ -199,50 +123,14 @@ public:
             for (std::size_t j = 0; j < outputs_.size(); ++j) {
                 balance_output(v.subspan(j * n_, n_));
             }
-        } else if (!free_.empty()) {
+        } else if (!columns_.empty()) {
             balance_columns(v);
         }
     }
 
     // Whether v is orthogonal to the free part as far as a dual point must be.
     bool balanced(std::span<const double> v) const {
-        return one_offset_ || free_.imbalance(v) <= kBalanced;
-    }
-
-    // D(t v); rows of weight zero carry v_k = 0 and do not count.
-    double dual_value(std::span<const double> v, double t) const {
-        double sum = 0.0;
-        for (std::size_t k = 0; k < v.size(); ++k) {
-            const double s = samples_.s[k];
-            if (s > 0.0) {
-                sum += s * loss_.dual(t * v[k] / s, samples_.y[k]);
-            }
-        }
-        return sum;
-    }
-
-    // The t of largest D(t v) among the feasible ones, |t| <= limit = beta / M; for losses whose
-    // dual is not quadratic min(1, limit), which is the best once v is near the optimum.
-    double best_dual_scale(std::span<const double> v, double limit) const {
-        if constexpr (!Loss::kQuadraticDual) {
-            return std::min(1.0, limit);
-        }
-        double linear = 0.0;
-        double quadratic = 0.0;
-        double largest = 0.0;
-        for (std::size_t k = 0; k < v.size(); ++k) {
-            const double s = samples_.s[k];
-            linear += v[k] * samples_.y[k];
-            if (s > 0.0) {
-                quadratic += v[k] * v[k] / s;
-                largest = std::max(largest, std::abs(v[k]) / s);
-            }
-        }
-        if (quadratic == 0.0) {  // v = 0, or its squares vanish
-            return std::min(1.0, limit);
-        }
-        limit = std::min(limit, loss_.reach() / largest);
-        return std::clamp(linear / quadratic, -limit, limit);
+        return one_offset_ || columns_.imbalance(v) <= kBalanced;
     }
 
 private:
@@ -252,19 +140,6 @@ private:
         double centre = 0.0;  // of the targets
         double offset = 0.0;  // less centre
     };
-
-    // shift_ at the best free part of f.
-    void fit_free_part(std::span<const double> f) {
-        if (one_offset_) {
-            for (std::size_t j = 0; j < outputs_.size(); ++j) {
-                find_offset(j, f.subspan(j * n_, n_));
-                std::fill_n(shift_.begin() + static_cast<std::ptrdiff_t>(j * n_), n_,
-                            outputs_[j].offset);
-            }
-        } else if (!free_.empty()) {
-            fit_columns(f);
-        }
-    }
 
     // shift_ = combination_ and the best constants of the rows, -log sum exp, for the entries of f,
     // `first` on. Returns their loss.
@@ -297,11 +172,11 @@ private:
     // The outputs have each their own columns; constants of the rows join them.
     void fit_columns(std::span<const double> f) {
         if (Loss::kRowOffsets) {
-            fit_columns(free_, 0, f);
+            fit_columns(columns_, 0, f);
             return;
         }
         for (std::size_t first = 0; first < f.size(); first += n_) {
-            fit_columns(free_of_one_, first, f.subspan(first, n_));
+            fit_columns(columns_of_one_, first, f.subspan(first, n_));
         }
     }
 
@@ -377,7 +252,7 @@ private:
     }
 
     void balance_columns(std::span<double> v) {
-        if (free_.count() == 0) {  // y - v / s is a distribution in each row
+        if (columns_.count() == 0) {  // y - v / s is a distribution in each row
             for (std::size_t k = 0; k < n_; ++k) {
                 double sum = 0.0;
                 for (std::size_t i = k; i < v.size(); i += n_) {
@@ -391,7 +266,7 @@ private:
             }
             return;
         }
-        if (free_.imbalance(v) <= kExact && !Loss::kRowOffsets) {
+        if (columns_.imbalance(v) <= kExact && !Loss::kRowOffsets) {
             return;
         }
         std::vector<double> fit(v.size());
@@ -409,7 +284,7 @@ private:
         }
         // What is left of an output whose loss vanishes is rounding; zero is in every domain.
         for (std::size_t j = 0; j < outputs_.size() && !Loss::kRowOffsets; ++j) {
-            if (free_.imbalance(v, j) > kBalanced) {
+            if (columns_.imbalance(v, j) > kBalanced) {
                 std::ranges::fill(v.subspan(j * n_, n_), 0.0);
             }
         }
@@ -497,22 +372,14 @@ private:
 
     Samples samples_;
     Loss loss_;
-    bool has_offset_, one_offset_;
+    bool one_offset_;
     std::size_t n_;
-    FreeColumns free_, free_of_one_;   // of all outputs, and of any one
-    std::vector<double> shift_;        // of every entry of the fit: the free part
-    std::vector<double> combination_;  // its part in the range of the free columns
+    FreeColumns columns_, columns_of_one_;  // of all outputs, and of any one
+    std::vector<double> shift_;             // of every entry of the fit
+    std::vector<double> combination_;       // its part in the range of the columns
     std::vector<double> last_, g_, h_, change_;
-    // Targets less their output's centre, or less `projected_`, so that they do not cancel.
-    std::vector<double> centred_, projected_;
+    std::vector<double> centred_, projected_;  // targets less their output's centre, or less these
     std::vector<Output> outputs_;
 };
-
-// gap / max(|objective|, 1e-10 objective at zero); 0 where both are 0.
-inline double relative_gap(double objective, double dual_objective, double objective_at_zero) {
-    const double scale = std::max(std::abs(objective), 1e-10 * objective_at_zero);
-    const double gap = objective - dual_objective;
-    return scale > 0.0 ? gap / scale : (gap > 0.0 ? std::numeric_limits<double>::infinity() : 0.0);
-}
 
 }  // namespace convexnn
