@@ -272,14 +272,6 @@ def test_a_linear_part_of_relu_networks_has_no_cone(activation: str) -> None:
     assert cx.solve(free).objective <= sol.objective
 
 
-def test_networks_have_no_linear_part() -> None:
-    X, y, patterns = cx.datasets.ar(40, 3, 20)
-    for skip in (0.0, 1.0):
-        prob = cx.GatedReLUProblem(X, y, patterns, 1.0, skip=skip)
-        with pytest.raises(ValueError, match="`prob` must have no linear part"):
-            cx.recover(prob, cx.solve(prob))
-
-
 def test_what_a_problem_is_says_its_repr() -> None:
     X, Y, patterns = cx.datasets.ar(40, 3, 20, n_outputs=2)
     prob = cx.GatedReLUProblem(X, Y, patterns, 1.0, ridge=0.5, skip=0.0)
