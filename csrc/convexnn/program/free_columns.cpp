@@ -128,7 +128,7 @@ bool FreeColumns::set(std::span<const double> h) {
     return regular;
 }
 
-void FreeColumns::solve(std::vector<double>& c) const {
+void FreeColumns::solve(std::span<double> c) const {
     const std::size_t size = count();
     for (std::size_t j = 0; j < size; ++j) {
         double entry = c[j];
@@ -201,17 +201,20 @@ void FreeColumns::scale(std::span<const double> root, std::span<double> x) const
     }
 }
 
-double FreeColumns::step(std::span<const double> g, std::span<double> change) const {
-    std::ranges::fill(change, 0.0);
+void FreeColumns::combine(std::span<const double> c, std::span<double> x) const {
+    std::ranges::fill(x, 0.0);
+    multiply(c, 1.0, x);
+}
+
+double FreeColumns::step(std::span<const double> g, std::span<double> c) const {
     for (std::size_t i = 0; i < used_; ++i) {
         for (std::size_t a = 0; a < width_; ++a) {
             products_[i * width_ + a] = inner_product(basis().column(a), g.subspan(i * n_, n_));
         }
     }
-    c_ = products_;
-    solve(c_);
-    multiply(c_, 1.0, change);
-    return inner_product(products_, c_);
+    std::ranges::copy(products_, c.begin());
+    solve(c);
+    return inner_product(products_, c);
 }
 
 void FreeColumns::project(std::span<double> g) const {

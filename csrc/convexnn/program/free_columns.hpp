@@ -44,9 +44,11 @@ public:
     // x <- R (x - E (E'HE)^+ E'H x), R = H^1/2 =: diag(root).
     void scale(std::span<const double> root, std::span<double> x) const;
 
-    // change = (I_K (x) Z) c with (E'HE) (c, .) = E'g, for g whose rows sum to zero where the rows
-    // are free; returns c'Z'g, twice what a quadratic model falls by.
-    double step(std::span<const double> g, std::span<double> change) const;
+    // c with (E'HE) (c, .) = E'g, count() entries, for g whose rows sum to zero where the rows are
+    // free; returns c'Z'g, twice what a quadratic model falls by.
+    double step(std::span<const double> g, std::span<double> c) const;
+    // x = (I_K (x) Z) c; as Z is orthonormal, of the length of c.
+    void combine(std::span<const double> c, std::span<double> x) const;
     // g <- g - Z Z'g for each output, twice: orthogonal to Z to the rounding of what is left.
     void project(std::span<double> g) const;
     // Largest |z_j'g| / |z_j|'|g| over the columns, 0 for g = 0.
@@ -54,7 +56,7 @@ public:
     double imbalance(std::span<const double> g, std::size_t output) const;
 
 private:
-    void solve(std::vector<double>& c) const;
+    void solve(std::span<double> c) const;
     void multiply(std::span<const double> c, double factor, std::span<double> x) const;
 
     std::size_t n_ = 0, outputs_ = 1, width_ = 0, used_ = 0;

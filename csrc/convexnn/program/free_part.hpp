@@ -45,8 +45,11 @@ public:
           shift_(samples.s.size(), 0.0),
           outputs_(outputs) {
         if (!one_offset_ && !columns_.empty()) {
-            for (std::vector<double>* each : {&combination_, &last_, &g_, &h_, &change_}) {
+            for (std::vector<double>* each : {&combination_, &g_, &h_}) {
                 each->resize(samples.s.size());
+            }
+            for (std::vector<double>* each : {&coefficients_, &last_, &change_}) {
+                each->resize(columns_.count());
             }
         }
         if (Loss::kShifts && columns_.width() > 0) {
@@ -139,6 +142,8 @@ private:
         double level = 0.0;
         double centre = 0.0;  // of the targets
         double offset = 0.0;  // less centre
+        // Loss at the last fit of free columns, of all outputs in the first where rows are free.
+        double value = std::numeric_limits<double>::infinity();
     };
 
     // shift_ = combination_ and the best constants of the rows, -log sum exp, for the entries of f,
@@ -172,58 +177,80 @@ private:
     // The outputs have each their own columns; constants of the rows join them.
     void fit_columns(std::span<const double> f) {
         if (Loss::kRowOffsets) {
-            fit_columns(columns_, 0, f);
+            fit_columns(columns_, coefficients_, 0, f);
             return;
         }
-        for (std::size_t first = 0; first < f.size(); first += n_) {
-            fit_columns(columns_of_one_, first, f.subspan(first, n_));
+        for (std::size_t j = 0; j < outputs_.size(); ++j) {
+            const std::size_t width = columns_.width();
+            fit_columns(columns_of_one_, std::span(coefficients_).subspan(j * width, width), j * n_,
+                        f.subspan(j * n_, n_));
         }
     }
 
     // Newton's method in the coefficients of free columns, from the last ones, until -g, the
     // gradient, is orthogonal to them to rounding, or comes no nearer; a parabola above the loss
-    // takes the place of its curvature where the loss is flat or linear.
-    void fit_columns(FreeColumns& columns, std::size_t first, std::span<const double> f) {
+    // takes the place of its curvature where the loss is flat or linear. The fit is always that of
+    // the coefficients, which never become so large that rounding of it is what lowers the loss.
+    void fit_columns(FreeColumns& columns, std::span<double> coefficients, std::size_t first,
+                     std::span<const double> f) {
         constexpr int kRounds = 300;
         constexpr double kRounding = std::numeric_limits<double>::epsilon();
         const std::size_t size = f.size();
         const std::span<double> combination(combination_.data() + first, size);
         const std::span<const double> shift(shift_.data() + first, size);
-        const std::span<double> g(g_.data(), size), h(h_.data(), size),
-            change(change_.data(), size);
-        const std::span<double> last(last_.data(), size);
+        const std::span<double> g(g_.data(), size), h(h_.data(), size);
+        const std::span<double> change(change_.data(), coefficients.size());
+        const std::span<double> last(last_.data(), coefficients.size());
         const std::span<const double> s = samples_.s.subspan(first, size);
         const std::span<const double> y = samples_.y.subspan(first, size);
         double value = settle(first, f);
-        if (!std::isfinite(value)) {  // from far away: at zero all is well
+        double& known = outputs_[first / n_].value;
+        if (!std::isfinite(value) || value > kFarOff * known) {  // zero may be nearer
+            std::ranges::copy(coefficients, last.begin());
+            std::ranges::fill(coefficients, 0.0);
             std::ranges::fill(combination, 0.0);
-            value = settle(first, f);
+            const double at_zero = settle(first, f);
+            if (at_zero > value) {
+                std::ranges::copy(last, coefficients.begin());
+                columns.combine(coefficients, combination);
+                settle(first, f);
+            } else {
+                value = at_zero;
+            }
+        }
+        double scale = 0.0;
+        for (std::size_t k = 0; k < size; ++k) {
+            scale = std::max({scale, std::abs(f[k]), std::abs(y[k])});
         }
         // Whether a step of such a length was taken; none that changes nothing is.
         const auto move = [&](double shortest) {
             columns.set(h);
             const double fall = columns.step(g, change);
             double largest = 0.0;
-            double moves = 0.0;
             for (std::size_t k = 0; k < size; ++k) {
                 largest = std::max(largest, std::abs(f[k] + combination[k]));
-                moves = std::max(moves, std::abs(change[k]));
             }
-            if (moves <= 4.0 * kRounding * largest) {
+            const double moves = largest_of(change);
+            const double length = largest_of(coefficients);
+            if (!(moves > 4.0 * kRounding * largest) || !std::isfinite(moves) ||
+                (moves > kNoise * (scale + length) && fall < kRounding * std::abs(value))) {
                 return false;
             }
-            std::ranges::copy(combination, last.begin());
-            for (double t = 1.0; t >= shortest; t *= 0.5) {
-                for (std::size_t k = 0; k < size; ++k) {
-                    combination[k] = last[k] + t * change[k];
+            std::ranges::copy(coefficients, last.begin());
+            const double whole = std::min(1.0, kLongest * (scale + length) / moves);
+            for (double t = whole; t >= shortest * whole; t *= 0.5) {
+                for (std::size_t j = 0; j < change.size(); ++j) {
+                    coefficients[j] = last[j] + t * change[j];
                 }
+                columns.combine(coefficients, combination);
                 const double next = settle(first, f);
                 if (next <= value - 1e-4 * t * fall + 1e-14 * std::abs(value)) {
                     value = next;
                     return true;
                 }
             }
-            std::ranges::copy(last, combination.begin());
+            std::ranges::copy(last, coefficients.begin());
+            columns.combine(coefficients, combination);
             settle(first, f);
             return false;
         };
@@ -234,6 +261,7 @@ private:
                 g[k] = -s[k] * loss_.slope(at, y[k]);
                 h[k] = s[k] * loss_.curvature(at, y[k]);
             }
+            known = value;
             const double imbalance = columns.imbalance(g);
             if (!(imbalance > 4.0 * kRounding) || (imbalance < 1e-10 && imbalance > 0.5 * best)) {
                 return;
@@ -249,6 +277,7 @@ private:
                 return;
             }
         }
+        known = value;
     }
 
     void balance_columns(std::span<double> v) {
@@ -276,8 +305,10 @@ private:
         }
         // From no combination: the one of the iterate stays.
         const std::vector<double> kept_combination = combination_;
+        const std::vector<double> kept_coefficients = coefficients_;
         const std::vector<double> kept_shift = shift_;
         std::ranges::fill(combination_, 0.0);
+        std::ranges::fill(coefficients_, 0.0);
         fit_columns(fit);
         for (std::size_t k = 0; k < v.size(); ++k) {
             v[k] = -samples_.s[k] * loss_.slope(fit[k] + shift_[k], samples_.y[k]);
@@ -289,6 +320,7 @@ private:
             }
         }
         std::ranges::copy(kept_combination, combination_.begin());
+        std::ranges::copy(kept_coefficients, coefficients_.begin());
         std::ranges::copy(kept_shift, shift_.begin());
     }
 
@@ -367,6 +399,17 @@ private:
         }
     }
 
+    static double largest_of(std::span<const double> a) {
+        double largest = 0.0;
+        for (const double x : a) {
+            largest = std::max(largest, std::abs(x));
+        }
+        return largest;
+    }
+
+    static constexpr double kFarOff = 4.0;   // times the last loss: no fit next to the last one
+    static constexpr double kLongest = 1e3;  // of a step, over the sizes of fit and targets
+    static constexpr double kNoise = 1e-6;   // likewise: a step that long lowers the loss, or errs
     static constexpr double kExact = 1e-14;
     static constexpr double kBalanced = 1e-13;
 
@@ -376,7 +419,8 @@ private:
     std::size_t n_;
     FreeColumns columns_, columns_of_one_;  // of all outputs, and of any one
     std::vector<double> shift_;             // of every entry of the fit
-    std::vector<double> combination_;       // its part in the range of the columns
+    std::vector<double> coefficients_;      // of the columns, output by output,
+    std::vector<double> combination_;       // and the fit that they make
     std::vector<double> last_, g_, h_, change_;
     std::vector<double> centred_, projected_;  // targets less their output's centre, or less these
     std::vector<Output> outputs_;
