@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pyconvexnn._rounding import UNIT
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.losses import Loss
 
@@ -30,14 +31,18 @@ def columns(n: int, output_offset: bool, skip: FloatArray | None) -> FloatArray:
 def imbalance(v: FloatArray, Z: FloatArray) -> float:
     """Largest ``|z'v| / |z|'|v|`` over columns z of Z and outputs of v; 0 where v is zero.
 
+    What may be rounding of v's entries, ``8 u max |z| sum |v|``, does not count: z may be zero but
+    where v is a difference of large numbers.
+
     Examples
     --------
-    >>> imbalance(np.array([1.0, -0.5]), np.ones((2, 1)))
-    0.3333333333333333
+    >>> round(imbalance(np.array([1.0, -0.5]), np.ones((2, 1))), 12)
+    0.333333333333
     """
     v = v.reshape(len(v), -1)
     sizes = np.abs(Z).T @ np.abs(v)
-    sums = np.abs(Z.T @ v)
+    rounding = 8 * UNIT * np.outer(np.max(np.abs(Z), axis=0), np.sum(np.abs(v), axis=0))
+    sums = np.maximum(np.abs(Z.T @ v) - rounding, 0.0)
     return float(np.max(sums / np.where(sizes > 0, sizes, 1.0), initial=0.0))
 
 

@@ -6,7 +6,7 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -58,7 +58,8 @@ class PatternProblem(ABC):
     ridge: float
     output_offset: bool
     skip: float | None
-    given: PatternSet
+    if TYPE_CHECKING:  # no field: a constructor has no such argument
+        given: PatternSet
 
     def _set(
         self,

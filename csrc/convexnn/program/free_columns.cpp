@@ -1,6 +1,7 @@
 #include "convexnn/program/free_columns.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "convexnn/base/vectors.hpp"
 
@@ -102,7 +103,8 @@ bool FreeColumns::set(std::span<const double> h) {
             }
         }
     }
-    // Cholesky in place; pivots that vanish are replaced.
+    // Cholesky in place; a column whose pivot vanishes depends on those before it, and is left out:
+    // what remains is a generalised inverse.
     constexpr double kSmallest = 1e-13;  // of a pivot's own diagonal entry
     bool regular = true;
     for (std::size_t j = 0; j < size; ++j) {
@@ -114,7 +116,7 @@ bool FreeColumns::set(std::span<const double> h) {
         }
         if (!(pivot > kSmallest * diagonal)) {
             regular = false;
-            pivot = diagonal > 0.0 ? diagonal : 1.0;
+            pivot = std::numeric_limits<double>::infinity();
         }
         column[j] = std::sqrt(pivot);
         for (std::size_t k = j + 1; k < size; ++k) {
@@ -240,16 +242,23 @@ double FreeColumns::imbalance(std::span<const double> g) const {
 }
 
 double FreeColumns::imbalance(std::span<const double> g, std::size_t output) const {
+    constexpr double kRounding = 4.0 * std::numeric_limits<double>::epsilon();
     double largest = 0.0;
     for (std::size_t a = 0; a < width_; ++a) {
         double sum = 0.0;
         double size = 0.0;
+        double longest = 0.0;
+        double total = 0.0;
         for (std::size_t k = 0; k < n_; ++k) {
-            const double part = basis_[a * n_ + k] * g[output * n_ + k];
-            sum += part;
-            size += std::abs(part);
+            const double z = basis_[a * n_ + k];
+            const double x = g[output * n_ + k];
+            sum += z * x;
+            size += std::abs(z * x);
+            longest = std::max(longest, std::abs(z));
+            total += std::abs(x);
         }
-        largest = std::max(largest, size > 0.0 ? std::abs(sum) / size : 0.0);
+        const double rest = std::abs(sum) - kRounding * longest * total;
+        largest = std::max(largest, rest > 0.0 ? rest / size : 0.0);
     }
     return largest;
 }

@@ -36,7 +36,7 @@ public:
     void column(std::size_t j, std::span<double> out) const;
 
     // To be called when h >= 0 has changed. False where E'HE has no inverse to rounding; regress
-    // and step then act as if it were a little larger.
+    // and step then leave out columns that depend on others in these weights.
     bool set(std::span<const double> h);
 
     // x <- x - E (E'HE)^+ E'H x.
@@ -51,7 +51,8 @@ public:
     void combine(std::span<const double> c, std::span<double> x) const;
     // g <- g - Z Z'g for each output, twice: orthogonal to Z to the rounding of what is left.
     void project(std::span<double> g) const;
-    // Largest |z_j'g| / |z_j|'|g| over the columns, 0 for g = 0.
+    // Largest |z_j'g| / |z_j|'|g| over the columns, 0 for g = 0; of |z_j'g| what may be rounding of
+    // g's entries, some units in the last place of max |z_j| sum |g|, does not count.
     double imbalance(std::span<const double> g) const;
     double imbalance(std::span<const double> g, std::size_t output) const;
 

@@ -267,7 +267,7 @@ private:
                 return;
             }
             best = std::min(best, imbalance);
-            if (move(0.2)) {
+            if (move(0.01)) {
                 continue;
             }
             for (std::size_t k = 0; k < size; ++k) {

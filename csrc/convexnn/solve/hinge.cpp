@@ -20,10 +20,11 @@ namespace {
 // optimal for both or neither. Far below beta_max the optimal lambda are small, and the width that
 // is as wide as they are is large: this multiple of beta_max / beta.
 constexpr double kFirstWidth = 0.1;
-constexpr double kFall = 0.3;   // of the width,
-constexpr double kSlow = 0.3;   // where a program leaves more than that of the gap
-constexpr double kRise = 10.0;  // ... where a program could not be solved
-constexpr double kRoom = 3.0;   // least width after that, over the one that was too small
+constexpr double kFall = 0.3;      // of the width,
+constexpr double kSlow = 0.3;      // where a program leaves more than that of the gap,
+constexpr double kFastFall = 0.1;  // or nearly all of it
+constexpr double kRise = 10.0;     // ... where a program could not be solved
+constexpr double kRoom = 3.0;      // least width after that, over the one that was too small
 constexpr double kSmallestWidth = 1e-7;
 constexpr double kLargestWidth = 1e8;
 constexpr double kFirstAccuracy = 1e-2;  // relative gap of the first smooth program,
@@ -145,7 +146,9 @@ private:
                 return Status::max_iter;
             }
             // 3. The width and the accuracy of the next.
-            waited = best_.objective - best_.dual_objective < 0.9 * before ? 0 : waited + 1;
+            const bool better = best_.objective - best_.dual_objective < 0.9 * before;
+            const double narrowest = std::max(kSmallestWidth, smallest);
+            waited = better || (solved && width_ > narrowest) ? 0 : waited + 1;
             if (waited >= kPatience || (!solved && width_ >= first_width_)) {
                 return Status::numerical_error;
             }
@@ -153,7 +156,8 @@ private:
                 smallest = kRoom * width_;
                 width_ = std::min(first_width_, kRise * width_);
             } else if (gap > kSlow * last) {
-                width_ = std::max(std::min(width_, smallest), kFall * width_);
+                const double fall = better ? kFall : kFastFall;
+                width_ = std::max(std::min(width_, narrowest), fall * width_);
             }
             last = gap;
             accuracy = std::min(kFirstAccuracy, kAccuracy * std::max(gap, settings_.tol));
