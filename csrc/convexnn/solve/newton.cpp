@@ -496,12 +496,45 @@ private:
     KernelFit<Loss> fit_;
 };
 
+// Where few rows are between the kinks of the huberized hinge, steps hardly move what is left. From
+// the first program on that takes more of them, FISTA has the rest.
+class NewtonForHinge {
+public:
+    GroupLassoResult operator()(const GroupLasso& problem, const SolverSettings& settings,
+                                const Start& start, Monitor& monitor) {
+        if (slow_) {
+            return fista(problem, settings, start, monitor);
+        }
+        SolverSettings few = settings;
+        few.max_iter = std::min(settings.max_iter, kSteps);
+        GroupLassoResult first = newton(problem, few, start, monitor);
+        slow_ = first.status == Status::numerical_error ||
+                (first.status == Status::max_iter && settings.max_iter > kSteps);
+        if (!slow_) {
+            return first;
+        }
+        SolverSettings rest = settings;
+        rest.max_iter = settings.max_iter - std::min(settings.max_iter, first.n_iter);
+        GroupLassoResult second = fista(problem, rest, {first.active, first.values}, monitor);
+        if (first.dual_objective > second.dual_objective) {
+            second.dual = std::move(first.dual);
+            second.dual_objective = first.dual_objective;
+        }
+        second.n_iter += first.n_iter;
+        return second;
+    }
+
+private:
+    static constexpr std::size_t kSteps = 25;
+    bool slow_ = false;
+};
+
 }  // namespace
 
 GroupLassoResult newton(const GroupLasso& problem, const SolverSettings& settings,
                         const Start& start, Monitor& monitor) {
     if (problem.loss == LossKind::hinge) {
-        return solve_hinge(problem, 0.0, settings, start, monitor, newton);
+        return solve_hinge(problem, 0.0, settings, start, monitor, NewtonForHinge());
     }
     return with_loss(problem.loss, problem.loss_parameter, [&]<typename Loss>(const Loss& loss) {
         return Newton<Loss>(problem, loss, settings, monitor).run(start);
