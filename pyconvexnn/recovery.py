@@ -42,9 +42,10 @@ def recover(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> GatedNetwork
     ``net.objective(X, y, beta, pattern_weight=p[sol.active], ridge=rho)``.
 
     A linear part ``X c`` becomes one more unit, the last one, whose gate 0 is open to every row; in
-    a network of ReLUs of slope alpha below zero it becomes two, ``(act(x'c) - act(-x'c)) / (1 +
-    alpha)``. The network has the fit of the solution then; its weight decay counts that part like
-    any other unit, whatever `skip` says.
+    a network of ReLUs, ``act(t) = alpha t`` for t < 0, it becomes two, ``(act(x'c) - act(-x'c)) /
+    (1 + alpha)``. The network has the fit of the solution then. Its weight decay counts that part
+    like any other unit: with gates and ``skip > 0`` the formula above still holds, as p ends with
+    `skip`; otherwise the objective of the program is ``sol.objective`` alone.
 
     Parameters
     ----------

@@ -271,12 +271,17 @@ def test_a_hinge_has_no_probabilities(run: Any, classes: Path, tmp_path: Path) -
 
 def test_a_loss_of_the_other_task(run: Any, numbers: Path, classes: Path, tmp_path: Path) -> None:
     save = ["--beta", "1", "--save", tmp_path / "m.npz"]
-    code, _, err = run("fit", classes, "--target", "kind", "--loss", "poisson", *save)
+    task = ["--task", "classification"]
+    code, _, err = run("fit", classes, "--target", "kind", "--loss", "poisson", *task, *save)
     assert code == 2
     assert "--loss must be one of logistic, squared_hinge, hinge, cross_entropy for a class" in err
-    code, _, err = run("fit", numbers, "--target", "y", "--loss", "hinge", *save)
+    task = ["--task", "regression"]
+    code, _, err = run("fit", numbers, "--target", "y", "--loss", "hinge", *task, *save)
     assert code == 2
     assert "--loss must be one of squared, huber, poisson for a regression, got hinge" in err
+    code, _, err = run("fit", classes, "--target", "kind", "--loss", "poisson", *save)
+    assert code == 2
+    assert "column 'kind' must hold finite numbers, got 'rare'" in err
     code, _, err = run("fit", classes, "--target", "kind", "--loss", "cross_entropy", *save)
     assert code == 2
     assert "`activation` must be 'gated_relu' for `loss` = 'cross_entropy', got 'relu'" in err

@@ -96,7 +96,9 @@ def read_training_data(path: Path, chosen: dict[str, Any]) -> TrainingData:
     table = tables.read_table(path, header=chosen["header"])
     recipe = tables.learn_recipe(table, chosen["target"])
     target, task = recipe.target, chosen["task"]
-    if task == "auto":
+    if task == "auto" and chosen["loss"] is not None:
+        task = next(task for task, losses in LOSSES.items() if chosen["loss"] in losses)
+    elif task == "auto":
         task = tables.guess_task(table, target)
         say(f"target {target!r}: {task} assumed (choose with --task)")
     for column in recipe.columns:

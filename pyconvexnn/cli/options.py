@@ -30,7 +30,7 @@ task = click.option(
     type=click.Choice(["auto", "regression", "classification"]),
     default="auto",
     show_default=True,
-    help="auto: classification for text or at most 10 different integers.",
+    help="auto: as --loss says, else classification for text or at most 10 different integers.",
 )
 intercept = click.option(
     "--intercept/--no-intercept", default=True, help="Hidden biases; the default."

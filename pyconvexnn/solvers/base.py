@@ -111,7 +111,8 @@ class Solution:
         c, the best unpenalised linear part of the blocks, in a problem with ``skip = 0``.
     nonconvex_objective : float or None
         Of a ReLUProblem: the weight-decay objective of the network that the blocks are
-        (:func:`pyconvexnn.recover`), which is that of the program, to rounding. None otherwise.
+        (:func:`pyconvexnn.recover`), which is that of the program, to rounding; a linear part
+        counts as `skip` says. None otherwise.
 
     Notes
     -----

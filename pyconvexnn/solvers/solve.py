@@ -96,7 +96,8 @@ def solve(
     whose l, which times ``s y`` is the dual point, becomes the next centre. Objective, bound and
     gap are those of the hinge itself. Each of these programs counts as an iteration, beside the
     solver's own, and what a callback is told within one are bounds: the objective of the point
-    there is no larger, and that of its dual point no smaller.
+    there is no larger, and that of its dual point no smaller. With "newton", programs that take it
+    more than 25 steps go to "fista".
 
     Warns
     -----

@@ -10,6 +10,7 @@ from pyconvexnn._typing import ArrayLike
 from pyconvexnn._validation import positive, resolve_threads
 from pyconvexnn.losses import Loss
 from pyconvexnn.pricing import price
+from pyconvexnn.training.clock import Clock
 from pyconvexnn.training.task import Task
 
 
@@ -54,7 +55,8 @@ def beta_max(
     """Smallest penalty at which the best network, over all patterns, has no neurons.
 
     ``max_{|u| <= 1} |v0' act(X u)|`` with ``v0 = -s loss'(b)``, b the best output offset, or 0
-    without one.
+    without one. Of several outputs the largest: below it one of the networks of
+    :func:`train`, one for each output, has neurons.
 
     Parameters
     ----------
@@ -86,7 +88,7 @@ def beta_max(
     """
     rtol = positive(rtol, "rtol")
     time_limit = None if time_limit is None else positive(time_limit, "time_limit")
-    task = Task.of(
+    tasks = Task.of_outputs(
         X,
         y,
         1.0,
@@ -97,14 +99,17 @@ def beta_max(
         output_offset=output_offset,
         time_limit=time_limit,
     )
-    zero = np.zeros(len(task.y))
-    found = price(
-        task.data,
-        task.residual(zero + task.best_offset(zero)),
-        slope=task.slope,
-        rtol=rtol,
-        time_limit=time_limit,
-        threads=resolve_threads(threads),
-        basis=task.basis,
-    )
-    return BetaMax(found.value, max(found.bound, found.value))
+    zero, clock = np.zeros(len(tasks[0].y)), Clock(time_limit)
+    value = upper_bound = 0.0
+    for place, task in enumerate(tasks):
+        found = price(
+            task.data,
+            task.residual(zero + task.best_offset(zero)),
+            slope=task.slope,
+            rtol=rtol,
+            time_limit=clock.share(1.0 / (len(tasks) - place)),
+            threads=resolve_threads(threads),
+            basis=task.basis,
+        )
+        value, upper_bound = max(value, found.value), max(upper_bound, found.bound, found.value)
+    return BetaMax(value, upper_bound)

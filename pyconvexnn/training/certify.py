@@ -69,9 +69,10 @@ def certify(
     Where each neuron feeds one output, "decoupled", that is K problems of their own, and the
     certificate the sum of theirs. Otherwise neurons may feed all outputs: v has K columns, and M
     is at least ``||v' act(X u)||_2``, the root of the sum of the squares of scalar bounds, one for
-    each column of v or of v times an orthogonal matrix; the method is "bound". Such bounds are
-    lower than the optimum, by a tenth or so, whatever time they have: `improve` finds the best of
-    them, and a better network by descent, of the same width or that of K separate outputs.
+    each column of v or of v times an orthogonal matrix, found by `method`; that of the certificate
+    is "bound". Such bounds are lower than the optimum, by a tenth or so, whatever time they have:
+    `improve` finds the best of them, and a better network by descent, of the same width or that of
+    K separate outputs.
 
     A network with gates is compared with those of any width whose gates have the same patterns on
     X, and with the same :attr:`GatedNetwork.penalty`: method "patterns". They are the blocks of a
@@ -98,7 +99,8 @@ def certify(
     method : {"auto", "enumeration", "branch_and_bound", "bound", "patterns"}
         How M is found. "auto": the cheapest of the others that is tight enough. "enumeration":
         by pricing every cell of the data, degenerate or not. "branch_and_bound": by cutting the
-        ball of neurons into boxes. "bound": by a relaxation, fast and loose. "patterns": the one
+        ball of neurons into boxes. "bound": by a relaxation, fast and loose, far too loose where
+        the others can be had. "patterns": the one
         that there is with gates, and only there.
     rtol : float
         Relative gap up to which the network counts as optimal, > 0.

@@ -138,7 +138,7 @@ def train(
     time_limit : float, optional
         Seconds. Half of it at least is for proving; the best network and the bound proved by then
         are returned. There is none by default: give one where X has more than about six features,
-        as a proof may take very long.
+        as a proof may take very long. The first call of a process also imports, a second or so.
     warm_start : optional
         A network that the search starts from: a TwoLayerNetwork, a Fit, arrays ``(W1, W2)``,
         ``(W1, W2, b1)`` or ``(W1, W2, b1, b2)``, or a fitted network of scikit-learn. Hidden

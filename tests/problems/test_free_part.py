@@ -51,8 +51,9 @@ def test_the_gradient_is_orthogonal_to_the_columns(loss: str, offset: bool) -> N
 
 def test_imbalance() -> None:
     assert imbalance(np.zeros(3), np.ones((3, 1))) == 0.0
-    assert imbalance(np.array([1.0, 1.0]), np.ones((2, 1))) == 1.0
-    assert imbalance(np.array([[1.0, 1.0], [-1.0, 1.0]]), np.ones((2, 1))) == 1.0
+    assert imbalance(np.array([1.0, 1.0]), np.ones((2, 1))) == pytest.approx(1.0, rel=1e-14)
+    two = np.array([[1.0, 1.0], [-1.0, 1.0]])
+    assert imbalance(two, np.ones((2, 1))) == pytest.approx(1.0, rel=1e-14)
     assert imbalance(np.ones(3), np.zeros((3, 0))) == 0.0
 
 

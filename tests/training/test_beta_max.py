@@ -70,3 +70,14 @@ def test_arguments(options: dict[str, Any], message: str) -> None:
     X, y, _ = gaussian_task(10, 3, 5)
     with pytest.raises(ValueError, match=message):
         cx.beta_max(X, y, **options)
+
+
+def test_of_several_outputs_it_is_the_largest() -> None:
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((20, 3)), rng.standard_normal((20, 3)) * [1.0, 5.0, 2.0]
+    each = [cx.beta_max(X, y) for y in Y.T]
+    found = cx.beta_max(X, Y)
+    assert found.value == pytest.approx(max(one.value for one in each), rel=1e-9)
+    assert max(one.value for one in each) <= found.upper_bound * (1 + 1e-12)
+    assert cx.train(X, Y, 1.001 * found.upper_bound).network.n_neurons == 0
+    assert cx.train(X, Y, 0.99 * found.value).network.n_neurons > 0
