@@ -54,6 +54,28 @@ def test_what_is_claimed_is_attained(
             assert sol.status is cx.Status.SOLVED or sol.objective < 1e-12
 
 
+def test_the_linear_part_alone_is_the_best_one() -> None:
+    """Counts that are all zero have no scale; of rows in Huber's linear part few have curvature."""
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((20, 3))
+    X[::3] = 0.0
+    patterns = cx.PatternSet.from_gates(X, rng.standard_normal((5, 3)))
+    for loss, y in (("poisson", np.zeros(20)), ("huber", 5.0 * rng.standard_normal(20))):
+        for seed in range(10):
+            s = np.random.default_rng(seed).integers(0, 3, 20).astype(float)
+            try:
+                prob = cx.GatedReLUProblem(
+                    X, y, patterns, 1.0, loss=loss, skip=0.0, sample_weight=s
+                )
+            except ValueError:  # a linear part lowers all rates that count
+                assert loss == "poisson"
+                continue
+            prob = prob.with_beta(1.01 * prob.beta_max)
+            for kind in (cx.solve(prob), cx.solve(prob, solver="cd")):
+                assert kind.status is cx.Status.SOLVED
+                assert kind.objective == pytest.approx(prob.objective_at_zero, rel=1e-9)
+
+
 def test_rows_that_are_fitted_exactly_leave_a_dual_point() -> None:
     """One column of the free part meets only a row whose residual is rounding."""
     X, y = np.array([[0.0], [0.0], [1.3]]), np.array([1.0, 2.0, 5.3])

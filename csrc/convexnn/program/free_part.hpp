@@ -218,13 +218,14 @@ private:
                 value = at_zero;
             }
         }
-        double scale = 0.0;
+        double scale = Loss::kShifts ? 0.0 : 1.0;  // of the fits that matter
         for (std::size_t k = 0; k < size; ++k) {
             scale = std::max({scale, std::abs(f[k]), std::abs(y[k])});
         }
         // Whether a step of such a length was taken; none that changes nothing is.
+        bool regular = true;  // whether that step was one in all coefficients
         const auto move = [&](double shortest) {
-            columns.set(h);
+            regular = columns.set(h);
             const double fall = columns.step(g, change);
             double largest = 0.0;
             for (std::size_t k = 0; k < size; ++k) {
@@ -267,13 +268,17 @@ private:
                 return;
             }
             best = std::min(best, imbalance);
-            if (move(0.01)) {
+            const double before = value;
+            const bool moved = move(0.01);
+            if (moved && (regular || value < (1.0 - kLeastFall) * before)) {
                 continue;
             }
             for (std::size_t k = 0; k < size; ++k) {
-                h[k] = s[k] * loss_.majorant(f[k] + shift[k], y[k]);
+                const double at = f[k] + shift[k];
+                g[k] = -s[k] * loss_.slope(at, y[k]);
+                h[k] = s[k] * loss_.majorant(at, y[k]);
             }
-            if (!move(1e-8)) {
+            if (!move(1e-8) && !moved) {
                 return;
             }
         }
@@ -410,6 +415,7 @@ private:
     static constexpr double kFarOff = 4.0;   // times the last loss: no fit next to the last one
     static constexpr double kLongest = 1e3;  // of a step, over the sizes of fit and targets
     static constexpr double kNoise = 1e-6;   // likewise: a step that long lowers the loss, or errs
+    static constexpr double kLeastFall = 1e-9;  // of a step that leaves out coefficients
     static constexpr double kExact = 1e-14;
     static constexpr double kBalanced = 1e-13;
 
