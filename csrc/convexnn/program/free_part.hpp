@@ -188,9 +188,10 @@ private:
     }
 
     // Newton's method in the coefficients of free columns, from the last ones, until -g, the
-    // gradient, is orthogonal to them to rounding, or comes no nearer; a parabola above the loss
-    // takes the place of its curvature where the loss is flat or linear. The fit is always that of
-    // the coefficients, which never become so large that rounding of it is what lowers the loss.
+    // gradient, is orthogonal to them to rounding, or comes no nearer; as much of a parabola above
+    // the loss is added to its curvature as makes a step worth while (Levenberg, Marquardt). The
+    // fit is always that of the coefficients, which never become so large that rounding of it is
+    // what lowers the loss.
     void fit_columns(FreeColumns& columns, std::span<double> coefficients, std::size_t first,
                      std::span<const double> f) {
         constexpr int kRounds = 300;
@@ -222,10 +223,15 @@ private:
         for (std::size_t k = 0; k < size; ++k) {
             scale = std::max({scale, std::abs(f[k]), std::abs(y[k])});
         }
-        // Whether a step of such a length was taken; none that changes nothing is.
-        bool regular = true;  // whether that step was one in all coefficients
-        const auto move = [&](double shortest) {
-            regular = columns.set(h);
+        // Whether a step was taken; none that changes nothing is, nor a short one that is not the
+        // parabola's own.
+        const auto move = [&](double damping) {
+            // With some of the parabola, columns that depend on others do so on all rows that
+            // count.
+            if (!columns.set(h) && damping == 0.0) {
+                return false;
+            }
+            const double shortest = damping < 1.0 ? 0.2 : 1e-8;
             const double fall = columns.step(g, change);
             double largest = 0.0;
             for (std::size_t k = 0; k < size; ++k) {
@@ -268,17 +274,18 @@ private:
                 return;
             }
             best = std::min(best, imbalance);
-            const double before = value;
-            const bool moved = move(0.01);
-            if (moved && (regular || value < (1.0 - kLeastFall) * before)) {
-                continue;
+            bool moved = false;
+            for (const double damping : kDampings) {
+                for (std::size_t k = 0; k < size && damping > 0.0; ++k) {
+                    const double at = f[k] + shift[k];
+                    h[k] = s[k] * (loss_.curvature(at, y[k]) + damping * loss_.majorant(at, y[k]));
+                }
+                moved = move(damping);
+                if (moved) {
+                    break;
+                }
             }
-            for (std::size_t k = 0; k < size; ++k) {
-                const double at = f[k] + shift[k];
-                g[k] = -s[k] * loss_.slope(at, y[k]);
-                h[k] = s[k] * loss_.majorant(at, y[k]);
-            }
-            if (!move(1e-8) && !moved) {
+            if (!moved) {
                 return;
             }
         }
@@ -300,7 +307,7 @@ private:
             }
             return;
         }
-        if (columns_.imbalance(v) <= kExact && !Loss::kRowOffsets) {
+        if (!Loss::kRowOffsets && (columns_.imbalance(v) <= kExact || corrected(v))) {
             return;
         }
         std::vector<double> fit(v.size());
@@ -327,6 +334,36 @@ private:
         std::ranges::copy(kept_combination, combination_.begin());
         std::ranges::copy(kept_coefficients, coefficients_.begin());
         std::ranges::copy(kept_shift, shift_.begin());
+    }
+
+    // Whether one step, on the rows of a curvature, made v orthogonal to the free part: enough for
+    // a gradient that is so but for rounding. Otherwise v is as it was.
+    bool corrected(std::span<double> v) {
+        if (columns_.imbalance(v) > kNearlyBalanced) {
+            return false;
+        }
+        const std::vector<double> before(v.begin(), v.end());
+        for (std::size_t k = 0; k < v.size(); ++k) {
+            const double s = samples_.s[k];
+            const double y = samples_.y[k];
+            h_[k] = v[k] != 0.0 ? s * loss_.curvature(loss_.fit(v[k] / s, y), y) : 0.0;
+        }
+        columns_.set(h_);
+        columns_.step(v, change_);
+        columns_.combine(change_, g_);
+        bool inside = true;
+        for (std::size_t k = 0; k < v.size() && inside; ++k) {
+            if (h_[k] > 0.0) {
+                v[k] -= h_[k] * g_[k];
+                const double slope = v[k] / samples_.s[k];
+                inside = loss_.clip(slope, samples_.y[k]) == slope;
+            }
+        }
+        if (inside && columns_.imbalance(v) <= kBalanced) {
+            return true;
+        }
+        std::ranges::copy(before, v.begin());
+        return false;
     }
 
     // Newton's method in b from the last offset, kept between points where the slope changes sign.
@@ -414,10 +451,11 @@ private:
 
     static constexpr double kFarOff = 4.0;   // times the last loss: no fit next to the last one
     static constexpr double kLongest = 1e3;  // of a step, over the sizes of fit and targets
-    static constexpr double kNoise = 1e-6;   // likewise: a step that long lowers the loss, or errs
-    static constexpr double kLeastFall = 1e-9;  // of a step that leaves out coefficients
+    static constexpr double kNoise = 1.0;    // likewise: a step that long lowers the loss, or errs
+    static constexpr double kDampings[] = {0.0, 1e-6, 1e-4, 1e-2, 0.1, 1.0};  // of the parabola
     static constexpr double kExact = 1e-14;
     static constexpr double kBalanced = 1e-13;
+    static constexpr double kNearlyBalanced = 1e-8;
 
     Samples samples_;
     Loss loss_;
