@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -58,8 +58,7 @@ class PatternProblem(ABC):
     ridge: float
     output_offset: bool
     skip: float | None
-    if TYPE_CHECKING:  # no field: a constructor has no such argument
-        given: PatternSet
+    given: PatternSet = field(init=False)  # no argument of a constructor
 
     def _set(
         self,
@@ -277,7 +276,8 @@ class PatternProblem(ABC):
         (:func:`pyconvexnn.verify` does). With a ridge every v is, and the bound is
         ``D(v) - sum_b (q_b - beta w_b)_+^2 / (2 ridge)`` with the prices q_b w_b of the blocks.
         Rows of weight zero must carry v = 0, or D = -inf. v must be orthogonal to the columns of
-        the free part, ``|z'v| <= 1e-12 |z|'|v|``, or D = -inf: with an offset it sums to zero.
+        the free part, ``|z'v| <= 1e-12 |z|'|v|`` but for rounding of v, ``2^-50 max |z| sum |v|``,
+        or D = -inf: with an offset it sums to zero.
         """
         v = self._dual_point(v)
         counted = self.sample_weight > 0

@@ -82,10 +82,9 @@ class ReLUProblem(PatternProblem):
     skip : float, optional
         A linear part ``X c`` is added to the fit: with ``skip > 0`` at the penalty
         ``beta skip (||v|| + ||w||)`` and the ridge's of v and w, c = v - w (so that the ridge of c
-        is half of it, at v = -w), as a last block without a cone, of
-        the pattern all of whose bits are set, which ``prob.patterns`` and the coefficients then
-        have; with 0 without penalty, and every method that takes coefficients means them with
-        their best c.
+        is half of it, at v = -w), as a last block without a cone, of the pattern all of whose bits
+        are set, which ``prob.patterns`` and the coefficients then have; with 0 without penalty, and
+        every method that takes coefficients means them with their best c.
     output_offset : bool
         Whether b is free. The logistic loss then needs both labels among the rows of positive
         weight, and the hinge cannot have it.

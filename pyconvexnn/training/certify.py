@@ -100,8 +100,7 @@ def certify(
         How M is found. "auto": the cheapest of the others that is tight enough. "enumeration":
         by pricing every cell of the data, degenerate or not. "branch_and_bound": by cutting the
         ball of neurons into boxes. "bound": by a relaxation, fast and loose, far too loose where
-        the others can be had. "patterns": the one
-        that there is with gates, and only there.
+        the others can be had. "patterns": the one that there is with gates, and only there.
     rtol : float
         Relative gap up to which the network counts as optimal, > 0.
     improve : bool

@@ -51,9 +51,13 @@ def test_the_gradient_is_orthogonal_to_the_columns(loss: str, offset: bool) -> N
 
 def test_imbalance() -> None:
     assert imbalance(np.zeros(3), np.ones((3, 1))) == 0.0
-    assert imbalance(np.array([1.0, 1.0]), np.ones((2, 1))) == pytest.approx(1.0, rel=1e-14)
-    two = np.array([[1.0, 1.0], [-1.0, 1.0]])
-    assert imbalance(two, np.ones((2, 1))) == pytest.approx(1.0, rel=1e-14)
+    whole = 1.0 - 8 * 2.0**-53  # but for rounding
+    assert imbalance(np.array([1.0, 1.0]), np.ones((2, 1))) == whole
+    assert imbalance(np.array([[1.0, 1.0], [-1.0, 1.0]]), np.ones((2, 1))) == whole
+    # A column that meets only what is rounding beside the others.
+    z = np.array([[0.0], [0.0], [1.3]])
+    assert imbalance(np.array([-0.5, 0.5, -5e-18]), z) == 0.0
+    assert imbalance(np.array([-0.5, 0.5, -5e-12]), z) > 0.999
     assert imbalance(np.ones(3), np.zeros((3, 0))) == 0.0
 
 

@@ -139,7 +139,9 @@ def test_no_network_is_below_the_bound(loss: str, kind: str) -> None:
         assert cert.objective >= min(values) * (1 - 1e-15)
         assert cert.best_network is not None
         assert cert.best_objective is not None
-        least = (0.6 if improve else 0.1) * cert.best_objective
+        # Descent for a loss with kinks may end far above the best network that is met.
+        reference = min(values) if get_loss(loss).smooth else cert.best_objective
+        least = (0.6 if improve else 0.1) * reference
         assert least < cert.lower_bound <= min(values)
         assert (cert.best_network.b1 is None) == (net.b1 is None)
         best = cert.best_network.objective(features, Y, beta, **options)

@@ -107,7 +107,8 @@ GroupLassoResult coordinate_descent(const GroupLasso& problem, const SolverSetti
 // each a few passes over all patterns and some tens of products with the active ones. Memory beside
 // the patterns: 8 n bytes for each block that a step may move, or 16 n^2 where n is small; and two
 // copies of X, one of them in single precision, which conjugate gradients multiply with.
-// Allocates where more blocks take part in a step than ever before.
+// Allocates where more blocks take part in a step than ever before. Of the hinge's smooth programs
+// (hinge.hpp) those that take long, and all after them, go to `fista`.
 GroupLassoResult newton(const GroupLasso& problem, const SolverSettings& settings,
                         const Start& start, Monitor& monitor);
 

@@ -29,6 +29,8 @@ constexpr double kSmallestWidth = 1e-7;
 constexpr double kLargestWidth = 1e8;
 constexpr double kFirstAccuracy = 1e-2;  // relative gap of the first smooth program,
 constexpr double kAccuracy = 0.1;        // and of the others, of the gap that is left or of tol
+constexpr double kLastAccuracy = 1e-13;  // what is finer is rounding
+constexpr double kRounding = 1e-10;      // relative gap: a fast fall brings no more
 constexpr std::size_t kPatience = 6;     // programs without a smaller gap until giving up
 
 class Hinge {
@@ -112,8 +114,7 @@ private:
         for (std::size_t i = 0; i < A.blocks(); ++i) {
             largest = std::max(largest, norm(G.column(i)) / problem_.weights[i]);
         }
-        first_width_ = std::clamp(kFirstWidth * largest / problem_.beta, 1.0, kLargestWidth);
-        width_ = first_width_;
+        width_ = std::clamp(kFirstWidth * largest / problem_.beta, 1.0, kLargestWidth);
         return true;
     }
 
@@ -149,18 +150,19 @@ private:
             const bool better = best_.objective - best_.dual_objective < 0.9 * before;
             const double narrowest = std::max(kSmallestWidth, smallest);
             waited = better || (solved && width_ > narrowest) ? 0 : waited + 1;
-            if (waited >= kPatience || (!solved && width_ >= first_width_)) {
+            if (waited >= kPatience || (!solved && width_ >= kLargestWidth)) {
                 return Status::numerical_error;
             }
             if (!solved) {
                 smallest = kRoom * width_;
-                width_ = std::min(first_width_, kRise * width_);
+                width_ = std::min(kLargestWidth, kRise * width_);
             } else if (gap > kSlow * last) {
-                const double fall = better ? kFall : kFastFall;
+                const double fall = better || gap <= kRounding ? kFall : kFastFall;
                 width_ = std::max(std::min(width_, narrowest), fall * width_);
             }
             last = gap;
-            accuracy = std::min(kFirstAccuracy, kAccuracy * std::max(gap, settings_.tol));
+            accuracy =
+                std::clamp(kAccuracy * std::max(gap, settings_.tol), kLastAccuracy, kFirstAccuracy);
         }
     }
 
@@ -329,7 +331,6 @@ private:
     double at_zero_ = 0.0;   // the objective there
     double least_ = 0.0;     // the least objective and the largest bound told of
     double most_ = 0.0;
-    double first_width_ = 1.0;
     double width_ = 1.0;               // mu
     std::vector<double> targets_;      // of the smooth program
     std::vector<double> centre_;       // c
