@@ -169,11 +169,20 @@ def choice(value: Any, name: str, known: Iterable[str], *, later: Iterable[str] 
     raise ValueError(f"`{name}` must be {rule}; got {describe(value)}")
 
 
-def as_path(path: object) -> Path:
+def as_path(path: object, name: str = "path") -> Path:
     """Path of a file, from a string or a path."""
     if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"`path` must be a string or a path, got {path!r}")
+        raise TypeError(f"`{name}` must be a string or a path, got {describe(path)}")
     return Path(path)
+
+
+def new_file(path: object, name: str) -> Path:
+    """Path of a file to be written, in a folder that exists."""
+    file = as_path(path, name)
+    if file.is_dir() or not file.parent.is_dir():
+        rule = "a file in a folder that exists"
+        raise ValueError(f"`{name}` must be {rule}, got {os.fspath(file)!r}")
+    return file
 
 
 def resolve_threads(threads: Any) -> int:

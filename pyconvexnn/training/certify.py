@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
+import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +17,7 @@ from pyconvexnn._validation import (
     as_generator,
     choice,
     describe,
+    new_file,
     positive,
     resolve_threads,
 )
@@ -34,6 +38,7 @@ from pyconvexnn.training.shared_task import SharedTask
 from pyconvexnn.training.task import Task, check_network
 
 _METHODS = tuple(method for method in METHODS if method != "search")  # a search proves nothing
+_PROOF_SHARE = 0.25  # of the time limit, for a file
 _FINER = 0.1  # of rtol: how fine a proof may have to be that a nearly optimal network passes
 
 
@@ -51,7 +56,7 @@ def certify(
     time_limit: float | None = None,
     threads: int | None = None,
     seed: int | np.random.Generator | None = 0,
-    proof: None = None,
+    proof: str | os.PathLike[str] | None = None,
 ) -> Certificate:
     r"""Prove how far a network is from the best of any width, whoever trained it.
 
@@ -112,8 +117,12 @@ def certify(
         None is 1, -1 all cores. The result does not depend on it.
     seed : int, None or Generator
         Of random starts.
-    proof : None
-        Proof files are not available yet.
+    proof : str or path, optional
+        File for a proof of `lower_bound` that others can check, with ``pyconvexnn verify`` or with
+        the module :mod:`pyconvexnn.proofs.checker` alone. The bound is then the one that the file
+        proves, lower by 1e-9 of it or so; of several outputs whose neurons may feed all of them,
+        by more. Where time ends, or the boxes are too many, no file is written, with a
+        ConvergenceWarning. A quarter of a time limit is kept for it.
 
     Returns
     -------
@@ -129,7 +138,7 @@ def certify(
     Raises
     ------
     NotImplementedError
-        For the cross entropy of a network without matrix weights, and `proof`.
+        For the cross entropy of a network without matrix weights.
     ValueError, TypeError
         Naming the argument, the rule and the value. ValueError too for "enumeration" of data that
         :func:`enumerate_patterns` cannot list with ``snap=False``: columns that depend on each
@@ -149,12 +158,17 @@ def certify(
     >>> cert.lower_bound >= cert.best_objective * (1 - 1e-4)
     True
     """
-    clock = Clock(None if time_limit is None else positive(time_limit, "time_limit"))
+    whole = Clock(None if time_limit is None else positive(time_limit, "time_limit"))
+    clock = whole if proof is None else Clock(whole.share(1.0 - _PROOF_SHARE))
     gated = isinstance(net, GatedNetwork)
     if not gated:
         check_network(net)
-    if proof is not None:
-        raise NotImplementedError(f"`proof` = {describe(proof)} is not available yet")
+    file = None if proof is None else new_file(proof, "proof")
+    if gated and file is not None:
+        raise ValueError(
+            f"`proof` must be None for a network with gates, got {describe(proof)}: its bound is "
+            "one over its own patterns only"
+        )
     choice(method, "method", GATED_METHODS if gated else _METHODS)
     if not isinstance(improve, (bool, np.bool_)):
         raise TypeError(f"`improve` must be True or False, got {describe(improve)}")
@@ -185,9 +199,46 @@ def certify(
         cert = certify_shared(SharedTask(tuple(tasks)), same, clock, options)
     else:
         cert = _certify_one(tasks[0], same, clock, options)
+    if file is not None:
+        cert = _with_proof(file, tasks, cert, whole, int(rng.integers(1 << 62)))
     assert isinstance(cert.best_network, TwoLayerNetwork)
     best = net if cert.best_network is same else _with_biases_of(net, cert.best_network)
     return dataclasses.replace(cert, best_network=best)
+
+
+def _with_proof(
+    file: Path, tasks: Sequence[Task], cert: Certificate, clock: Clock, seed: int
+) -> Certificate:
+    """The certificate with the bound that a file proves, which is written."""
+    from pyconvexnn.proofs import Claim, prove  # its imports are needed for files only
+
+    first = tasks[0].whole
+    claim = Claim(
+        first.X,
+        first.y if len(tasks) == 1 else np.column_stack([task.targets for task in tasks]),
+        first.sample_weight,
+        first.beta,
+        first.loss,
+        first.activation,
+        tasks[0].slope,
+        first.output_offset,
+        cert.penalty,
+        cert.dual,
+        cert.price_bound,
+        cert.method,
+    )
+    bound = prove(file, claim, stop=lambda: clock.is_over, seed=seed)
+    if bound is None:
+        from sklearn.exceptions import ConvergenceWarning  # takes a second: for the warning only
+
+        warnings.warn(
+            f"`proof`: {os.fspath(file)!r} was not written, the boxes of a proof are too many"
+            + (" for the time limit" if clock.is_over else ""),
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+        return cert
+    return dataclasses.replace(cert, lower_bound=bound)
 
 
 def _certify_one(task: Task, net: TwoLayerNetwork, clock: Clock, options: Options) -> Certificate:
