@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyconvexnn._typing import FloatArray
-from pyconvexnn.proofs.checker import FIRST, LEAF, TOLD, Side
+from pyconvexnn.proofs.checker import Side
 
 _BATCH = 256
 _STEPS = 8  # of Frank and Wolfe for the multipliers of a box
@@ -23,15 +23,13 @@ class Tree(NamedTuple):
     Attributes
     ----------
     tree : (nodes,) uint32
-        Codes in preorder, face after face.
-    counts : (told leaves,) uint32
-        How many multipliers are told for each.
+        In preorder, face after face: the coordinate that is halved, or r and, of a leaf, how many
+        multipliers are told.
     places, values : (multipliers,) uint32 and float64
         Which these are, and what.
     """
 
     tree: NDArray[np.uint32]
-    counts: NDArray[np.uint32]
     places: NDArray[np.uint32]
     values: FloatArray
 
@@ -73,7 +71,7 @@ def box_tree(
     waiting: list[tuple[int, FloatArray, FloatArray]] = []
 
     def add(low: FloatArray, high: FloatArray) -> int:
-        codes.append(LEAF)
+        codes.append(r)
         waiting.append((len(codes) - 1, low, high))
         return len(codes) - 1
 
@@ -98,12 +96,12 @@ def box_tree(
                 k = int(branch[i])
                 halves = ends[1].copy(), ends[0].copy()
                 halves[0][k] = halves[1][k] = (ends[0][k] + ends[1][k]) / 2
-                codes[node] = FIRST + k
+                codes[node] = k
                 add(ends[0], halves[0])
                 second[node] = add(halves[1], ends[1])
             elif open_[i]:
-                codes[node] = TOLD
                 places = np.flatnonzero(best[i] != plain[i])
+                codes[node] = r + len(places)
                 told[node] = places, best[i, places]
     return _in_preorder(codes, second, told, 2 * r)
 
@@ -188,13 +186,12 @@ def _in_preorder(
     while stack:
         node = stack.pop()
         order.append(node)
-        if codes[node] >= FIRST:
+        if node in second:
             stack += [second[node], second[node] - 1]
     own = [told[node] for node in order if node in told]
     nothing = np.empty(0)
     return Tree(
         np.array([codes[node] for node in order], dtype=np.uint32),
-        np.array([len(places) for places, _ in own], dtype=np.uint32),
         np.concatenate([nothing, *(places for places, _ in own)]).astype(np.uint32),
         np.concatenate([nothing, *(values for _, values in own)]),
     )
