@@ -31,7 +31,7 @@ from pyconvexnn.proofs.checker import (
     read,
 )
 
-_MOST_BOXES = 2_000_000
+_MOST_BOXES = 500_000
 _ROOM = 1e-9  # relative: what is proved of a price, above the bound that is known
 _JOINT_RTOL = 1e-4  # of the prices of single columns, where neurons feed all outputs
 _BELOW = 1.0 - 1e-14  # more than the roundings of a few operations
