@@ -170,13 +170,13 @@ def check(path: Any, X: Any, y: Any, weight: Any = None, exact: bool = False) ->
 
 def _check(head: Any, arrays: Any, X: Any, y: Any, weight: Any, exact: bool) -> int:
     V, Y = arrays["dual"].reshape(-1, len(X)), y.reshape(len(X), -1).T
-    beta, slope, delta = (float(head[name]) for name in ("beta", "slope", "delta"))
-    scale, M = ([float(x) for x in head[name]] for name in ("scale", "price_bound"))
-    good = len(scale) == len(M) == len(V) == len(Y) and min(scale + M) >= 0
-    need(good and beta > 0 and -1 <= slope < 1, "its numbers do not fit")
+    beta, slope, delta = (1.0 * head[name] for name in ("beta", "slope", "delta"))
+    scale, M = ([1.0 * x for x in head[name]] for name in ("scale", "price_bound"))
+    good = {"relu": slope == 0, "abs": slope == -1, "leaky_relu": -1 <= slope < 1}
+    need(good[head["activation"]] and beta > 0 and min(scale + M) >= 0, "its numbers are wrong")
     # s M is beta, to 1e-12 so that it says which: of each output, or of all that a neuron feeds.
-    parts, joint = range(len(V)), head["penalty"] == "weight_decay"
-    for group in [parts] if joint else [[k] for k in parts]:
+    parts = [k for k, _ in enumerate(zip(V, Y, scale, M, strict=True))]
+    for group in {"weight_decay": [parts], "decoupled": [[k] for k in parts]}[head["penalty"]]:
         s, *others = {scale[k] for k in group}
         used = sum((Fraction(s) * Fraction(M[k]) / Fraction(beta)) ** 2 for k in group)
         need(used <= 1 and not others and (not s or used > 1 - 1e-12), "its scale is wrong")
