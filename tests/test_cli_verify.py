@@ -105,6 +105,7 @@ def test_where_there_is_no_proof_none_is_told(
     monkeypatch.setattr("pyconvexnn.proofs.files._MOST_BOXES", 3)
     model, file = tmp_path / "model.npz", tmp_path / "model.cxproof"
     run("fit", table, "--target", "kind", "--beta", "0.7", "--save", model)
+    file.write_text("an older one")
     _, out, _ = run("certify", model, table, "--proof", file, "--json")
     assert json.loads(out)["proof"] is None
     assert not file.exists()
