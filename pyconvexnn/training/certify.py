@@ -14,6 +14,7 @@ from pyconvexnn._validation import (
     as_generator,
     choice,
     describe,
+    flag,
     positive,
     resolve_threads,
 )
@@ -156,8 +157,7 @@ def certify(
     if proof is not None:
         raise NotImplementedError(f"`proof` = {describe(proof)} is not available yet")
     choice(method, "method", GATED_METHODS if gated else _METHODS)
-    if not isinstance(improve, (bool, np.bool_)):
-        raise TypeError(f"`improve` must be True or False, got {describe(improve)}")
+    improve = flag(improve, "improve")
     rtol, threads = positive(rtol, "rtol"), resolve_threads(threads)
     rng = as_generator(seed)
     if isinstance(net, GatedNetwork):
@@ -169,7 +169,7 @@ def certify(
             loss=loss,
             sample_weight=sample_weight,
             rtol=rtol,
-            improve=bool(improve),
+            improve=improve,
             clock=clock,
             threads=threads,
         )
@@ -178,7 +178,7 @@ def certify(
         net, X, y, beta, loss=loss, sample_weight=sample_weight, time_limit=time_limit
     )
     clock.reserve(len(tasks) * len(tasks[0].y), begun)
-    options = Options(method, rtol, bool(improve), threads, rng)
+    options = Options(method, rtol, improve, threads, rng)
     if same.penalty == "decoupled":
         cert = _certify_apart(tasks, same, clock, options)
     elif len(tasks) > 1:
