@@ -103,6 +103,7 @@ class Side:
             whole = 3 * np.einsum("k,kr->", np.abs(v), sizes) + M * np.abs(S).sum()
             self.margin = unit * whole
         self.theta = self.to(M) - missed
+        need(self.theta >= 0, "its axes miss too much of the data")
 
     def multipliers(self, low: Any, high: Any) -> Any:
         """From the centres of b boxes: (b, n + r), the m and the w of ``g = S w``, made shorter."""
@@ -130,20 +131,21 @@ class Side:
         """Number of leaves, every one of them checked."""
         (n, r), done, used, codes = self.P.shape, 0, 0, iter(tree.tolist())
 
-        def leaves(low: Any, high: Any) -> Any:  # their boxes, and how many multipliers are told
-            k = next(codes, 1 << 40)
-            if k < r:
-                need(high[k] - low[k] > 2.0**-44, "it halves what is too small")
-                middle = [(low[k] + high[k]) / 2]
-                yield from leaves(low, high[:k] + middle + high[k + 1 :])
-                yield from leaves(low[:k] + middle + low[k + 1 :], high)
-            else:
-                yield low, high, k - r
+        def leaves() -> Any:  # their boxes, and how many multipliers are told
+            for one, x in itertools.product(np.eye(r, dtype=bool), (1.0, -1.0)):  # faces
+                boxes = [[np.where(one, x, end).tolist() for end in (-1.0, 1.0)]]
+                while boxes:
+                    low, high = boxes.pop()
+                    if (k := next(codes, 1 << 40)) >= r:
+                        yield low, high, k - r
+                        continue
+                    need(high[k] - low[k] > 2.0**-44, "it halves what is too small")
+                    middle = [(low[k] + high[k]) / 2]
+                    boxes.append([low[:k] + middle + low[k + 1 :], high])
+                    boxes.append([low, high[:k] + middle + high[k + 1 :]])
 
-        faces = [(one, x) for one in np.eye(r, dtype=bool) for x in (1.0, -1.0)]
-        boxes = [[np.where(one, x, end).tolist() for end in (-1.0, 1.0)] for one, x in faces]
-        found = itertools.chain.from_iterable(leaves(*box) for box in boxes)
-        while batch := list(itertools.islice(found, max(1, min(512, (1 << 19) // (n + r))))):
+        found, size = leaves(), max(1, min(512, (1 << 19) // (n + r)))
+        while batch := list(itertools.islice(found, size)):
             low, high, told = (np.array(part) for part in zip(*batch, strict=True))
             own = slice(used, used + int(told.sum()))
             need(own.stop <= len(values), "it lacks leaves or multipliers")
