@@ -94,9 +94,8 @@ class Side:
         # x.z is at most |z| times the distance from x to S, the length of x - S c for any c.
         missed = (np.abs(v_) * np.abs(X_ - product(self.P, self.S.T)).sum(axis=1)).sum()
         self.margin = self.to(0.0)
-        if not exact:  # what all roundings can do, sums of so many terms of these sizes
-            top = max(1.0, *(np.max(np.abs(part), initial=0.0) for part in (X, v, S)))
-            tiny = 2.0**-1000 * (top**3 + M * top)  # and what underflow can do
+        if not exact:  # what roundings of such sums of these sizes, and underflow, can do
+            tiny = 2.0**-1000 * (1 + M) * (1 + sum(np.abs(part).sum() for part in (X, v, S))) ** 3
             unit, sizes = 8 * (len(v) + 2 * sum(S.shape) + 50) * 2.0**-53, product(abs(X), abs(S))
             missed += unit * np.einsum("k,kd->", abs(v), abs(X) + product(sizes, abs(S).T)) + tiny
             whole = 3 * np.einsum("k,kr->", abs(v), sizes) + M * np.abs(S).sum()
@@ -127,18 +126,19 @@ class Side:
     def check(self, tree: Any, places: Any, values: Any) -> int:
         """Number of leaves, every one of them checked."""
         (n, r), done, used, codes = self.P.shape, 0, 0, iter(tree.tolist())
+        size = max(1, min(512, (1 << 19) // (n + r)))
         need(self.theta >= 0, "its axes miss too much of the data")
         faces = [(one, x) for one in np.eye(r, dtype=bool)[::-1] for x in (-1.0, 1.0)]
         boxes = [[np.where(one, x, end).tolist() for end in (-1.0, 1.0)] for one, x in faces]
         while boxes:
             batch: list[Any] = []  # leaves, and how many multipliers are told
-            while boxes and len(batch) < max(1, min(512, (1 << 19) // (n + r))):
+            while boxes and len(batch) < size:
                 low, high = boxes.pop()
                 if (k := next(codes, 1 << 40)) < r:
                     need(high[k] - low[k] > 2.0**-44, "it halves what is too small")
-                    cut, after = [(low[k] + high[k]) / 2], k + 1
-                    boxes.append([low[:k] + cut + low[after:], high])
-                    boxes.append([low, high[:k] + cut + high[after:]])
+                    halves = high.copy(), low.copy()
+                    halves[0][k] = halves[1][k] = (low[k] + high[k]) / 2
+                    boxes += [halves[1], high], [low, halves[0]]
                 else:
                     batch.append((low, high, k - r))
             low, high, told = (np.array(part) for part in zip(*batch, strict=True))
