@@ -32,7 +32,7 @@ LAYERS = [
     | {"_onnx_graph", "_torch_modules"},
     {"solvers", "closed_form"},
     {"recovery", "pricing", "pruning", "uniqueness", "_bounds", "certificates"},
-    {"training", "architectures"},
+    {"training", "architectures", "proofs"},
     {"paths"},
     {"estimators"},
     {"_cell_polygons", "_table_files", "plots", "cli", "demo", "tables", "interop", "__main__"},

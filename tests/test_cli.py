@@ -298,8 +298,8 @@ def test_typos_are_answered(run: Any) -> None:
     assert run("xyz") == (
         2,
         "",
-        "pyconvexnn: no command 'xyz'; there are demo, fit, certify, predict, path, patterns, "
-        "config\n",
+        "pyconvexnn: no command 'xyz'; there are demo, fit, certify, verify, predict, path, "
+        "patterns, config\n",
     )
     assert run("--jsn")[0] == 2
 

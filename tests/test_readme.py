@@ -46,7 +46,7 @@ def test_install_commands_stand_on_one_line() -> None:
 
 def test_options_of_the_shell_examples_exist(capsys: pytest.CaptureFixture[str]) -> None:
     examples = re.findall(r"(?:^|`)pyconvexnn ([a-z]+) ([^`\n]*)", TEXT, re.M)
-    wanted = {"fit", "certify", "predict", "path", "patterns"}
+    wanted = {"fit", "certify", "verify", "predict", "path", "patterns"}
     assert {command for command, _ in examples} == wanted
     for command, arguments in examples:
         assert __main__.main([command, "--help"]) == 0

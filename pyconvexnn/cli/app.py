@@ -21,6 +21,7 @@ from pyconvexnn.cli.path import path
 from pyconvexnn.cli.patterns import patterns
 from pyconvexnn.cli.predict import predict
 from pyconvexnn.cli.terminal import say
+from pyconvexnn.cli.verify import verify
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -76,17 +77,18 @@ def app(context: click.Context) -> None:
       pyconvexnn demo
       pyconvexnn path houses.csv --target price
       pyconvexnn fit houses.csv --target price --beta 10 --save model.npz
-      pyconvexnn certify model.npz houses.csv
+      pyconvexnn certify model.npz houses.csv --proof model.cxproof
+      pyconvexnn verify model.cxproof houses.csv
       pyconvexnn predict model.npz new_houses.csv > prices.csv
 
     Data are CSV files, or Parquet files (.parquet, .pq) where pyarrow is installed.
 
-    Exit codes: 0; 2 for bad input; 3 when the optimum was not proved to --tol; 130 when
-    interrupted.
+    Exit codes: 0; 2 for bad input; 3 when the optimum was not proved to --tol, or a proof is
+    refused; 130 when interrupted.
     """  # noqa: D301
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
 
-for _command in (demo, fit, certify, predict, path, patterns, config):
+for _command in (demo, fit, certify, verify, predict, path, patterns, config):
     app.add_command(_command)

@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 import pyconvexnn as cx
 from pyconvexnn import tables
 from pyconvexnn.cli import options
-from pyconvexnn.cli.data import targets_of
-from pyconvexnn.cli.models import Model, load_model, provable
+from pyconvexnn.cli.models import load_model, provable
 from pyconvexnn.cli.proofs import print_proof, proof_facts
 from pyconvexnn.cli.terminal import check_folder, progress, say, told_warnings
 from pyconvexnn.cli.training import TIME_LIMIT
+from pyconvexnn.proofs import with_columns
 
 
 @click.command()
@@ -33,35 +32,42 @@ from pyconvexnn.cli.training import TIME_LIMIT
 @click.option(
     "--save", type=options.new_file, help="File for the best network met, as a model (.npz)."
 )
+@click.option(
+    "--proof", type=options.new_file, help="File for a proof that others can check (.cxproof)."
+)
 @options.threads
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of starts.")
 @options.json
-def certify(model: Path, data: Path, as_json: bool, save: Path | None, **chosen: Any) -> int:
+def certify(
+    model: Path, data: Path, as_json: bool, save: Path | None, proof: Path | None, **chosen: Any
+) -> int:
     """Prove how far a saved model is from the best of all networks.
 
     \b
     Examples:
       pyconvexnn certify model.npz houses.csv
       pyconvexnn certify model.npz houses.csv --target price --beta 10 --save better.npz
+      pyconvexnn certify model.npz houses.csv --proof model.cxproof
 
     The objective is that of training, the sum of the losses and beta/2 times the squared weights;
     the lower bound holds for every network with the model's activation and the same columns,
     whatever its patterns. DATA is a CSV or Parquet file; its columns are treated as in training. A
     model of a gated network, or of more than two classes, is refused. Exit code 3 when the model
-    was not proved optimal to --tol.
+    was not proved optimal to --tol. `pyconvexnn verify` checks what --proof writes.
 
     Keys of --json: model, samples, activation, neurons, beta, loss, objective, lower_bound,
     relative_gap, proved, method, rounding_slack, best_objective, best_neurons, seconds, best_model,
-    summary.
+    proof, summary.
     """  # noqa: D301
-    if save is not None:
-        check_folder(save)
+    for file in (save, proof):
+        if file is not None:
+            check_folder(file)
     loaded = load_model(model)
     units = loaded.units  # of the features, which the penalty refers to
     network = provable(units.standardised(loaded.network), model)
     table = tables.read_table(data, header=loaded.recipe.header)
     X, notes = loaded.recipe.apply(table)
-    y, weight = _known_target(loaded, model, table, chosen["target"])
+    y, weight = loaded.read_target(table, chosen["target"], model)
     beta = loaded.beta if chosen["beta"] is None else chosen["beta"]
     if beta is None:
         raise click.UsageError(f"{model} does not say its penalty: give --beta")
@@ -81,7 +87,11 @@ def certify(model: Path, data: Path, as_json: bool, save: Path | None, **chosen:
             time_limit=chosen["time_limit"],
             threads=chosen["threads"],
             seed=chosen["seed"],
+            proof=proof,
         )
+    written = proof is not None and proof.exists()
+    if proof is not None and written:
+        with_columns(proof, loaded.to_json())
     best = certificate.best_network
     facts = {
         "model": str(model),
@@ -96,27 +106,9 @@ def certify(model: Path, data: Path, as_json: bool, save: Path | None, **chosen:
         "best_neurons": None if best is None else best.n_neurons,
         "seconds": time.perf_counter() - start,
         "best_model": None if save is None else str(save),
+        "proof": str(proof) if written else None,
     }
     if save is not None and best is not None:
         dataclasses.replace(loaded, network=units.original(best), beta=float(beta)).save(save)
     print_proof(facts, certificate, as_json)
     return options.OK if certificate.is_optimal else options.NOT_PROVED
-
-
-def _known_target(
-    loaded: Model, model: Path, table: tables.Table, target: str | None
-) -> tuple[Any, Any]:
-    """Target in a table of what a model predicts, numbers or -1 and +1; weights of the rows."""
-    if target is not None:
-        name = table.names[tables.find_target(table, target)]
-        if name in loaded.recipe.find_columns(table):
-            raise ValueError(f"column {name!r} is a feature of {model} and cannot be its target")
-    else:
-        recipe = loaded.recipe
-        place = recipe.target if recipe.header else str(recipe.target_index)
-        name = table.names[tables.find_target(table, place)]
-    if loaded.classes is None:
-        return tables.target_numbers(table, name), None
-    codes = tables.known_classes(table, name, loaded.classes)
-    weight = None if loaded.class_weight is None else np.array(loaded.class_weight)[codes]
-    return targets_of(codes, loaded.classes, loaded.loss)[:, 0], weight

@@ -65,7 +65,15 @@ class TrainingData:
 
     def model(self, network: Network, units: Units, beta: float) -> Model:
         """Model of a network that was trained on these data."""
-        return Model(network, self.recipe, self.classes, units, beta, self.class_weight, self.loss)
+        return Model(
+            network=network,
+            recipe=self.recipe,
+            classes=self.classes,
+            units=units,
+            beta=beta,
+            class_weight=self.class_weight,
+            loss=self.loss,
+        )
 
     def facts(self) -> dict[str, Any]:
         """What is told of the data, by name."""

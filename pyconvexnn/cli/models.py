@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import zipfile
 from dataclasses import dataclass
@@ -25,8 +26,112 @@ LOSSES = {
 PROBABILISTIC = ("logistic", "cross_entropy")
 
 
-@dataclass(frozen=True, eq=False)
-class Model:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Columns:
+    """How the data of a training come from the columns of a table.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        From the columns to the features.
+    classes : list of str or None
+        None for a regression.
+    units : Units
+        Of the features in training, to which the penalty refers.
+    class_weight : list of float or None
+        Weight of each class in training; None for 1.
+    loss : str
+        Name of the loss.
+    """
+
+    recipe: tables.Recipe
+    classes: list[str] | None
+    units: Units
+    class_weight: list[float] | None = None
+    loss: str = "squared"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return this as plain JSON."""
+        units = self.units
+        return {
+            "recipe": self.recipe.to_json(),
+            "classes": self.classes,
+            "intercept_scaling": units.intercept,
+            "mean": None if units.mean is None else units.mean.tolist(),
+            "scale": None if units.scale is None else units.scale.tolist(),
+            "class_weight": self.class_weight,
+            "loss": self.loss,
+        }
+
+    @classmethod
+    def from_json(cls, data: Any) -> Columns:
+        """Columns of ``to_json``; the file it comes from may be anybody's, so all is checked.
+
+        Raises
+        ------
+        ValueError
+            If it is not that.
+        """
+        from pyconvexnn.estimators.samples import Units
+
+        if not isinstance(data, dict):
+            raise ValueError("its columns must be an object")
+        recipe = tables.Recipe.from_json(data.get("recipe"))
+        classes, scaling = data.get("classes"), data.get("intercept_scaling")
+        mean, scale, weight = data.get("mean"), data.get("scale"), data.get("class_weight")
+        known = LOSSES["regression" if classes is None else "classification"]
+        loss = data.get("loss", known[0])  # files of earlier versions do not say it
+        if loss not in known:
+            raise ValueError(f"its loss must be one of {', '.join(known)}; got {loss!r}")
+        if not (classes is None or _is_class_list(classes)):
+            raise ValueError("its classes are damaged")
+        if not (scaling is None or _is_positive(scaling)):
+            raise ValueError("its intercept scaling is damaged")
+        n_features = len(recipe.features)
+        if (
+            not (scale is None or _are_floats(scale, n_features, positive=True))
+            or not (mean is None or (scale is not None and _are_floats(mean, n_features)))
+            or not (weight is None or _are_floats(weight, len(classes or ()), positive=True))
+        ):
+            raise ValueError("its means, scales or class weights are damaged")
+        units = Units(
+            scaling,
+            None if mean is None else np.array(mean),
+            None if scale is None else np.array(scale),
+        )
+        return cls(recipe=recipe, classes=classes, units=units, class_weight=weight, loss=loss)
+
+    def read_target(
+        self, table: tables.Table, target: str | None, owner: Path
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """Target in a table, numbers or -1 and +1, and weights of the rows, None for 1.
+
+        Raises
+        ------
+        ValueError
+            If `target`, the column to take instead of that of training, is a feature.
+        """
+        from pyconvexnn.cli.data import targets_of
+
+        if target is not None:
+            name = table.names[tables.find_target(table, target)]
+            if name in self.recipe.find_columns(table):
+                raise ValueError(
+                    f"column {name!r} is a feature of {owner} and cannot be its target"
+                )
+        else:
+            recipe = self.recipe
+            place = recipe.target if recipe.header else str(recipe.target_index)
+            name = table.names[tables.find_target(table, place)]
+        if self.classes is None:
+            return tables.target_numbers(table, name), None
+        codes = tables.known_classes(table, name, self.classes)
+        weight = None if self.class_weight is None else np.array(self.class_weight)[codes]
+        return targets_of(codes, self.classes, self.loss)[:, 0], weight
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Model(Columns):
     """What ``predict`` and ``certify`` need to know.
 
     Attributes
@@ -35,42 +140,16 @@ class Model:
         Of the features as they are, with the column of its hidden biases if there is one. It has
         one output for a number and for two classes, else one for each class; with the cross
         entropy always the latter.
-    recipe : Recipe
-        From the columns of a table to the network's features.
-    classes : list of str or None
-        None for a regression.
-    units : Units
-        Of the features in training, to which the penalty refers.
     beta : float or None
         Penalty that it was trained with, if the file says so.
-    class_weight : list of float or None
-        Weight of each class in training; None for 1.
-    loss : str
-        Name of the loss that it was trained with.
     """
 
     network: networks.Network
-    recipe: tables.Recipe
-    classes: list[str] | None
-    units: Units
     beta: float | None = None
-    class_weight: list[float] | None = None
-    loss: str = "squared"
 
     def save(self, path: Path) -> None:
         """Write the model, a network file with JSON beside the weights."""
-        units = self.units
-        extra = {
-            "made_by": _MADE_BY,
-            "recipe": self.recipe.to_json(),
-            "classes": self.classes,
-            "intercept_scaling": units.intercept,
-            "mean": None if units.mean is None else units.mean.tolist(),
-            "scale": None if units.scale is None else units.scale.tolist(),
-            "beta": self.beta,
-            "class_weight": self.class_weight,
-            "loss": self.loss,
-        }
+        extra = {"made_by": _MADE_BY, "beta": self.beta, **self.to_json()}
         networks.write_network(path, self.network, extra)
 
     def predict(self, X: FloatArray) -> dict[str, list[Any]]:
@@ -116,45 +195,25 @@ def load_model(path: Path) -> Model:
     ValueError
         If it is no model.
     """
-    from pyconvexnn.estimators.samples import Units
-
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path} is not a saved model; the order is MODEL.npz DATA")
     network, extra = networks.read_network(path)
     if extra.get("made_by") != _MADE_BY:
         raise ValueError(f"{path} is a network but not a model that `pyconvexnn fit` saved")
     try:
-        recipe = tables.Recipe.from_json(extra.get("recipe"))
+        columns = Columns.from_json(extra)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    classes, scaling = extra.get("classes"), extra.get("intercept_scaling")
-    mean, scale, weight = extra.get("mean"), extra.get("scale"), extra.get("class_weight")
-    beta, n_features = extra.get("beta"), len(recipe.features)
-    known = LOSSES["regression" if classes is None else "classification"]
-    loss = extra.get("loss", known[0])  # files of earlier versions do not say it
-    if loss not in known:
-        raise ValueError(f"{path}: its loss must be one of {', '.join(known)}; got {loss!r}")
-    if (
-        not (classes is None or _is_class_list(classes))
-        or not (scaling is None or _is_positive(scaling))
-        or (network.n_features, network.n_outputs)
-        != (n_features + (scaling is not None), _n_outputs(classes, loss))
+    beta, n_features = extra.get("beta"), len(columns.recipe.features)
+    if (network.n_features, network.n_outputs) != (
+        n_features + (columns.units.intercept is not None),
+        _n_outputs(columns.classes, columns.loss),
     ):
         raise ValueError(f"{path}: its network does not fit its recipe for the columns")
-    if (
-        not (scale is None or _are_floats(scale, n_features, positive=True))
-        or not (mean is None or (scale is not None and _are_floats(mean, n_features)))
-        or not (weight is None or _are_floats(weight, len(classes or ()), positive=True))
-    ):
-        raise ValueError(f"{path}: its means, scales or class weights are damaged")
     if not (beta is None or _is_positive(beta)):
         raise ValueError(f"{path}: its penalty must be > 0, got {beta!r}")
-    units = Units(
-        scaling,
-        None if mean is None else np.array(mean),
-        None if scale is None else np.array(scale),
-    )
-    return Model(network, recipe, classes, units, beta, weight, loss)
+    known = {field.name: getattr(columns, field.name) for field in dataclasses.fields(columns)}
+    return Model(network=network, beta=beta, **known)
 
 
 def provable(network: networks.Network, path: Path) -> networks.TwoLayerNetwork:

@@ -41,7 +41,7 @@ class Poisson(Loss):
         near = (y > 0) & (np.abs(r) < 1)
         with np.errstate(over="ignore"):
             terms = np.where(near, y * (np.expm1(near * r) - r), np.exp(f) - y * (1.0 + r))
-        return float(np.sum(s * terms))
+            return float(np.sum(s * terms))
 
     def gradient(self, f: FloatArray, y: FloatArray, s: FloatArray) -> FloatArray:
         """``s (exp(f) - y)``, which is ``s y (exp(r) - 1)``, r = f - log y."""

@@ -86,8 +86,11 @@ def best_free_part(
     if Q.shape[1] == 0:
         return np.zeros_like(f)
     far = _FAR + 2.0 * float(np.max(np.abs(f)))
-    fit, value = np.zeros_like(f), loss.value(f, y, s)
-    best = np.inf
+    # Where f is large and mostly linear, what undoes that is nearer than zero.
+    starts = np.zeros_like(f), -(Q @ (Q.T @ f))
+    values = [loss.value(f + start, y, s) for start in starts]
+    nearer = int(values[1] < values[0])
+    fit, value, best = starts[nearer], values[nearer], np.inf
     for _ in range(_ROUNDS):
         g = loss.gradient(f + fit, y, s)
         wrong = imbalance(g, Q)
@@ -163,10 +166,9 @@ def _newton_step(
     for k in range(used):
         H[k, :, k] = (Q.T * h[:, k]) @ Q
     if loss.joint:
-        total = np.sum(h, axis=1)
-        for k in range(used):
-            for j in range(used):
-                H[k, :, j] -= (Q.T * (h[:, k] * h[:, j] / total)) @ Q
+        A = (h[:, :used] / np.sqrt(np.sum(h, axis=1, keepdims=True)))[:, :, np.newaxis]
+        A = (A * Q[:, np.newaxis]).reshape(len(f), used * q)
+        H -= (A.T @ A).reshape(H.shape)
     right = (Q.T @ g.reshape(len(f), -1)[:, :used]).T.ravel()
     size = damping * max(float(np.max(s)), float(np.max(h)))
     c = np.linalg.solve(H.reshape(used * q, used * q) + size * np.eye(used * q), right)

@@ -109,29 +109,32 @@ def box_tree(
 def _better(
     side: Side, known: _Known, low: FloatArray, high: FloatArray, plain: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Better multipliers of boxes, and what they prove."""
+    """Better multipliers of boxes, and what they prove.
+
+    Those of the rows W_k < 0 are chosen, by their directions and steps of Frank and Wolfe; the
+    others, of chords, stay. Sums are plain here, and the last ones rigorous.
+    """
     n, P = len(side.plus), side.floats[0]
     centre, half = (low + high) / 2, (high - low) / 2
     free = (np.abs(centre @ P.T) < half @ np.abs(P).T) & ~side.plus & (side.W != 0)
-    best, worst = plain.copy(), side.worst(low, high, plain)
+    best, least = plain.copy(), np.full(len(plain), np.inf)
 
-    def offer(multipliers: FloatArray) -> None:
-        now = side.worst(low, high, multipliers)
-        better = now < worst
-        best[better], worst[better] = multipliers[better], now[better]
+    def offer(multipliers: FloatArray) -> FloatArray:
+        G = _gradient(side, multipliers)
+        most = np.sum(G * centre + np.abs(G) * half, axis=1)
+        better = most < least
+        best[better], least[better] = multipliers[better], most[better]
+        return G
 
     if len(known.W):
         near = np.argmax(centre @ known.W.T, axis=1)
-        m = np.where(free, known.m[near], plain[:, :n])
-        offer(np.hstack([m, known.W[near]]))
-    if np.any(free):
-        now = plain.copy()
-        for step in range(_STEPS):
-            z = centre + np.sign(_gradient(side, now)) * half
-            towards = (z @ P.T > 0) - now[:, :n]
-            now[:, :n] += np.where(free, towards / (step + 2), 0.0)
-            offer(now)
-    return best, worst
+        offer(np.hstack([np.where(free, known.m[near], plain[:, :n]), known.W[near]]))
+    now = plain.copy()
+    for step in range(_STEPS if np.any(free) else 1):
+        z = centre + np.sign(offer(now)) * half
+        now[:, :n] += np.where(free, (z @ P.T > 0) - now[:, :n], 0.0) / (step + 2)
+    offer(now)
+    return best, side.worst(low, high, best)
 
 
 def _gradient(side: Side, multipliers: FloatArray) -> FloatArray:

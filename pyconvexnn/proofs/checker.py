@@ -14,7 +14,7 @@ import hashlib
 import json
 import math
 import sys
-from decimal import Context, Decimal, localcontext
+from decimal import Context, Decimal, Inexact, localcontext
 from fractions import Fraction
 from typing import Any
 
@@ -22,7 +22,8 @@ import numpy as np
 
 MAGIC = b"pyconvexnn proof 1"
 CLAIM = ("beta", "loss", "delta", "activation", "slope", "output_offset", "penalty")
-exactly = np.vectorize(Fraction, otypes=[object])
+exactly = np.vectorize(Decimal, otypes=[object])  # floats are finite decimals,
+EXACT = Context(prec=99999, Emin=-(10**9), Emax=10**9, traps=[Inexact])  # and so are their products
 decimal = np.frompyfunc(lambda x: Decimal(x.numerator) / x.denominator, 1, 1)
 product = functools.partial(np.einsum, "ij,jk->ik")  # without a linear algebra library
 
@@ -154,13 +155,12 @@ class Side:
 
 def check(path: Any, X: Any, y: Any, weight: Any = None, exact: bool = False) -> dict[str, Any]:
     """Header of a proof that holds for these data, its `leaves` counted; ProofError otherwise."""
-    weight = np.ones(len(X)) if weight is None else weight
-    X, y, weight = (np.asarray(array, float) for array in (X, y, weight))
+    X, y, s = (np.asarray(a, float) for a in (X, y, np.ones(len(X)) if weight is None else weight))
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), localcontext(EXACT):
             head, arrays = read(path)
-            need(head["data"] == digest(X, y, weight), "it is of other data")
-            return head | {"leaves": _check(head, arrays, X, y, weight, exact)}
+            need(head["data"] == digest(X, y, s), "it is of other data")
+            return head | {"leaves": _check(head, arrays, X, y, s, exact)}
     except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise ProofError(str(error) or repr(error)) from error
 

@@ -21,9 +21,17 @@ from pyconvexnn.losses import Huber, Loss
 from pyconvexnn.pricing import price
 from pyconvexnn.pricing.rows import SignedRows
 from pyconvexnn.proofs.boxes import box_tree
-from pyconvexnn.proofs.checker import MAGIC, Side, check, digest, dual_objective, read
+from pyconvexnn.proofs.checker import (
+    MAGIC,
+    ProofError,
+    Side,
+    check,
+    digest,
+    dual_objective,
+    read,
+)
 
-_MOST_BOXES = 2_000_000
+_MOST_BOXES = 500_000
 _ROOM = 1e-9  # relative: what is proved of a price, above the bound that is known
 _JOINT_RTOL = 1e-4  # of the prices of single columns, where neurons feed all outputs
 _BELOW = 1.0 - 1e-14  # more than the roundings of a few operations
@@ -137,6 +145,20 @@ def prove(
     _write(path, head, arrays)
     check(path, claim.X, claim.y, claim.weight)
     return bound
+
+
+def header(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a file says of itself; nothing of it is checked but the checksum.
+
+    Raises
+    ------
+    ProofError
+        If it is no proof file.
+    """
+    try:
+        return read(path)[0]
+    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        raise ProofError(str(error) or repr(error)) from error
 
 
 def with_columns(path: str | os.PathLike[str], columns: dict[str, Any]) -> None:

@@ -39,6 +39,7 @@ from pyconvexnn.training.task import Task, check_network
 
 _METHODS = tuple(method for method in METHODS if method != "search")  # a search proves nothing
 _PROOF_SHARE = 0.25  # of the time limit, for a file
+_LARGEST = 1e150  # objective: squares of residuals do not overflow
 _FINER = 0.1  # of rtol: how fine a proof may have to be that a nearly optimal network passes
 
 
@@ -192,6 +193,16 @@ def certify(
         net, X, y, beta, loss=loss, sample_weight=sample_weight, time_limit=time_limit
     )
     clock.reserve(len(tasks) * len(tasks[0].y), begun)
+    first = tasks[0]
+    targets = np.column_stack([task.y for task in tasks])
+    objective = same.objective(
+        first.data, targets, first.beta, loss=first.loss, sample_weight=first.weight
+    )
+    if objective > _LARGEST:
+        raise ValueError(
+            f"`net` must have an objective <= {_LARGEST:g}, got {objective:.3g}: rescale `X`, `y` "
+            "or the weights"
+        )
     options = Options(method, rtol, bool(improve), threads, rng)
     if same.penalty == "decoupled":
         cert = _certify_apart(tasks, same, clock, options)

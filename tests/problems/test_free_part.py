@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import pyconvexnn as cx
-from pyconvexnn.problems.free_part import best_free_part, columns, imbalance
+from pyconvexnn.losses import get_loss
+from pyconvexnn.problems.free_part import _newton_step, best_free_part, columns, imbalance
 from tests.solvers.test_outputs import targets
 
 RNG = np.random.default_rng(0)
@@ -81,3 +82,37 @@ def test_dependent_columns_are_one() -> None:
     y = RNG.standard_normal(30)
     free = best_free_part(cx.losses.Squared(), np.zeros(30), y, np.ones(30), Z)
     np.testing.assert_allclose(free, X @ np.linalg.lstsq(X, y, rcond=None)[0], atol=1e-12)
+
+
+def test_a_large_fit_that_is_linear_is_undone() -> None:
+    # From zero steps of one unit each would have to go 500 of them.
+    rng = np.random.default_rng(0)
+    Z = np.column_stack([np.ones(20), rng.standard_normal((20, 2))])
+    y, s = rng.poisson(1, 20).astype(float), np.ones(20)
+    f = rng.standard_normal(20)
+    loss = get_loss("poisson")
+    near = best_free_part(loss, f, y, s, Z)
+    far = Z @ np.array([300.0, 400.0, -500.0])
+    assert best_free_part(loss, f + far, y, s, Z) + far == pytest.approx(near, abs=1e-7)
+
+
+def test_overflow_of_counts_is_silent() -> None:
+    y, s = np.array([0.0, 1.0, 2.0]), np.full(3, 1e7)
+    with np.errstate(all="raise", under="ignore"):
+        assert get_loss("poisson").value(np.full(3, 709.0), y, s) == np.inf
+
+
+def test_newton_steps_of_several_classes() -> None:
+    # H of the cross entropy by sums over samples: diag(h) - h h' / sum h, one class left out.
+    rng = np.random.default_rng(0)
+    loss, Z = get_loss("cross_entropy"), np.linalg.qr(rng.standard_normal((9, 2)))[0]
+    f, s = rng.standard_normal((9, 4)), np.tile(rng.random((9, 1)), (1, 4))
+    y = np.eye(4)[rng.integers(0, 4, 9)]
+    g, p = loss.gradient(f, y, s), np.exp(f) / np.exp(f).sum(axis=1, keepdims=True)
+    H = np.zeros((6, 6))
+    for z, q, weight in zip(Z, p[:, :3], s[:, 0], strict=True):
+        H += weight * np.kron(np.diag(q) - np.outer(q, q), np.outer(z, z))
+    step = np.zeros((9, 4))
+    step[:, :3] = Z @ np.linalg.solve(H, (Z.T @ g[:, :3]).T.ravel()).reshape(3, 2).T
+    found = _newton_step(loss, f, y, s, Z, g, 1e-15)
+    assert found == pytest.approx(step, rel=1e-9, abs=1e-12)

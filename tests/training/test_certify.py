@@ -282,3 +282,14 @@ def test_the_dual_point_of_the_hinge_is_not_the_slope_of_the_loss() -> None:
         assert cert.lower_bound <= fit.certificate.objective
         assert cert.dual @ y == pytest.approx(fit.certificate.objective, rel=1e-3)
         assert cert.scale <= 1.0
+
+
+@pytest.mark.parametrize("improve", [False, True])
+@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("size", [300.0, 1e4])
+def test_an_objective_too_large_is_refused(improve: bool, outputs: int, size: float) -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((8, 2)), rng.poisson(3, (8, outputs)).astype(float)
+    net = cx.TwoLayerNetwork.from_arrays(np.ones((1, 2)), np.full((1, outputs), size))
+    with pytest.raises(ValueError, match="objective"):
+        cx.certify(net, X, y, 1.0, loss="poisson", improve=improve)

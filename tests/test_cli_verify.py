@@ -1,0 +1,121 @@
+"""The command line: ``certify --proof``, and ``verify`` of what it writes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pyconvexnn as cx
+from pyconvexnn.proofs import header, with_columns
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """Numbers, a column of text, and a target of two classes, as CSV."""
+    rng = np.random.default_rng(2)
+    lines = ["p,q,colour,kind"]
+    for p, q in rng.normal(3.0, 2.0, (24, 2)).tolist():
+        colour, kind = ("red" if q > 3 else "blue"), ("yes" if p + rng.normal() > 3 else "no")
+        lines.append(f"{p!r},{q!r},{colour},{kind}")
+    path = tmp_path / "table.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture
+def proof(run: Any, table: Path, tmp_path: Path) -> Path:
+    """Of a model of weighted classes on standardised columns."""
+    model, file = tmp_path / "model.npz", tmp_path / "model.cxproof"
+    options = ["--beta", "0.7", "--scale", "standard", "--class-weight", "balanced"]
+    assert run("fit", table, "--target", "kind", *options, "--save", model)[0] == 0
+    code, out, _ = run("certify", model, table, "--proof", file, "--json")
+    facts = json.loads(out)
+    assert (code, facts["proof"]) == (0, str(file))
+    assert header(file)["lower_bound"] == facts["lower_bound"]
+    return file
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_proof_of_the_command_line_holds(run: Any, proof: Path, table: Path, exact: bool) -> None:
+    code, out, err = run("verify", proof, table, "--json", *(["--exact"] if exact else []))
+    facts = json.loads(out)
+    assert (code, err, facts["proved"], facts["reason"]) == (0, "", True, None)
+    assert facts["lower_bound"] == header(proof)["lower_bound"] > 0
+    assert (facts["samples"], facts["features"], facts["outputs"]) == (24, 5, 1)
+    assert (facts["beta"], facts["loss"], facts["activation"]) == (0.7, "logistic", "relu")
+    assert facts["arithmetic"] == ("rational" if exact else "floats, inflated")
+    assert facts["leaves"] > 0
+    code, out, _ = run("verify", proof, table)
+    assert code == 0
+    assert "lower bound" in out
+
+
+def test_other_data_are_refused(run: Any, proof: Path, table: Path) -> None:
+    rows = table.read_text().split("\n")
+    rows[3] = rows[3].replace("red", "x").replace("blue", "red").replace("x", "blue")
+    table.write_text("\n".join(rows))
+    code, out, err = run("verify", proof, table, "--json")
+    facts = json.loads(out)
+    assert (code, facts["proved"], facts["reason"]) == (3, False, "it is of other data")
+    assert "refused" in err
+
+
+def test_a_damaged_proof_is_refused(run: Any, proof: Path, table: Path) -> None:
+    data = bytearray(proof.read_bytes())
+    data[len(data) // 2] ^= 1
+    proof.write_bytes(data)
+    code, out, err = run("verify", proof, table)
+    assert (code, out) == (3, "")
+    assert "damaged" in err
+
+
+@pytest.mark.parametrize(
+    "columns", [[], {}, {"recipe": 3}, {"recipe": {}, "classes": ["a"]}, "text", 1.5]
+)
+def test_hostile_columns_are_refused(run: Any, proof: Path, table: Path, columns: Any) -> None:
+    with_columns(proof, columns)
+    code, _, err = run("verify", proof, table)
+    assert code == 3
+    assert "refused" in err
+
+
+def test_a_proof_of_python(run: Any, tmp_path: Path) -> None:
+    # The target is the last column, and hidden biases are weights on a column of ones.
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((20, 2))
+    y = np.abs(X[:, 0]) + rng.normal(0, 0.1, 20)
+    file, table = tmp_path / "a.cxproof", tmp_path / "a.csv"
+    rows = np.column_stack([X, y]).tolist()
+    table.write_text("\n".join(["a,b,y", *(",".join(map(repr, row)) for row in rows)]))
+    net = cx.TwoLayerNetwork.from_arrays([[1.0, 0.0]], [[1.0]], b1=[0.0])
+    cert = cx.certify(net, X, y, 0.5, proof=file)
+    code, out, _ = run("verify", file, table, "--json")
+    facts = json.loads(out)
+    assert (code, facts["features"], facts["lower_bound"]) == (0, 3, cert.lower_bound)
+    assert run("verify", file, table, "--target", "a")[0] == 3
+
+
+def test_where_there_is_no_proof_none_is_told(
+    run: Any, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pyconvexnn.proofs.files._MOST_BOXES", 3)
+    model, file = tmp_path / "model.npz", tmp_path / "model.cxproof"
+    run("fit", table, "--target", "kind", "--beta", "0.7", "--save", model)
+    _, out, _ = run("certify", model, table, "--proof", file, "--json")
+    assert json.loads(out)["proof"] is None
+    assert not file.exists()
+
+
+def test_files_that_cannot_be(run: Any, table: Path, tmp_path: Path) -> None:
+    assert run("verify", tmp_path / "none.cxproof", table)[0] == 2
+    code, _, err = run("verify", table, table)
+    assert code == 3
+    assert "refused" in err
+    model = tmp_path / "model.npz"
+    run("fit", table, "--target", "kind", "--beta", "0.7", "--save", model)
+    code, _, err = run("certify", model, table, "--proof", tmp_path / "no" / "a.cxproof")
+    assert (code, "folder" in err) == (2, True)
