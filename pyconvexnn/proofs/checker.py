@@ -64,7 +64,7 @@ def dual_objective(loss: str, delta: float, v: Any, y: Any, weight: Any, scale: 
     """A number below D(scale v), the same on every machine: by 60 decimal digits."""
     with localcontext(Context(prec=60, Emin=-99999, Emax=99999)):
         total = size = Decimal(0)
-        for k in np.flatnonzero(v) if scale else ():
+        for k in np.flatnonzero((v != 0) | (weight != 0)):  # all targets must be of the loss
             need(weight[k] > 0, "its dual point is not zero where a weight is")
             t, b, s = (Fraction(float(x)) for x in (v[k], y[k], weight[k]))
             t, p = Fraction(scale) * t, Fraction(scale) * t * b
@@ -172,7 +172,6 @@ def _check(head: Any, arrays: Any, X: Any, y: Any, weight: Any, exact: bool) -> 
     good = all(type(x) is float for x in [beta, delta, slope, *scale, *M]) and type(offset) is bool
     good &= len(scale) == len(M) == len(V) == len(Y) and min(*scale, *M, *weight) >= 0 < beta
     good &= {"relu": slope == 0, "leaky_relu": 0 <= slope < 1, "abs": slope == -1}[activation]
-    good &= loss in ["squared", "huber", "logistic", "squared_hinge", "hinge", "poisson"]
     good &= [head[name] for name in ("samples", "features", "outputs")] == [*X.shape, len(Y)]
     need(good, "its numbers do not fit")
     # s M is beta, to 1e-12 so that it says which: of each output, or of all that a neuron feeds.

@@ -170,7 +170,8 @@ def corrupted(proof: Proof, rng: np.random.Generator) -> Proof:
     place = rng.integers(other.size)
     if other.dtype.kind == "f":
         size = rng.choice([1e-12, 1e-3, 1.0, 1e300, math.inf, math.nan, 5e-324])
-        other[place] = other[place] * (1 + size) if rng.random() < 0.5 else size
+        with np.errstate(all="ignore"):
+            other[place] = other[place] * (1 + size) if rng.random() < 0.5 else size
     else:
         other[place] = rng.integers(2**32) if rng.random() < 0.5 else rng.integers(12)
     return proof.holding({name: other}).claiming()

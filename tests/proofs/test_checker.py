@@ -421,6 +421,18 @@ def test_the_weights_are_not_negative(proof: Proof, tmp_path: Path) -> None:
     assert "numbers" in str(made.refused(tmp_path / "a"))
 
 
+@pytest.mark.parametrize(
+    ("loss", "target"), [("poisson", -1e-9), ("hinge", 0.5), ("logistic", 0.0), ("squared", np.nan)]
+)
+def test_all_targets_are_of_the_loss(loss: str, target: float) -> None:
+    """Those of rows where v is zero too: below them a loss may have no bound."""
+    v, y, weight = np.array([0.5, 0.0]), np.array([1.0, target]), np.ones(2)
+    for scale in (1.0, 0.0):
+        with pytest.raises(ValueError):  # noqa: PT011
+            dual_objective(loss, 0.0, v, y, weight, scale)
+    assert dual_objective(loss, 0.0, v, y, np.array([1.0, 0.0]), 1.0)
+
+
 # --- resources ------------------------------------------------------------------------------------
 
 _MEASURED = """
