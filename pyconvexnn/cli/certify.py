@@ -73,6 +73,8 @@ def certify(
         raise click.UsageError(f"{model} does not say its penalty: give --beta")
     for note in notes:
         say(note)
+    if proof is not None:
+        proof.unlink(missing_ok=True)  # what is there afterwards was written by this run
     start = time.perf_counter()
     with progress("proving"), told_warnings(but="ConvergenceWarning"):
         certificate = cx.certify(

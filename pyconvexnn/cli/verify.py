@@ -40,23 +40,28 @@ def verify(proof: Path, data: Path, target: str | None, exact: bool, as_json: bo
     anybody. Its checker is one short module that needs NumPy only (pyconvexnn/proofs/checker.py)
     and runs by itself on X.npy and y.npy. Exit code 3 when the proof is refused.
 
-    Keys of --json: proof, proved, reason, lower_bound, beta, loss, activation, output_offset,
-    penalty, samples, features, outputs, leaves, arithmetic, seconds.
+    Keys of --json: proof, proved, reason, lower_bound, beta, loss, activation, slope,
+    output_offset, penalty, samples, features, leaves, arithmetic, seconds.
     """  # noqa: D301
     start = time.perf_counter()
     facts: dict[str, Any] = {"proof": str(proof), "proved": False, "reason": None}
     try:
-        samples = _samples(header(proof), proof, data, target)
+        X, y, weight = _samples(header(proof), proof, data, target)
         with progress("checking"):
-            head = check(proof, *samples, exact=exact)
+            head = check(proof, X, y, weight, exact=exact)
     except ProofError as error:
         if as_json:
             print_json({**facts, "reason": str(error)})
         say(f"{proof}: refused: {error}")
         return options.NOT_PROVED
-    told = "lower_bound beta loss activation output_offset penalty samples features outputs leaves"
-    facts |= {"proved": True} | {name: head.get(name) for name in told.split()}
     facts |= {
+        "proved": True,
+        **{name: head[name] for name in ("lower_bound", "beta", "loss", "activation", "slope")},
+        "output_offset": bool(head["output_offset"]),
+        "penalty": head["penalty"],
+        "samples": len(X),
+        "features": X.shape[1],
+        "leaves": head["leaves"],
         "arithmetic": "rational" if exact else "floats, inflated",
         "seconds": time.perf_counter() - start,
     }

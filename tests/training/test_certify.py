@@ -259,7 +259,11 @@ def test_ctrl_c() -> None:
         ({"beta": -1.0}, ValueError, "`beta` must be > 0"),
         ({"method": "guess"}, ValueError, "`method` must be one of"),
         ({"improve": 2}, TypeError, "`improve` must be True or False"),
-        ({"proof": "p.json"}, NotImplementedError, "`proof` = 'p.json'"),
+        (
+            {"proof": "nowhere/a.cxproof"},
+            ValueError,
+            "`proof` must be a file in a folder that exists",
+        ),
         ({"rtol": -1.0}, ValueError, "`rtol` must be > 0"),
         ({"loss": "logistic"}, ValueError, "`y` must hold only"),
     ],
