@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import itertools
 import json
 import math
 import sys
@@ -22,8 +21,10 @@ from typing import Any
 import numpy as np
 
 MAGIC = b"pyconvexnn proof 1"
+CLAIM = ("beta", "loss", "delta", "activation", "slope", "output_offset", "penalty")
 exactly = np.vectorize(Decimal, otypes=[object])  # floats are finite decimals,
 EXACT = Context(prec=99999, Emin=-(10**9), Emax=10**9, traps=[Inexact])  # and so are their products
+decimal = np.frompyfunc(lambda x: Decimal(x.numerator) / x.denominator, 1, 1)
 product = functools.partial(np.einsum, "ij,jk->ik")  # without a linear algebra library
 
 
@@ -51,7 +52,9 @@ def read(path: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     need(magic == MAGIC and hashlib.sha256(data[:-32]).digest() == data[-32:], "it is damaged")
     head, arrays, at = json.loads(text), {}, 0
     for name, dtype, count in head["arrays"]:
-        arrays[name] = np.frombuffer(rest, {"u4": "<u4", "f8": "<f8"}[dtype], count, at)
+        kind = {"tree": "u4", "plac": "u4"}.get(name[:4], "f8")
+        need(dtype == kind, "an array is of a wrong kind")
+        arrays[name] = np.frombuffer(rest, "<" + kind, count, at)
         at += arrays[name].nbytes
     need(at == len(rest), "its arrays are not those of its header")
     return head, arrays
@@ -59,23 +62,19 @@ def read(path: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def dual_objective(loss: str, delta: float, v: Any, y: Any, weight: Any, scale: float) -> float:
     """A number below D(scale v), the same on every machine: by 60 decimal digits."""
-
-    def decimal(x: Fraction) -> Decimal:
-        return Decimal(x.numerator) / Decimal(x.denominator)
-
     with localcontext(Context(prec=60, Emin=-99999, Emax=99999)):
         total = size = Decimal(0)
-        for k in np.flatnonzero(v) if scale else ():
+        for k in np.flatnonzero((v != 0) | (weight != 0)):  # all targets must be of the loss
             need(weight[k] > 0, "its dual point is not zero where a weight is")
             t, b, s = (Fraction(float(x)) for x in (v[k], y[k], weight[k]))
             t, p = Fraction(scale) * t, Fraction(scale) * t * b
-            inside, terms, logs = {  # whether in the domain; terms; (a, x) of terms a x ln x
+            inside, terms, logs = {  # (a, x) of terms a x ln x; s - s: for the size of their errors
                 "squared": (True, [p, -t * t / (2 * s)], []),
                 "huber": (abs(t) <= Fraction(delta) * s, [p, -t * t / (2 * s)], []),
                 "squared_hinge": (p >= 0 and b * b == 1, [p, -t * t / (2 * s)], []),
                 "hinge": (0 <= p <= s and b * b == 1, [p], []),
-                "logistic": (0 <= p <= s and b * b == 1, [], [(-s, p / s), (-s, 1 - p / s)]),
-                "poisson": (t <= s * b and b >= 0, [-t], [(s, b), (-s, b - t / s)]),
+                "logistic": (0 <= p <= s and b * b == 1, [s, -s], [(-s, p / s), (-s, 1 - p / s)]),
+                "poisson": (t <= s * b and b >= 0, [-t, s * b, -s * b], [(s, b), (-s, b - t / s)]),
             }[loss]
             need(inside, "its dual point is outside of the domain of the loss")
             parts = [decimal(x) for x in terms]
@@ -94,15 +93,14 @@ class Side:
         self.P, self.W = product(X_, self.S), v_ * (1 - self.to(slope))
         self.linear = np.einsum("k,kr->r", v_ * self.to(slope), self.P)
         # x.z is at most |z| times the distance from x to S, the length of x - S c for any c.
-        missed = np.einsum("k,kd->", np.abs(v_), np.abs(X_ - product(self.P, self.S.T)))
+        missed = (np.abs(v_) * np.abs(X_ - product(self.P, self.S.T)).sum(axis=1)).sum()
         self.margin = self.to(0.0)
-        if not exact:  # what all roundings can do, sums of so many terms of these sizes
-            sizes = np.abs(np.concatenate([X.ravel(), v, S.ravel(), [M]]))
-            need(np.all(np.abs(np.log(sizes + (sizes == 0))) < 200), "only --exact can check it")
+        if not exact:  # what roundings of such sums of these sizes, and underflow, can do
+            tiny = 2.0**-1000 * (1 + M) * (1 + sum(np.abs(part).sum() for part in (X, v, S))) ** 3
             unit, sizes = 8 * (len(v) + 2 * sum(S.shape) + 50) * 2.0**-53, product(abs(X), abs(S))
-            missed += unit * np.einsum("k,kd->", abs(v), abs(X) + product(sizes, abs(S).T))
-            whole = 3 * np.einsum("k,kr->", np.abs(v), sizes) + M * np.abs(S).sum()
-            self.margin = unit * whole
+            missed += unit * np.einsum("k,kd->", abs(v), abs(X) + product(sizes, abs(S).T)) + tiny
+            whole = 3 * np.einsum("k,kr->", abs(v), sizes) + M * np.abs(S).sum()
+            self.margin = unit * whole + tiny
         self.theta = self.to(M) - missed
 
     def multipliers(self, low: Any, high: Any) -> Any:
@@ -122,29 +120,28 @@ class Side:
         g, m = self.to(g * (1 - (len(self.S) + 16) * 2.0**-51)), self.to(np.clip(m, 0.0, 1.0))
         C, H = self.to((low + high) / 2), self.to((high - low) / 2)  # dyadic, without rounding
         mid, reach = product(C, self.P.T), product(H, np.abs(self.P).T)
-        over = self.W * np.maximum(m * (reach - mid), (1 - m) * (reach + mid))
-        over = np.where(self.plus, over, self.to(0.0)).sum(axis=1)
+        over = np.maximum(m * (reach - mid), (1 - m) * (reach + mid)) * np.maximum(self.W, 0)
         G = product(self.W * m, self.P) + self.linear - self.theta * product(g, self.S)
-        return (G * C + np.abs(G) * H).sum(axis=1) + over + self.margin
+        return (G * C + np.abs(G) * H).sum(axis=1) + over.sum(axis=1) + self.margin
 
     def check(self, tree: Any, places: Any, values: Any) -> int:
         """Number of leaves, every one of them checked."""
         (n, r), done, used, codes = self.P.shape, 0, 0, iter(tree.tolist())
-
-        def leaves(low: Any, high: Any) -> Any:  # their boxes, and how many multipliers are told
-            k = next(codes, 1 << 40)
-            if k < r:
-                need(high[k] - low[k] > 2.0**-44, "it halves what is too small")
-                middle = [(low[k] + high[k]) / 2]
-                yield from leaves(low, high[:k] + middle + high[k + 1 :])
-                yield from leaves(low[:k] + middle + low[k + 1 :], high)
-            else:
-                yield low, high, k - r
-
-        faces = [(one, x) for one in np.eye(r, dtype=bool) for x in (1.0, -1.0)]
+        size = max(1, min(512, (1 << 19) // (n + r)))
+        need(self.theta >= 0, "its axes miss too much of the data")
+        faces = [(one, x) for one in np.eye(r, dtype=bool)[::-1] for x in (-1.0, 1.0)]
         boxes = [[np.where(one, x, end).tolist() for end in (-1.0, 1.0)] for one, x in faces]
-        found = itertools.chain.from_iterable(leaves(*box) for box in boxes)
-        while batch := list(itertools.islice(found, max(1, min(512, (1 << 19) // (n + r))))):
+        while boxes:
+            batch: list[Any] = []  # leaves, and how many multipliers are told
+            while boxes and len(batch) < size:
+                low, high = boxes.pop()
+                if (k := next(codes, 1 << 40)) < r:
+                    need(high[k] - low[k] > 2.0**-44, "it halves what is too small")
+                    halves = high.copy(), low.copy()
+                    halves[0][k] = halves[1][k] = (low[k] + high[k]) / 2
+                    boxes += [halves[1], high], [low, halves[0]]
+                else:
+                    batch.append((low, high, k - r))
             low, high, told = (np.array(part) for part in zip(*batch, strict=True))
             own = slice(used, used + int(told.sum()))
             need(own.stop <= len(values), "it lacks leaves or multipliers")
@@ -170,23 +167,24 @@ def check(path: Any, X: Any, y: Any, weight: Any = None, exact: bool = False) ->
 
 def _check(head: Any, arrays: Any, X: Any, y: Any, weight: Any, exact: bool) -> int:
     V, Y = arrays["dual"].reshape(-1, len(X)), y.reshape(len(X), -1).T
-    beta, slope, delta = (1.0 * head[name] for name in ("beta", "slope", "delta"))
-    scale, M = ([1.0 * x for x in head[name]] for name in ("scale", "price_bound"))
-    good = {"relu": slope == 0, "abs": slope == -1, "leaky_relu": -1 <= slope < 1}
-    need(good[head["activation"]] and beta > 0 and min(scale + M) >= 0, "its numbers are wrong")
+    beta, loss, delta, activation, slope, offset, penalty = (head[name] for name in CLAIM)
+    scale, M, parts = head["scale"], head["price_bound"], range(len(V))
+    good = all(type(x) is float for x in [beta, delta, slope, *scale, *M]) and type(offset) is bool
+    good &= len(scale) == len(M) == len(V) == len(Y) and min(*scale, *M, *weight) >= 0 < beta
+    good &= {"relu": slope == 0, "leaky_relu": 0 <= slope < 1, "abs": slope == -1}[activation]
+    good &= [head[name] for name in ("samples", "features", "outputs")] == [*X.shape, len(Y)]
+    need(good, "its numbers do not fit")
     # s M is beta, to 1e-12 so that it says which: of each output, or of all that a neuron feeds.
-    parts = [k for k, _ in enumerate(zip(V, Y, scale, M, strict=True))]
-    for group in {"weight_decay": [parts], "decoupled": [[k] for k in parts]}[head["penalty"]]:
+    for group in {"weight_decay": [[*parts]], "decoupled": [[k] for k in parts]}[penalty]:
         s, *others = {scale[k] for k in group}
         used = sum((Fraction(s) * Fraction(M[k]) / Fraction(beta)) ** 2 for k in group)
         need(used <= 1 and not others and (not s or used > 1 - 1e-12), "its scale is wrong")
-    if head["output_offset"]:
-        need(not any(math.fsum(v.tolist()) for v in V), "its dual points do not sum to zero")
-    values = [dual_objective(head["loss"], delta, V[k], Y[k], weight, scale[k]) for k in parts]
-    bound = math.nextafter(math.fsum(values), -math.inf)
+    need(not (offset and any(map(math.fsum, V))), "its dual points do not sum to zero")
+    values = [dual_objective(loss, delta, V[k], Y[k], weight, scale[k]) for k in parts]
+    bound = max(0.0, math.nextafter(math.fsum(values), -math.inf))  # no loss is negative
     need(head["lower_bound"] == bound, "the bound that it claims is not that of its dual point")
     done = 0
-    for k, sign in [(k, sign) for k in parts if scale[k] > 0 for sign in "+-"]:
+    for k, sign in [(k, sign) for k in parts if scale[k] > 0 and V[k].any() for sign in "+-"]:
         S = arrays[f"axes{k}"].reshape(X.shape[1], -1)
         need(S.shape[1] <= len(S), "it has more axes than there are features")
         side = Side(X, V[k] if sign == "+" else -V[k], S, slope, M[k], exact)
@@ -197,4 +195,5 @@ def _check(head: Any, arrays: Any, X: Any, y: Any, weight: Any, exact: bool) -> 
 if __name__ == "__main__":  # FILE.cxproof X.npy y.npy [weights.npy] [--exact]
     file, *data = [argument for argument in sys.argv[1:] if argument != "--exact"]
     proved = functools.partial(check, file, exact="--exact" in sys.argv)(*map(np.load, data))
-    sys.stdout.write(f"proved: no objective is below {proved['lower_bound']!r}\n")
+    claim = ", ".join(f"{name} {proved[name]}" for name in CLAIM)
+    sys.stdout.write(f"proved: no objective is below {proved['lower_bound']!r} of {claim}\n")

@@ -110,7 +110,7 @@ def prove(
     delta = claim.loss.delta if isinstance(claim.loss, Huber) else 0.0
     for k, v in enumerate(V.T):
         values.append(dual_objective(claim.loss.name, delta, v, Y[:, k], claim.weight, scale[k]))
-        if scale[k] == 0.0:
+        if scale[k] == 0.0 or not np.any(v):
             continue
         arrays[f"axes{k}"] = axes[k].ravel()
         for name, sign in ((f"{k}+", 1.0), (f"{k}-", -1.0)):
@@ -122,7 +122,7 @@ def prove(
             arrays |= {part + name: array for part, array in tree._asdict().items()}
     from pyconvexnn import __version__
 
-    bound = math.nextafter(math.fsum(values), -math.inf)
+    bound = max(0.0, math.nextafter(math.fsum(values), -math.inf))
     head = {
         "version": __version__,
         "numpy": np.__version__,
