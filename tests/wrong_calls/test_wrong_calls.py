@@ -45,6 +45,7 @@ def test_the_table_is_large_and_the_default_run_is_not() -> None:
     assert 100 <= len(default_cases()) <= 150
 
 
+@pytest.mark.slow  # it waits for one that hangs
 def test_a_worker_that_dies_or_hangs_is_replaced_and_its_call_named() -> None:
     pool, good = Pool(patience=2.0), "losses.Huber/delta/zero"
     try:
