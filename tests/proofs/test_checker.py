@@ -169,6 +169,23 @@ def test_the_margin_for_rounding_is_enough_in_many_draws() -> None:
     rounding_margins(1, 5000)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_lowest_price_that_floats_accept_holds_exactly(
+    folder: Path, tmp_path: Path, kind: Any
+) -> None:
+    made = small_proof(folder, *kind)
+    low, high = 0.5, 1.0
+    while math.nextafter(low, 1.0) < high:
+        middle = (low + high) / 2
+        if made.with_price(middle).refused(tmp_path / "a"):
+            low = middle
+        else:
+            high = middle
+    lowest = made.with_price(high)
+    assert lowest.check(tmp_path / "a") == lowest.check(tmp_path / "a", exact=True)
+    assert lowest.head["lower_bound"] <= true_optimum(lowest.head, made.X, made.y)
+
+
 def test_dual_objectives_are_rounded_down() -> None:
     # Of counts of 1 it is -t - (1 - t) ln(1 - t) < 0: where t is tiny all but its error cancels.
     rng = np.random.default_rng(0)
