@@ -159,13 +159,17 @@ def _column_factors(X: FloatArray, rows: _core.ReducedRows) -> FloatArray | None
     """What gates in the coordinates of ``rows.basis`` are multiplied with to be gates on X.
 
     Each entry of the basis is that of X times a factor of its column (a power of two, or the
-    number that makes the column whole) times a power of two of its row. None if a column was added.
+    number that makes the column whole) times a power of two of its row. None if a column was added,
+    or its entries are so small that no double is such a factor.
     """
     if X.shape[1] in rows.columns:
         return None
     entries = X[np.ix_(rows.rows, rows.columns)]
     used = (entries != 0) & (rows.basis != 0)
-    ratios = np.divide(rows.basis, entries, out=np.zeros_like(entries), where=used)
+    with np.errstate(over="ignore"):
+        ratios = np.divide(rows.basis, entries, out=np.zeros_like(entries), where=used)
+    if not np.isfinite(ratios).all():
+        return None
     sizes = np.where(used, np.abs(entries), -1.0)
     factors = np.zeros(entries.shape[1])
     exponents = np.zeros(len(entries))  # of the rows' powers of two

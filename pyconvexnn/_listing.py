@@ -188,6 +188,7 @@ def check_memory(n_patterns: int, X: FloatArray, *, held: int = 0) -> None:
 def too_large(n_patterns: int, X: FloatArray) -> MemoryError:
     size = 8 * n_patterns * n_words(len(X))
     return MemoryError(
+        f"`X` must have no more patterns than fit in memory, got {n_patterns} or more: "
         f"{n_patterns} patterns take {size} bytes, more than can be had; use iter_patterns to "
         "stream them, sample_patterns for some of them, or train, which needs no list"
     )

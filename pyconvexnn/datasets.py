@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pyconvexnn._typing import FloatArray
-from pyconvexnn._validation import as_generator, choice, nonnegative, positive_int
+from pyconvexnn._validation import as_generator, choice, nonnegative, positive_int, room_for
 from pyconvexnn.patterns import PatternSet
 from pyconvexnn.sampling import sample_patterns
 
@@ -179,16 +179,23 @@ def teacher(
     >>> X.shape, y.shape
     ((100, 5), (100,))
     """
-    _check(n, d)
     positive_int(k, "k")
     nonnegative(noise, "noise")
+    _check(n, d, k=k)
     features, targets = as_generator(seed).spawn(2)
     X = np.column_stack([_on_grid(features.standard_normal((n, d))), np.ones(n)])
     return X, _responses(X, k, noise, 1, targets)
 
 
 def _check(
-    n: int, d: int, P: int = 1, loss: str = "squared", n_outputs: int = 1, least_d: int = 1
+    n: int,
+    d: int,
+    P: int = 1,
+    loss: str = "squared",
+    n_outputs: int = 1,
+    *,
+    least_d: int = 1,
+    k: int = 1,
 ) -> None:
     positive_int(n, "n", minimum=2)
     positive_int(d, "d", minimum=least_d)
@@ -196,6 +203,11 @@ def _check(
     choice(loss, "loss", _LOSSES)
     if positive_int(n_outputs, "n_outputs") < 2 and loss == "cross_entropy":
         raise ValueError(f"`n_outputs` must be >= 2 for loss='cross_entropy', got {n_outputs}")
+    # X, y, what the teacher's neurons compute, and their weights, before time goes into any.
+    sizes = {"n": n, "d": d, "n_outputs": n_outputs, "k": k}
+    for rows, columns in (("n", "d"), ("n", "n_outputs"), ("n", "k"), ("d", "k")):
+        largest = rows if sizes[rows] >= sizes[columns] else columns
+        room_for((sizes[rows], sizes[columns]), largest)
 
 
 def _on_grid(X: FloatArray) -> FloatArray:

@@ -18,6 +18,7 @@ from pyconvexnn._typing import BitArray, FloatArray, IndexArray
 from pyconvexnn._validation import (
     as_matrix,
     describe,
+    flag,
     nonnegative,
     positive_int,
     resolve_threads,
@@ -93,14 +94,15 @@ def count_patterns(
     >>> cx.count_patterns(corners)  # 16 but for the exclusive or and its opposite
     14
     """
-    if isinstance(X, numbers.Number):
+    without_shape = getattr(X, "shape", None) == ()
+    if without_shape or isinstance(X, numbers.Number):
         if r is None:
             raise TypeError("`r` must be given with a number of rows, got None")
         return 2 * bound(positive_int(X, "n"), positive_int(r, "r"))
     if r is not None:
         raise TypeError(f"`r` must be None for a data matrix, got {describe(r)}")
     X = as_matrix(X)
-    rows = reduced(X, _flag(snap, "snap"))
+    rows = reduced(X, flag(snap, "snap"))
     n_threads = resolve_threads(threads)
     if rows.count == 0:
         return 1
@@ -213,16 +215,16 @@ def enumerate_patterns(
     """
     X = as_matrix(X)
     least = nonnegative(min_margin, "min_margin")
-    if _flag(faces, "faces") and least > 0:
+    if flag(faces, "faces") and least > 0:
         raise ValueError(
             f"`min_margin` must be 0 with `faces=True` (faces have no margin), got {least!r}"
         )
     if max_patterns is not None:
         max_patterns = positive_int(max_patterns, "max_patterns")
     n_threads = resolve_threads(threads)
-    bar = _flag(progress, "progress")
-    verify = _flag(verify, "verify")
-    rows = reduced(X, _flag(snap, "snap"))
+    bar = flag(progress, "progress")
+    verify = flag(verify, "verify")
+    rows = reduced(X, flag(snap, "snap"))
     if rows.count == 0:
         return _only_cell(X)
     listing = Listing.of(X, rows, max_patterns=max_patterns, threads=n_threads, bar=bar)
@@ -318,12 +320,14 @@ def iter_patterns(
     size = min(size, max(1, _BLOCK_BYTES // (16 * n_words(len(X)))))
     first = 0 if start is None else positive_int(start, "start", minimum=0)
     n_threads = resolve_threads(threads)
-    bar = _flag(progress, "progress")
-    rows = reduced(X, _flag(snap, "snap"))
+    bar = flag(progress, "progress")
+    rows = reduced(X, flag(snap, "snap"))
     cells = find_cells(X, rows, threads=n_threads) if rows.count else None
     total = 1 if cells is None else cells.total
     if first > total:
-        raise ValueError(f"`start` must be a cursor of this data, at most {total}, got {first}")
+        raise ValueError(
+            f"`start` must be a cursor of this data, at most {total}, got {describe(first)}"
+        )
     return _blocks(X, rows.representative, cells, first, size, n_threads, bar)
 
 
@@ -408,9 +412,3 @@ def _only_cell(X: FloatArray) -> PatternSet:
     lazy = LazyGates(CellGates(X), packed)
     proof = "every row is zero: there is one cell"
     return PatternSet.of_cells(packed, len(X), lazy, zero_rows=zero_rows_of(X), proof=proof)
-
-
-def _flag(value: Any, name: str) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"`{name}` must be True or False, got {describe(value)}")
-    return bool(value)

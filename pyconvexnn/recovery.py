@@ -7,7 +7,7 @@ from typing import NamedTuple, overload
 import numpy as np
 
 from pyconvexnn._typing import FloatArray
-from pyconvexnn._validation import SMALLEST_SCALE
+from pyconvexnn._validation import LARGEST_SCALE, SMALLEST_SCALE
 from pyconvexnn.networks import GatedNetwork, TwoLayerNetwork
 from pyconvexnn.problems import GatedReLUProblem, ReLUProblem
 from pyconvexnn.problems.base import as_blocks, block_norms
@@ -292,4 +292,9 @@ def _output_offset(prob: GatedReLUProblem | ReLUProblem, sol: Solution) -> list[
         return None
     # Next to data that a network may be of, what is tinier is zero.
     offsets = np.atleast_1d(sol.offset)
+    if np.max(np.abs(offsets)) > LARGEST_SCALE:
+        raise ValueError(
+            f"`y` must be so small that the network's output offset is <= {LARGEST_SCALE:g} in "
+            f"size (rescale it), got an offset of {np.max(np.abs(offsets)):g}"
+        )
     return [float(b) if abs(b) >= SMALLEST_SCALE else 0.0 for b in offsets]

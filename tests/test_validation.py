@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import pathlib
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from fractions import Fraction
@@ -257,9 +258,9 @@ def test_as_bool_matrix(dtype: Any) -> None:
     ("value", "kind", "message"),
     [
         ([True, False], ValueError, "`D` must have 2 dimensions, got shape (2,)"),
-        ([[0, 2]], ValueError, "`D` must hold only 0 and 1 (or False and True)"),
-        ([[0.5, 1.0]], ValueError, "`D` must hold only 0 and 1 (or False and True)"),
-        ([[NAN, 1.0]], ValueError, "`D` must hold only 0 and 1 (or False and True)"),
+        ([[0, 2]], ValueError, "`D` must hold only 0 and 1 (or False and True), got 2"),
+        ([[0.5, 1.0]], ValueError, "`D` must hold only 0 and 1 (or False and True), got 0.5"),
+        ([[NAN, 1.0]], ValueError, "`D` must hold only 0 and 1 (or False and True), got nan"),
         ([["0", "1"]], TypeError, "`D` must hold real numbers, got dtype <U1"),
     ],
 )
@@ -387,3 +388,65 @@ def test_long_values_are_cut_in_messages() -> None:
     assert check.describe("a" * 100) == "'" + "a" * 76 + "..."
     assert check.describe([1, 2]) == "[1, 2]"
     assert check.describe(np.ones((2, 3))) == "an array of shape (2, 3) and dtype float64"
+
+
+# --- what a table of wrong calls (tests/wrong_calls) has found ----------------------------------
+
+
+class Unshown:
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+
+def test_what_looks_like_a_number_and_is_none() -> None:
+    second = np.timedelta64(1, "s")  # which NumPy registers as an integer
+    with refuses(TypeError, "`a` must be a real number, got np.timedelta64(1,'s')"):
+        check.real(second, "a")
+    with refuses(TypeError, "`k` must be an integer, got np.timedelta64(1,'s')"):
+        check.positive_int(second, "k")
+    with refuses(TypeError, "`threads` must be an integer or None, got np.timedelta64(1,'s')"):
+        check.resolve_threads(second)
+    with pytest.raises(TypeError, match=r"^`a` must be a real number, got "):
+        check.real(np.ma.masked, "a")  # a 0-dimensional array of 0.0
+
+
+@pytest.mark.parametrize(
+    "value", [Unshown(), -(10**5000), list(range(10**6))], ids=["odd", "negative", "long"]
+)
+def test_values_that_cannot_be_shown(value: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"^`k` must be .*, got ") as error:
+        check.positive_int(value, "k")
+    assert len(str(error.value)) < 300
+
+
+def test_arrays_beyond_the_memory() -> None:
+    for shape in ((2**50, 3), (2**62, 2**62), (10**30, 1), (10**5000, 1)):
+        with pytest.raises(MemoryError, match=r"^`A` must fit in memory as float64, got shape "):
+            check.room_for(shape, "A")
+    with pytest.raises(MemoryError, match=r"^`A` must fit in memory as float64, got shape \(14, "):
+        check.as_matrix(np.broadcast_to(1.0, (14, 2**46)), "A")
+    with pytest.raises(MemoryError, match=r"^`D` must fit in memory, got shape "):
+        check.as_bool_matrix(np.broadcast_to(np.True_, (2**24, 2**24)), "D")
+
+
+def test_flags() -> None:
+    assert check.flag(np.True_, "a") is True
+    with refuses(TypeError, "`a` must be True or False, got 1"):
+        check.flag(1, "a")
+
+
+def test_numbers_of_any_size() -> None:
+    numbers = np.array([[1e-300, 1e300]])
+    assert check.as_finite(numbers, "A") is numbers
+    with refuses(ValueError, "`A` must be finite, got NaN or infinity"):
+        check.as_finite(np.array([np.longdouble("1e400")]), "A")
+
+
+def test_choices_are_plain_strings() -> None:
+    assert type(check.choice(np.str_("abs"), "a", ["abs"])) is str
+
+
+@pytest.mark.parametrize("path", ["a\0b", "\ud800", pathlib.Path("a\0b")], ids=repr)
+def test_names_that_no_file_can_have(path: Any) -> None:
+    with pytest.raises(ValueError, match=r"^`path` must be a name that files can have, got "):
+        check.as_path(path)

@@ -11,10 +11,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from pyconvexnn._typing import FloatArray
-from pyconvexnn._validation import choice, describe, positive, positive_int, resolve_threads
+from pyconvexnn._validation import choice, describe, flag, positive, positive_int, resolve_threads
+from pyconvexnn.estimators.checks import checked_data
 from pyconvexnn.estimators.patterns import as_seed
 from pyconvexnn.estimators.samples import Samples, Units, with_intercept
 from pyconvexnn.estimators.training import Callback, Output, Settings, Trainer, trainer_of
@@ -85,15 +86,16 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         if not self._gated:
             slope_of(self.activation, self.slope)
         choice(self._loss_name, "loss", self._losses)
-        if self.scale not in (None, "standard"):
+        standard = isinstance(self.scale, str) and self.scale == "standard"
+        if not standard and self.scale is not None:
             raise ValueError(f"`scale` must be None or 'standard', got {describe(self.scale)}")
         for name in ("fit_intercept", "output_offset", "warm_start"):
-            if not isinstance(getattr(self, name), (bool, np.bool_)):
-                raise TypeError(
-                    f"`{name}` must be True or False, got {describe(getattr(self, name))}"
-                )
-        if self.certify not in (True, False) and self.certify != "full":
-            raise ValueError(f"`certify` must be True, False or 'full', got {self.certify!r}")
+            flag(getattr(self, name), name)
+        full = isinstance(self.certify, str) and self.certify == "full"
+        if not full and not isinstance(self.certify, (bool, np.bool_)):
+            raise ValueError(
+                f"`certify` must be True, False or 'full', got {describe(self.certify)}"
+            )
         positive(self.intercept_scaling, "intercept_scaling")
         positive(self.tol, "tol")
         positive_int(self.verbose, "verbose", minimum=0)
@@ -127,27 +129,6 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
 
     # ---- training --------------------------------------------------------------------------
 
-    def _checked(self, *data: Any, **options: Any) -> Any:
-        """scikit-learn's checks of X, or of X and y; float64."""
-        for name, value in zip(("X", "y"), data):  # noqa: B905  # y is there in `fit` only
-            if isinstance(value, np.ma.MaskedArray):  # of which scikit-learn forgets the mask
-                raise TypeError(f"`{name}` must be an array without a mask, got a masked array")
-        try:
-            return validate_data(self, *data, dtype=np.float64, **options)
-        except OverflowError as error:
-            raise ValueError(f"`X` and `y` must hold numbers of float64's range: {error}") from None
-
-    def _checked_weight(self, sample_weight: Any, X: FloatArray) -> FloatArray | None:
-        """Weights of the samples, (n,) and >= 0, some > 0, or None."""
-        if sample_weight is None:
-            return None
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
-        if np.any(weight < 0):
-            raise ValueError(f"`sample_weight` must be >= 0, got {float(weight.min())}")
-        if not np.any(weight > 0):
-            raise ValueError("`sample_weight` must have a positive entry, got only zeros")
-        return np.asarray(weight)
-
     def _samples(
         self,
         X: FloatArray,
@@ -160,14 +141,16 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
             Y,
             sample_weight,
             class_weight,
-            intercept=self.intercept_scaling if self.fit_intercept else None,
+            intercept=float(self.intercept_scaling) if self.fit_intercept else None,
             standardise=self.scale is not None,
             merge=not isinstance(self.patterns, PatternSet),
         )
 
     def _settings(self) -> Settings:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(Settings)}
-        return Settings(**values | {"output_offset": bool(self.output_offset)})
+        # As Python's own: a sum of NumPy's small numbers and a clock's is rounded to theirs.
+        plain = {"output_offset": bool(self.output_offset), "tol": float(self.tol)}
+        return Settings(**values | plain | {"slope": float(self.slope)})
 
     def _targets(
         self, X: Any, y: Any, sample_weight: Any
@@ -183,14 +166,14 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
     ) -> Any:
         """``fit`` with a callback for the training, for the command line's progress bar."""
         self._check_settings()
-        positive(self.beta, "beta")
+        beta = positive(self.beta, "beta")
         settings, data = self._settings(), self._targets(X, y, sample_weight)
         begun = time.perf_counter()
         samples = self._samples(*data)
         trainer = trainer_of(settings, samples)
         if not settings.is_exact:  # whose list is the beginning of the work
             begun = time.perf_counter()
-        self._train(samples, trainer, self.beta, begun, callback)
+        self._train(samples, trainer, beta, begun, callback)
         return self
 
     def _train(
@@ -206,7 +189,7 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
             beta,
             starts=self._starts(samples) if self.warm_start else None,
             proof={True: PROOF_SECONDS, False: None, "full": math.inf}[self.certify],
-            deadline=None if self.time_limit is None else begun + self.time_limit,
+            deadline=None if self.time_limit is None else begun + float(self.time_limit),
             callback=callback,
         )
         self._take(samples, outputs, beta)
@@ -266,7 +249,7 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         if isinstance(net, GatedNetwork):
             net = net.with_vectors()  # matrices have no place there
         W1, W2, b2 = net.W1, net.W2, net.b2
-        bias = W1[:, n_features:].sum(axis=1) * self.intercept_scaling
+        bias = W1[:, n_features:].sum(axis=1) * float(self.intercept_scaling)
         self.coefs_ = [W1[:, :n_features].T.copy(), W2.copy()]
         self.intercepts_ = [bias, np.zeros(W2.shape[1]) if b2 is None else b2.copy()]
         self.n_layers_ = 3
@@ -277,7 +260,7 @@ class BaseConvexMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
     def _forward(self, X: Any) -> FloatArray:
         """Output of the network: (n,) for one output, else (n, K)."""
         check_is_fitted(self)
-        X = self._checked(X, reset=False)
+        X = checked_data(self, X, reset=False)
         return self.network_.predict(with_intercept(X, self._units.intercept))
 
 

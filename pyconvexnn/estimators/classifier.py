@@ -15,6 +15,7 @@ from sklearn.utils.validation import column_or_1d
 from pyconvexnn._typing import FloatArray, IndexArray
 from pyconvexnn._validation import choice
 from pyconvexnn.estimators.base import BaseConvexMLP
+from pyconvexnn.estimators.checks import checked_data, checked_weight, named
 from pyconvexnn.estimators.documentation import documented
 
 # Last layers, by the loss: what makes probabilities of outputs.
@@ -173,14 +174,15 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
     def _targets(
         self, X: Any, y: Any, sample_weight: Any
     ) -> tuple[FloatArray, FloatArray, FloatArray | None, FloatArray | None]:
-        X, y = self._checked(X, y)
-        y = column_or_1d(y, warn=True)
-        check_classification_targets(y)
+        X, y = checked_data(self, X, y)
+        with named("y", y), np.errstate(over="ignore", invalid="ignore"):
+            y = column_or_1d(y, warn=True)
+            check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)
         if len(classes) < 2:
             only = classes.tolist()[0]
             raise ValueError(f"`y` must have at least two classes, got one class: {only!r}")
-        given = self._checked_weight(sample_weight, X)
+        given = checked_weight(sample_weight, X)
         weights = self._class_weights(classes, codes, y, given)
         self.classes_ = classes
         name = str(self._loss_name)
@@ -204,7 +206,8 @@ class ConvexMLPClassifier(ClassifierMixin, BaseConvexMLP):  # type: ignore[misc]
                 )
             weights = totals.sum() / (len(classes) * totals)
         else:
-            weights = compute_class_weight(self.class_weight, classes=classes, y=y)
+            with named("class_weight", self.class_weight):
+                weights = compute_class_weight(self.class_weight, classes=classes, y=y)
         if not (np.all(weights > 0) and np.all(np.isfinite(weights))):
             raise ValueError(
                 f"`class_weight` must hold finite weights > 0, got {self.class_weight!r}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import numbers
 import threading
 import time
 import warnings
@@ -20,8 +21,16 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 
 from pyconvexnn._typing import FloatArray, IndexArray
-from pyconvexnn._validation import as_real_array, choice, describe, positive, positive_int
+from pyconvexnn._validation import (
+    as_real_array,
+    choice,
+    describe,
+    positive,
+    positive_int,
+    room_for,
+)
 from pyconvexnn.estimators.base import BaseConvexMLP
+from pyconvexnn.estimators.checks import named
 from pyconvexnn.estimators.training import trainer_of
 from pyconvexnn.patterns import PatternSet
 from pyconvexnn.problems.masked import SMALLEST_BETA
@@ -102,16 +111,17 @@ class ChoosesBeta(BaseConvexMLP):
         """
         self._check_settings()
         choice(self.rule, "rule", RULES)
+        self._check_scoring()
+        _check_jobs(self.n_jobs)
         X, Y, *weights = self._targets(X, y, sample_weight)
         samples = self._samples(X, Y, *weights)
         trainer = trainer_of(self._settings(), samples)
         self.betas_ = _grid(self.betas, self.beta_min_ratio, trainer.beta_max)
 
         y = self._as_given(Y)
-        splitter = check_cv(self.cv, y, classifier=is_classifier(self))
         jobs = [
             delayed(_try_betas)(self._for_fold(), X, Y, y, *weights, train, test, self.betas_)
-            for train, test in splitter.split(X, y)
+            for train, test in _folds(self.cv, X, y, classifier=is_classifier(self))
         ]
         if not jobs:
             raise ValueError(f"`cv` must give at least one fold, got none from {self.cv!r}")
@@ -121,6 +131,12 @@ class ChoosesBeta(BaseConvexMLP):
         self._take_scores(folds)
         self._train(samples, trainer, self.beta_, time.perf_counter())
         return self
+
+    def _check_scoring(self) -> None:
+        if isinstance(self.scoring, (list, tuple, set, dict)):
+            raise TypeError(f"`scoring` must give a number, got {describe(self.scoring)}")
+        with named("scoring", self.scoring):
+            check_scoring(self, self.scoring)
 
     def _as_given(self, Y: FloatArray) -> Any:
         """Targets as scores want them: labels of classes, or numbers, (n,) or (n, K)."""
@@ -172,10 +188,27 @@ class ChoosesBeta(BaseConvexMLP):
         if unsolved:
             warnings.warn(
                 f"{unsolved} of {scores.size} trainings on folds ended before their tolerance "
-                f"{max(self.tol, FOLD_TOL):g}; larger penalties or more time would do",
+                f"{max(float(self.tol), FOLD_TOL):g}; larger penalties or more time would do",
                 ConvergenceWarning,
                 stacklevel=3,
             )
+
+
+def _folds(cv: Any, X: FloatArray, y: Any, *, classifier: bool) -> list[tuple[Any, Any]]:
+    """Rows to train and to score on, of every fold."""
+    rows = np.arange(len(X))
+    with named("cv", cv):
+        splits = check_cv(cv, y, classifier=classifier).split(X, y)
+        return [(rows[train], rows[test]) for train, test in splits]
+
+
+def _check_jobs(n_jobs: Any) -> None:
+    if n_jobs is None:
+        return
+    if isinstance(n_jobs, (bool, np.bool_)) or not isinstance(n_jobs, numbers.Integral):
+        raise TypeError(f"`n_jobs` must be an integer or None, got {describe(n_jobs)}")
+    if n_jobs == 0:
+        raise ValueError("`n_jobs` must not be 0, got 0")
 
 
 def _try_betas(
@@ -204,12 +237,15 @@ def _try_betas(
     betas : (k,) float64
         Penalties, falling.
     """
-    settings = dataclasses.replace(est._settings(), tol=max(est.tol, FOLD_TOL), verbose=0)
+    settings = dataclasses.replace(est._settings(), verbose=0)
+    settings = dataclasses.replace(settings, tol=max(settings.tol, FOLD_TOL))
     if isinstance(est.patterns, PatternSet):
         settings = dataclasses.replace(settings, patterns=est.patterns.restrict(train))
     weights = [None if w is None else w[train] for w in (weight, class_weight)]
     if not X[train].size or (weight is not None and not np.any(weights[0])):
-        raise ValueError("`cv` must leave rows of positive weight to train on in every fold")
+        raise ValueError(
+            "`cv` must leave rows of positive weight to train on in every fold, got one without"
+        )
     samples = est._samples(X[train], Y[train], *weights)
     scorer = check_scoring(est, est.scoring)
     options = {} if weight is None else {"sample_weight": weight[test]}
@@ -221,7 +257,7 @@ def _try_betas(
         trainer = trainer_of(settings, samples)
         for beta in betas.tolist():
             begun = time.perf_counter()
-            deadline = None if est.time_limit is None else begun + est.time_limit
+            deadline = None if est.time_limit is None else begun + float(est.time_limit)
             outputs = trainer.train(
                 beta, starts=outputs, proof=None, deadline=deadline, callback=_Stall()
             )
@@ -266,6 +302,7 @@ def _grid(betas: Any, ratio: Any, largest: Any) -> FloatArray:
         count, ratio = positive_int(betas, "betas"), positive(ratio, "beta_min_ratio")
         if ratio >= 1:
             raise ValueError(f"`beta_min_ratio` must be < 1, got {ratio!r}")
+        room_for((count,), "betas")
         top = max(largest(), SMALLEST_BETA / ratio)
         return np.asarray(top * np.geomspace(1.0, ratio, count))
     if isinstance(betas, (bool, float, str)):

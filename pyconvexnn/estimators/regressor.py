@@ -9,6 +9,7 @@ from sklearn.base import RegressorMixin
 
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.estimators.base import BaseConvexMLP
+from pyconvexnn.estimators.checks import checked_data, checked_weight
 from pyconvexnn.estimators.documentation import documented
 
 _LARGEST = np.log(np.finfo(np.float64).max)  # of what has a finite exponential
@@ -96,10 +97,11 @@ class ConvexMLPRegressor(RegressorMixin, BaseConvexMLP):  # type: ignore[misc]
     def _targets(
         self, X: Any, y: Any, sample_weight: Any
     ) -> tuple[FloatArray, FloatArray, FloatArray | None, FloatArray | None]:
-        X, y = self._checked(X, y, multi_output=True, y_numeric=True)
-        Y = np.asarray(y, dtype=np.float64).reshape(X.shape[0], -1)
+        X, y = checked_data(self, X, y, multi_output=True, y_numeric=True)
+        with np.errstate(over="ignore"):  # infinity, refused where it is trained on
+            Y = np.asarray(y, dtype=np.float64).reshape(X.shape[0], -1)
         self.out_activation_ = "exp" if self._loss_name == "poisson" else "identity"
-        return X, Y, self._checked_weight(sample_weight, X), None
+        return X, Y, checked_weight(sample_weight, X), None
 
     def predict(self, X: Any) -> FloatArray:
         """Output of the network; its exponential, the rate, with ``loss="poisson"``.

@@ -61,7 +61,8 @@ def get_loss(loss: Any) -> Loss:
         # By type: what inherits from one has its code, but perhaps another formula.
         if type(loss) not in map(type, _LOSSES.values()):
             raise NotImplementedError(
-                f"`loss` = {describe(loss)} is not one that the solvers know: {', '.join(_LOSSES)}"
+                f"`loss` must be one that the solvers know: {', '.join(_LOSSES)}; "
+                f"got {describe(loss)}"
             )
         return loss
     return _LOSSES[choice(loss, "loss", _LOSSES)]

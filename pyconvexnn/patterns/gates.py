@@ -41,7 +41,8 @@ def find_gates(packed: BitArray, X: FloatArray) -> FloatArray:
         gate = find(unpack(words[np.newaxis], len(X))[0])
         if gate is None or not np.array_equal(_core.sign_patterns(X, gate)[0], words):
             raise ValueError(
-                f"pattern {i}: found no gate with every non-zero row of X strictly on its side"
+                f"`X` must be data on which every pattern is a cell, got pattern {i}: found no "
+                "gate with every non-zero row of X strictly on its side"
             )
         gates[i] = gate[0]
     return gates

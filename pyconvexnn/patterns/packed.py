@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import operator
 import zlib
-from types import EllipsisType
-from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from pyconvexnn._bits import contains, distinct_sorted, last_word, n_words, pack, unpack
 from pyconvexnn._typing import BitArray, BoolArray, FloatArray, IndexArray
-from pyconvexnn._validation import as_bool_matrix, as_vector, describe, positive_int
+from pyconvexnn._validation import as_bool_matrix, as_vector, describe, flag, positive_int
 from pyconvexnn._witness import LazyGates
+from pyconvexnn.patterns.indices import within
 from pyconvexnn.patterns.neighbours import NeighbourIndex, hyperplanes_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-Index: TypeAlias = (
-    SupportsIndex | slice | EllipsisType | range | NDArray[Any] | list[int] | list[bool]
-)
 
 
 class PackedPatterns:
@@ -72,7 +68,7 @@ class PackedPatterns:
             n_samples,
             None if gates is None else np.array(gates, order="C"),
             zero_rows=np.array(zero_rows),
-            interior=interior,
+            interior=flag(interior, "interior"),
         )
 
     @classmethod
@@ -302,9 +298,13 @@ class PackedPatterns:
         >>> ps.neighbours(0)
         array([1, 3])
         """
-        if isinstance(i, (bool, np.bool_)) or not hasattr(i, "__index__"):
+        try:
+            number = operator.index(i)
+        except TypeError:
+            number = None
+        if number is None or isinstance(i, (bool, np.bool_)):
             raise TypeError(f"`i` must be an integer, got {describe(i)}")
-        place = within(operator.index(i), len(self)) % len(self)
+        place = within(number, len(self), "i") % len(self)
         index = self._neighbours
         if index is None:
             hyperplanes = self._hyperplanes
@@ -417,8 +417,12 @@ def check_arrays(packed: Any, n_samples: int, gates: Any, zero_rows: Any) -> Non
     _check_array(packed, "packed", np.uint64, (None, words))
     _check_array(zero_rows, "zero_rows", np.uint64, (words,))
     for name, last in (("packed", packed[:, -1]), ("zero_rows", zero_rows[-1:])):
-        if np.bitwise_or.reduce(last) & ~last_word(n_samples):
-            raise ValueError(f"`{name}` must have no bit set beyond the last sample")
+        beyond = np.bitwise_or.reduce(last) & ~last_word(n_samples)
+        if beyond:
+            raise ValueError(
+                f"`{name}` must have no bit set beyond the last sample, got {int(beyond):#x} set "
+                "in a last word"
+            )
     if gates is not None:
         _check_array(gates, "gates", np.float64, (len(packed), None))
         if not np.isfinite(gates).all():
@@ -432,7 +436,7 @@ def _check_array(
         raise TypeError(f"`{name}` must be a {dtype.__name__} array, got {describe(array)}")
     wrong = any(want not in (None, got) for want, got in zip(shape, array.shape, strict=False))
     if array.ndim != len(shape) or wrong:
-        text = str(shape).replace("None", "any")
+        text = describe(shape).replace("None", "any")
         raise ValueError(f"`{name}` must have shape {text}, got {array.shape}")
 
 
@@ -460,37 +464,3 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
         owner.flags.writeable = False
         owner = owner.base
     return array if array.base is not None else array.view()
-
-
-def select(array: NDArray[Any], index: Any) -> NDArray[Any]:
-    """Rows of a matrix by NumPy's rules for one axis; a single row stays a matrix."""
-    if isinstance(index, tuple):
-        raise _not_one_axis(index)
-    rows = np.asarray(array[within(index, len(array))])
-    if rows.ndim == 1:
-        rows = rows[np.newaxis]
-    if rows.ndim != 2:
-        raise _not_one_axis(index)
-    return rows
-
-
-def within(index: Any, length: int) -> Any:
-    """Return the index; IndexError for an integer out of bounds, however large."""
-    if hasattr(index, "__index__") and not isinstance(index, (bool, np.bool_, np.ndarray)):
-        i = operator.index(index)
-        if not -length <= i < length:
-            raise _out_of_bounds(i, length)
-    elif isinstance(index, (list, np.ndarray)):
-        indices = np.asarray(index)
-        # NumPy reads 2**64 - 1 as -1.
-        if indices.dtype.kind == "u" and indices.size and indices.max() >= length:
-            raise _out_of_bounds(indices.max(), length)
-    return index
-
-
-def _out_of_bounds(i: int, length: int) -> IndexError:
-    return IndexError(f"index {i} is out of bounds for axis 0 with size {length}")
-
-
-def _not_one_axis(index: Any) -> IndexError:
-    return IndexError(f"a pattern set has one axis, got the index {describe(index)}")

@@ -14,7 +14,8 @@ from pyconvexnn._typing import BitArray, FloatArray, IndexArray
 from pyconvexnn._validation import as_bool_matrix, as_matrix
 from pyconvexnn._witness import LazyGates
 from pyconvexnn.patterns.gates import find_gates, have_patterns, margins_of
-from pyconvexnn.patterns.packed import Index, PackedPatterns, owned, select, within
+from pyconvexnn.patterns.indices import Index, select, within
+from pyconvexnn.patterns.packed import PackedPatterns, owned
 
 _THIN = 1e-12
 
@@ -233,10 +234,10 @@ class PatternSet(PackedPatterns):
         >>> np.sign(cx.PatternSet.from_dense([[1, 1], [0, 0]]).realise(X).gates)
         array([[ 1.],
                [-1.]])
-        >>> cx.PatternSet.from_dense([[1, 0]]).realise(X)
+        >>> cx.PatternSet.from_dense([[1, 0]]).realise(X)  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
-        ValueError: pattern 0: found no gate with every non-zero row of X strictly on its side
+        ValueError: `X` must be data on which every pattern is a cell, got pattern 0: found no ...
         """
         X = self._check_data(X)
         if self.gates_fit(X):
@@ -298,7 +299,7 @@ class PatternSet(PackedPatterns):
         >>> cx.PatternSet.from_dense([[1, 0, 1, 1]]).restrict([3, 1]).to_dense()
         array([[ True, False]])
         """
-        kept = np.atleast_1d(np.arange(self._n_samples)[within(rows, self._n_samples)])
+        kept = np.atleast_1d(np.arange(self._n_samples)[within(rows, self._n_samples, "rows")])
         if kept.ndim != 1:
             raise IndexError("`rows` must select rows along one axis")
         if kept.size == 0:

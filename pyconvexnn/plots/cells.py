@@ -15,7 +15,7 @@ from pyconvexnn._validation import as_matrix, describe
 from pyconvexnn.enumeration import count_patterns, enumerate_patterns
 from pyconvexnn.networks.base import TwoLayers
 from pyconvexnn.patterns import PatternSet
-from pyconvexnn.plots.common import costs, new_axes
+from pyconvexnn.plots.common import axes_of, costs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,8 +92,7 @@ def arrangement(X: ArrayLike, net: TwoLayers | None = None, *, ax: Axes | None =
         directions, strengths = unit_rows(directions[seen]), strengths[seen]
         values = shares(signs, rows, directions) @ strengths
         label, colours = "sum of |w| |a| of the neurons", "YlOrRd"
-    if ax is None:
-        ax = new_axes()
+    ax = axes_of(ax)
     polygons, dots = _polygons(rows, signs, _facets(ps, signs), directions, ax)
 
     from matplotlib.collections import PolyCollection

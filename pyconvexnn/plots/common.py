@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyconvexnn._typing import FloatArray
+from pyconvexnn._validation import describe
 from pyconvexnn.networks.base import TwoLayers
 from pyconvexnn.networks.neurons import hidden_of
 
@@ -14,13 +15,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def new_axes() -> Axes:
-    """Axes of a new figure of pyplot."""
+def axes_of(ax: Axes | None) -> Axes:
+    """The Axes given, checked; without any those of a new figure of pyplot."""
     try:
-        from matplotlib import pyplot
+        from matplotlib import axes, pyplot
     except ImportError:
         raise ImportError('plots need matplotlib: pip install "pyconvexnn[plot]"') from None
-    return pyplot.subplots()[1]
+    if ax is None:
+        return pyplot.subplots()[1]
+    if not isinstance(ax, axes.Axes):
+        raise TypeError(f"`ax` must be Axes of matplotlib or None, got {describe(ax)}")
+    return ax
 
 
 def costs(net: TwoLayers) -> FloatArray:

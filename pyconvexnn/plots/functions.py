@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyconvexnn._typing import FloatArray, IndexArray
-from pyconvexnn._validation import as_matrix, as_vector, describe
+from pyconvexnn._validation import as_array, as_matrix, as_vector, describe
 from pyconvexnn.networks.base import TwoLayers
-from pyconvexnn.plots.common import costs, new_axes
+from pyconvexnn.plots.common import axes_of, costs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -108,8 +108,7 @@ def neurons(net: Any, X: ArrayLike, y: ArrayLike, *, ax: Axes | None = None) -> 
     """
     function, X, classes = _function(net, X)
     targets, classes = _targets(y, len(X), function.net.n_outputs, classes)
-    if ax is None:
-        ax = new_axes()
+    ax = axes_of(ax)
     points = X[:, function.drawn]
     if len(function.drawn) == 1:
         _draw_curves(function, points[:, 0], targets, classes, ax)
@@ -141,9 +140,10 @@ def _targets(
     y: ArrayLike, n_samples: int, n_outputs: int, classes: NDArray[Any] | None
 ) -> tuple[FloatArray, NDArray[Any] | None]:
     """Targets and None, or the index of each row's class and the classes."""
-    labels: NDArray[Any] = np.asarray(y)
+    labels = as_array(y, "y")
     if classes is None and n_outputs == 1:
-        if labels.dtype.kind in "fiu" and not np.isin(labels, (-1, 1)).all():
+        fits = labels.ndim > 0 and len(labels) == n_samples
+        if labels.dtype.kind in "fiu" and not (fits and np.isin(labels, (-1, 1)).all()):
             return as_vector(y, "y", length=n_samples), None
         if labels.dtype.kind in "fiu":
             classes = np.array([-1, 1])
@@ -153,7 +153,10 @@ def _targets(
             f"got shape {labels.shape}"
         )
     if classes is None:
-        classes = np.unique(labels)
+        try:
+            classes = np.unique(labels)
+        except TypeError as error:
+            raise TypeError(f"`y` must hold classes that can be sorted, got {error}") from None
         if len(classes) != max(2, n_outputs):
             raise ValueError(
                 f"`y` must hold {max(2, n_outputs)} classes, as the outputs of `net` tell, "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyconvexnn._typing import FloatArray
-from pyconvexnn.plots.common import new_axes
+from pyconvexnn.plots.common import axes_of
 from pyconvexnn.solvers import Path, Progress, Status
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ def certificate(solution_or_fit: Any, *, ax: Axes | None = None) -> Axes:
     ('seconds', ['objective', 'dual bound'])
     """
     histories = _histories(solution_or_fit)
-    if ax is None:
-        ax = new_axes()
+    ax = axes_of(ax)
     for output, history in enumerate(histories):
         if not history:  # of an output for which no time was left
             continue
@@ -120,8 +119,7 @@ def path(path: Path, *, ax: Axes | None = None) -> Axes:
         raise TypeError(f"`path` must be a Path, got {type(path).__name__}")
     if not len(path):
         raise ValueError("`path` must have at least one point, got none")
-    if ax is None:
-        ax = new_axes()
+    ax = axes_of(ax)
     order = np.argsort(-path.betas, kind="stable")
     # Without a largest penalty, all targets being zero, the penalties stand for themselves.
     ratio = path.betas[order] / (path.beta_max or 1.0)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pyconvexnn._typing import BoolArray, FloatArray, IndexArray
-from pyconvexnn._validation import describe, positive_int
+from pyconvexnn._validation import as_array, as_finite, as_real_array, describe, flag, positive_int
 from pyconvexnn.patterns import PatternSet
 
 BLOCK_ENTRIES = 1 << 22  # of the (patterns, n) arrays that a NumPy reference unpacks at a time
@@ -55,19 +55,26 @@ class SparseBlocks:
 
     def __post_init__(self) -> None:
         n_blocks = positive_int(self.n_blocks, "n_blocks", minimum=0)
-        if not isinstance(self.signed, (bool, np.bool_)):
-            raise TypeError(f"`signed` must be True or False, got {describe(self.signed)}")
-        if self.signed and n_blocks % 2:
+        signed = flag(self.signed, "signed")
+        if signed and n_blocks % 2:
             raise ValueError(f"`n_blocks` must be even for signed blocks, got {n_blocks}")
-        indices = np.asarray(self.indices)
+        indices = as_array(self.indices, "indices")
         if indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iu"):
             raise ValueError(f"`indices` must be 1-D integers, got {describe(indices)}")
+        if len(indices) > n_blocks:
+            raise ValueError(
+                f"`indices` must be at most {n_blocks} numbers, as there are `n_blocks`, "
+                f"got {len(indices)}"
+            )
         # Compared, not subtracted: differences of unsigned integers are never negative.
         if indices.size and not (
             indices[0] >= 0 and indices[-1] < n_blocks and np.all(indices[:-1] < indices[1:])
         ):
-            raise ValueError(f"`indices` must be ascending numbers in [0, {n_blocks})")
-        values = np.asarray(self.values)
+            raise ValueError(
+                f"`indices` must be ascending numbers in [0, {n_blocks}), "
+                f"got {describe(indices.tolist())}"
+            )
+        values = as_array(self.values, "values")
         if (
             values.ndim not in (2, 3)
             or len(values) != len(indices)
@@ -77,12 +84,11 @@ class SparseBlocks:
                 f"`values` must be real numbers, one row for each of the {len(indices)} `indices`, "
                 f"got {describe(values)}"
             )
-        if not np.isfinite(values).all():
-            raise ValueError("`values` must be finite, got NaN or infinity")
+        values = as_finite(values, "values")
         object.__setattr__(self, "indices", np.ascontiguousarray(indices, dtype=np.int64))
         object.__setattr__(self, "values", np.ascontiguousarray(values, dtype=np.float64))
         object.__setattr__(self, "n_blocks", n_blocks)
-        object.__setattr__(self, "signed", bool(self.signed))
+        object.__setattr__(self, "signed", signed)
 
     def __repr__(self) -> str:
         return f"SparseBlocks({len(self.indices)} of {self.n_blocks} blocks, shape {self.shape})"
@@ -104,8 +110,19 @@ class SparseBlocks:
         """Keep the blocks of an array of their dense shape that are not zero.
 
         Three dimensions are taken as (2, P, d), unless `signed` is False: (P, d, K) then.
+
+        Raises
+        ------
+        ValueError, TypeError
+            When `dense` is not a finite array of such a shape, or `signed` not a boolean.
         """
-        signed = dense.ndim == 3 if signed is None else signed
+        dense = as_finite(as_real_array(dense, "dense"), "dense")
+        signed = dense.ndim == 3 if signed is None else flag(signed, "signed")
+        if dense.ndim not in ((3, 4) if signed else (2, 3)):
+            raise ValueError(
+                f"`dense` must have {'3 or 4' if signed else '2 or 3'} dimensions, "
+                f"got shape {dense.shape}"
+            )
         rows = dense.reshape(-1, *dense.shape[2:]) if signed else dense
         indices = np.flatnonzero(np.any(rows != 0, axis=tuple(range(1, rows.ndim))))
         return cls(indices, rows[indices], rows.shape[0], signed=signed)
@@ -133,14 +150,10 @@ def as_blocks(
         if signed and coef.shape == (2 * n_patterns, *block):
             return SparseBlocks(coef.indices, coef.values, coef.n_blocks, signed=True)
         raise ValueError(f"`{name}` must have shape {shape}, got {coef.shape}")
-    dense = np.asarray(coef)
-    if dense.dtype.kind not in "fiu":
-        raise TypeError(f"`{name}` must hold real numbers, got dtype {dense.dtype}")
+    dense = as_real_array(coef, name)
     if dense.shape != shape:
         raise ValueError(f"`{name}` must have shape {shape}, got {dense.shape}")
-    if not np.isfinite(dense).all():
-        raise ValueError(f"`{name}` must be finite, got NaN or infinity")
-    return SparseBlocks.from_dense(dense, signed=signed)
+    return SparseBlocks.from_dense(as_finite(dense, name), signed=signed)
 
 
 def block_norms(values: FloatArray) -> FloatArray:

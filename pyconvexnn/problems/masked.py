@@ -18,7 +18,7 @@ from pyconvexnn._validation import (
     as_matrix,
     as_real_array,
     as_vector,
-    describe,
+    flag,
     nonnegative,
     positive,
 )
@@ -108,9 +108,7 @@ class PatternProblem(ABC):
             if skip > 0.0:
                 patterns = _with_linear_part(patterns, X)
                 pattern_weight = as_vector(np.append(pattern_weight, skip), "pattern_weight")
-        if not isinstance(output_offset, (bool, np.bool_)):
-            raise TypeError(f"`output_offset` must be True or False, got {describe(output_offset)}")
-        if output_offset:
+        if flag(output_offset, "output_offset"):
             for targets in [y] if loss.joint or y.ndim == 1 else y.T:
                 loss.check_offset(targets, sample_weight)
         for name, value in (
@@ -254,9 +252,7 @@ class PatternProblem(ABC):
             penalty = self.beta * float(np.sum(self.pattern_weight[patterns] * norms))
             penalty += 0.5 * self.ridge * float(np.sum(norms**2))
             fit = self._loss_value(self._with_free_part(self._fit_values(blocks)))
-        if not np.isfinite(fit + penalty):
-            raise ValueError("`coef` must be small enough that the objective does not overflow")
-        return fit + penalty
+        return not_overflown(fit + penalty, blocks)
 
     def gradient(self, coef: Any) -> FloatArray:
         """Gradient of the loss part, rows ``X^T D_i s l'(f)``; f = fit_values.
@@ -399,9 +395,7 @@ class PatternProblem(ABC):
         v = as_real_array(v, "v")
         if v.shape != self.y.shape:
             raise ValueError(f"`v` must have shape {self.y.shape}, got {v.shape}")
-        if not np.isfinite(v).all():
-            raise ValueError("`v` must be finite, got NaN or infinity")
-        return np.asarray(v, dtype=np.float64)
+        return as_matrix(v, "v", smallest=0.0)
 
     def _fit_values(self, blocks: SparseBlocks) -> FloatArray:
         F = np.zeros((self.n_samples, self.n_outputs))
@@ -413,7 +407,10 @@ class PatternProblem(ABC):
                     F[:, k] += np.sum(D.T * (self.X @ values[part, :, k].T), axis=1)
         f = F.reshape(self.y.shape)
         if not np.isfinite(f).all():
-            raise ValueError("`coef` must be small enough that the fit does not overflow")
+            raise ValueError(
+                "`coef` must be small enough that the fit does not overflow, "
+                f"got {np.max(np.abs(blocks.values)):g}"
+            )
         return f
 
     def _adjoint(self, v: FloatArray) -> FloatArray:
@@ -423,6 +420,16 @@ class PatternProblem(ABC):
             for k in range(self.n_outputs):
                 out[part, :, k] = (D * V[:, k]) @ self.X
         return out[:, :, 0] if v.ndim == 1 else out
+
+
+def not_overflown(objective: float, blocks: SparseBlocks) -> float:
+    """The objective of some blocks, or the error that says that these are too large."""
+    if not np.isfinite(objective):
+        raise ValueError(
+            "`coef` must be small enough that the objective does not overflow, "
+            f"got {np.max(np.abs(blocks.values)):g}"
+        )
+    return objective
 
 
 def _as_beta(beta: float) -> float:

@@ -21,7 +21,7 @@ from pyconvexnn.patterns import PatternSet
 from pyconvexnn.problems import cvxpy_programs
 from pyconvexnn.problems.base import SparseBlocks, as_blocks, unpacked
 from pyconvexnn.problems.cones import Cones, price, violation
-from pyconvexnn.problems.masked import PatternProblem
+from pyconvexnn.problems.masked import PatternProblem, not_overflown
 from pyconvexnn.problems.prices import largest_price
 
 if TYPE_CHECKING:
@@ -186,12 +186,15 @@ class ReLUProblem(PatternProblem):
         blocks = self._blocks(coef)
         patterns, values = self._by_pattern(blocks)
         signs = np.where(blocks.indices < len(self.patterns), 1.0, -1.0)
+        self._fit_values(blocks)  # raises where these are too large
         Z = self.X @ blocks.values.T
         linear = patterns >= self.n_coned
-        f = self._with_free_part(np.where((Z > 0) | linear, Z, self.slope * Z) @ signs)
-        norms = np.linalg.norm(values, axis=1)
-        penalty = self.beta * float(self.pattern_weight[patterns] @ norms)
-        return self._loss_value(f) + penalty + 0.5 * self.ridge * float(np.sum(norms**2))
+        with np.errstate(over="ignore"):
+            f = self._with_free_part(np.where((Z > 0) | linear, Z, self.slope * Z) @ signs)
+            norms = np.linalg.norm(values, axis=1)
+            penalty = self.beta * float(self.pattern_weight[patterns] @ norms)
+            penalty += 0.5 * self.ridge * float(np.sum(norms**2))
+            return not_overflown(self._loss_value(f) + penalty, blocks)
 
     def infeasibility(self, coef: Any) -> float:
         """How far the coefficients are from their cones: 0 inside.
@@ -206,7 +209,8 @@ class ReLUProblem(PatternProblem):
             for i, mask, u in zip(patterns[part], masks, blocks.values[part], strict=True):
                 if i >= self.n_coned:
                     continue
-                largest = max(largest, violation(cones.normals(mask), u))
+                # Of any length the same; the square of a large one overflows.
+                largest = max(largest, violation(cones.normals(mask), u / np.max(np.abs(u))))
         return largest
 
     def to_cvxpy(self) -> cvxpy.Problem:

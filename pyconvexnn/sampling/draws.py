@@ -8,6 +8,7 @@ import numpy as np
 
 from pyconvexnn._bits import zero_rows_of
 from pyconvexnn._typing import BitArray, FloatArray
+from pyconvexnn._validation import describe
 from pyconvexnn._witness import CellGates
 
 BATCH = 256  # draws at a time; part of what a seed means
@@ -98,6 +99,7 @@ def allocate(n_patterns: int, n_words: int, n_features: int) -> tuple[BitArray, 
     except (MemoryError, ValueError, OverflowError):
         size = 8 * n_patterns * (n_words + n_features)
         raise MemoryError(
-            f"{n_patterns} patterns with their gates take {size} bytes, more than can be had; "
-            "ask for a smaller `n_patterns`"
+            f"`n_patterns` must be so small that they fit in memory, got {describe(n_patterns)}: "
+            f"{describe(n_patterns)} patterns with their gates take {describe(size)} bytes; ask "
+            "for a smaller `n_patterns`"
         ) from None

@@ -186,7 +186,7 @@ def sample_patterns(
                 return _all(every, n_patterns)
         warnings.warn(
             f"found {len(packed)} distinct patterns in {drawn} draws, "
-            f"`n_patterns` was {n_patterns}",
+            f"`n_patterns` was {describe(n_patterns)}",
             UserWarning,
             stacklevel=2,
         )
@@ -228,7 +228,7 @@ def _centres(around: ArrayLike | None, method: str, n_features: int) -> FloatArr
 def _all(every: PatternSet, n_patterns: int) -> PatternSet:
     warnings.warn(
         f"found {len(every)} distinct patterns, which are all that these data have, "
-        f"`n_patterns` was {n_patterns}",
+        f"`n_patterns` was {describe(n_patterns)}",
         UserWarning,
         stacklevel=3,
     )

@@ -76,10 +76,12 @@ class CompiledSolver(Generic[Program]):
             )
         except MemoryError:
             coefficients = len(problem.patterns) * block
+            threads = f" and {self.threads} threads" if self.threads > 1 else ""
             raise MemoryError(
+                f"`prob` must be so small that its solution fits in memory, got {problem!r}: "
                 f"{self.title} on {len(problem.patterns)} patterns of {problem.n_features} "
-                f"features needs about {self.arrays * 8 * coefficients} bytes, more than can be "
-                "had; take fewer patterns"
+                f"features needs about {self.arrays * 8 * coefficients} bytes{threads}, more than "
+                "can be had; take fewer patterns"
             ) from None
         by_output = result.free_part.reshape(problem.n_outputs, -1)
         free = by_output[0] if problem.y.ndim == 1 else by_output.T

@@ -14,7 +14,7 @@ from typing import Any, overload
 import numpy as np
 
 from pyconvexnn._typing import ArrayLike, FloatArray, IndexArray
-from pyconvexnn._validation import as_real_array, describe, positive, positive_int
+from pyconvexnn._validation import as_real_array, describe, positive, positive_int, room_for
 from pyconvexnn.problems.masked import SMALLEST_BETA
 from pyconvexnn.solvers.base import Callback, Progress, Solution, Status
 from pyconvexnn.solvers.solve import Problem, solve, solvers_of
@@ -269,8 +269,14 @@ def _grid(prob: Problem, n_betas: Any, beta_min_ratio: Any) -> FloatArray:
             "`betas` must be given for a problem with beta_max = 0, whose solution is zero for "
             "every penalty (are all targets zero?), got None"
         )
+    if ratio * prob.beta_max < SMALLEST_BETA:
+        raise ValueError(
+            f"`beta_min_ratio` must be such that every penalty is >= {SMALLEST_BETA:g}, "
+            f"got {ratio!r} for beta_max = {prob.beta_max:g}"
+        )
     if count == 1:
         return np.array([prob.beta_max])
+    room_for((count,), "n_betas")
     return prob.beta_max * np.geomspace(1.0, ratio, count)
 
 
@@ -278,8 +284,9 @@ def _given(betas: ArrayLike) -> FloatArray:
     grid = as_real_array(betas, "betas")
     if grid.ndim != 1 or len(grid) == 0:
         raise ValueError(f"`betas` must have 1 dimension and at least one entry, got {grid.shape}")
+    given, grid = grid, room_for(grid.shape, "betas")
     with np.errstate(over="ignore"):
-        grid = grid.astype(np.float64)
+        grid[:] = given
     wrong = np.flatnonzero(~(np.isfinite(grid) & (grid >= SMALLEST_BETA)))
     if len(wrong):
         raise ValueError(

@@ -17,6 +17,7 @@ from pyconvexnn._validation import (
     as_generator,
     choice,
     describe,
+    flag,
     new_file,
     positive,
     resolve_threads,
@@ -171,8 +172,7 @@ def certify(
             "one over its own patterns only"
         )
     choice(method, "method", GATED_METHODS if gated else _METHODS)
-    if not isinstance(improve, (bool, np.bool_)):
-        raise TypeError(f"`improve` must be True or False, got {describe(improve)}")
+    improve = flag(improve, "improve")
     rtol, threads = positive(rtol, "rtol"), resolve_threads(threads)
     rng = as_generator(seed)
     if isinstance(net, GatedNetwork):
@@ -184,7 +184,7 @@ def certify(
             loss=loss,
             sample_weight=sample_weight,
             rtol=rtol,
-            improve=bool(improve),
+            improve=improve,
             clock=clock,
             threads=threads,
         )
@@ -203,7 +203,7 @@ def certify(
             f"`net` must have an objective <= {_LARGEST:g}, got {objective:.3g}: rescale `X`, `y` "
             "or the weights"
         )
-    options = Options(method, rtol, bool(improve), threads, rng)
+    options = Options(method, rtol, improve, threads, rng)
     if same.penalty == "decoupled":
         cert = _certify_apart(tasks, same, clock, options)
     elif len(tasks) > 1:

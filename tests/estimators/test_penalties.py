@@ -92,7 +92,7 @@ def test_targets_that_are_all_zero() -> None:
         ({"cv": 1}, ValueError, "k-fold cross-validation requires at least one train/test split"),
         ({"cv": "five"}, ValueError, "Expected `cv` as an integer"),
         ({"cv": 100}, ValueError, "Cannot have number of splits n_splits=100 greater than"),
-        ({"n_jobs": 0}, ValueError, "n_jobs == 0 in Parallel has no meaning"),
+        ({"n_jobs": 0}, ValueError, "`n_jobs` must not be 0, got 0"),
         ({"activation": "tanh"}, ValueError, "`activation` must be one of gated_relu, relu,"),
         ({"tol": 0}, ValueError, "`tol` must be > 0"),
     ],

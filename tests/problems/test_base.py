@@ -56,21 +56,27 @@ def test_fields_cannot_be_set() -> None:
 
 
 INDICES, VALUES = np.array([0, 2]), np.ones((2, 3))
-ORDER = "`indices` must be ascending numbers in [0, 4)"
+ORDER = "`indices` must be ascending numbers in [0, 4), got "
 ROWS = "`values` must be real numbers, one row for each of the 2 `indices`, got "
 
 
 @pytest.mark.parametrize(
     ("indices", "values", "n_blocks", "kind", "message"),
     [
-        ([2, 0], VALUES, 4, ValueError, ORDER),
-        ([2, 2], VALUES, 4, ValueError, ORDER),
-        ([0, 4], VALUES, 4, ValueError, ORDER),
-        ([-1, 0], VALUES, 4, ValueError, ORDER),
+        ([2, 0], VALUES, 4, ValueError, ORDER + "[2, 0]"),
+        ([2, 2], VALUES, 4, ValueError, ORDER + "[2, 2]"),
+        ([0, 4], VALUES, 4, ValueError, ORDER + "[0, 4]"),
+        ([-1, 0], VALUES, 4, ValueError, ORDER + "[-1, 0]"),
         # Differences of unsigned integers wrap around.
-        (np.array([2, 0], np.uint64), VALUES, 4, ValueError, ORDER),
-        (np.array([9, 1], np.uint8), VALUES, 4, ValueError, ORDER),
-        (np.array([0, 2**63 + 1], np.uint64), VALUES, 4, ValueError, ORDER),
+        (np.array([2, 0], np.uint64), VALUES, 4, ValueError, ORDER + "[2, 0]"),
+        (np.array([9, 1], np.uint8), VALUES, 4, ValueError, ORDER + "[9, 1]"),
+        (
+            np.array([0, 2**63 + 1], np.uint64),
+            VALUES,
+            4,
+            ValueError,
+            ORDER + "[0, 9223372036854775809]",
+        ),
         (
             [0.0, 2.0],
             VALUES,

@@ -259,11 +259,8 @@ def test_ctrl_c() -> None:
         ({"beta": -1.0}, ValueError, "`beta` must be > 0"),
         ({"method": "guess"}, ValueError, "`method` must be one of"),
         ({"improve": 2}, TypeError, "`improve` must be True or False"),
-        (
-            {"proof": "nowhere/a.cxproof"},
-            ValueError,
-            "`proof` must be a file in a folder that exists",
-        ),
+        ({"proof": 3}, TypeError, "`proof` must be a string or a path, got 3"),
+        ({"proof": "no/folder/a.cxproof"}, ValueError, "`proof` must be a file in a folder"),
         ({"rtol": -1.0}, ValueError, "`rtol` must be > 0"),
         ({"loss": "logistic"}, ValueError, "`y` must hold only"),
     ],
