@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
 import math
 import shutil
@@ -16,10 +17,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+import pyconvexnn as cx
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.proofs import checker
 from pyconvexnn.proofs.checker import EXACT, ProofError, Side, dual_objective
 from tests.proofs.forging import Proof, corrupted, reseal, small_proof, true_optimum
+from tests.training.problems import gaussian_task
 
 MODULE = Path(str(checker.__file__))
 KINDS: list[tuple[int, int, str, str, bool]] = [
@@ -164,6 +167,23 @@ def test_the_margin_for_rounding_is_enough() -> None:
 @pytest.mark.slow
 def test_the_margin_for_rounding_is_enough_in_many_draws() -> None:
     rounding_margins(1, 5000)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_lowest_price_that_floats_accept_holds_exactly(
+    folder: Path, tmp_path: Path, kind: Any
+) -> None:
+    made = small_proof(folder, *kind)
+    low, high = 0.5, 1.0
+    while math.nextafter(low, 1.0) < high:
+        middle = (low + high) / 2
+        if made.with_price(middle).refused(tmp_path / "a"):
+            low = middle
+        else:
+            high = middle
+    lowest = made.with_price(high)
+    assert lowest.check(tmp_path / "a") == lowest.check(tmp_path / "a", exact=True)
+    assert lowest.head["lower_bound"] <= true_optimum(lowest.head, made.X, made.y)
 
 
 def test_dual_objectives_are_rounded_down() -> None:
@@ -391,6 +411,42 @@ def test_a_higher_bound_is_refused(folder: Path, tmp_path: Path) -> None:
                 assert lower.head["lower_bound"] <= true_optimum(made.head, made.X, made.y)
     first = small_proof(folder, *KINDS[0])
     assert "leaf" in str(first.with_price(0.999).refused(tmp_path / "a"))
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_two_outputs(folder: Path, tmp_path: Path, shared: bool) -> None:
+    X, y, beta = gaussian_task(9, 2, 1)
+    Y = np.column_stack([y, y[::-1]])
+    net = cx.TwoLayerNetwork.from_arrays(np.eye(2), np.ones((2, 2)) if shared else np.eye(2))
+    file = folder / f"two-{shared}"
+    cert = cx.certify(net, X, Y, beta, proof=file)
+    proof = Proof.of(file, X, Y)
+    s, (M, N) = proof.head["scale"][0], proof.head["price_bound"]
+    wrong: list[dict[str, Any]] = [
+        {"penalty": "decoupled" if shared else "weight_decay"},
+        {"penalty": "weight_decay", "price_bound": [math.hypot(M, N), 0.0]},
+        {"penalty": "weight_decay", "price_bound": [M, 0.0], "scale": [beta / M] * 2},
+        {"penalty": "decoupled", "price_bound": [0.5 * M, N]},
+        {"penalty": "decoupled", "price_bound": [0.9 * M, N], "scale": [beta / M / 0.9, s]},
+        {"scale": [s], "price_bound": [M]},
+        {"scale": [s] * 3, "price_bound": [M] * 3, "outputs": 3},
+        {"scale": [s, -s]},
+    ]
+    assert proof.refused(tmp_path / "a") is None
+    for head in wrong:
+        assert proof.changed(head).claiming().refused(tmp_path / "a"), head
+    for name in ("axes1", "tree1+", "places1-"):
+        left = {key: array for key, array in proof.arrays.items() if key != name}
+        assert dataclasses.replace(proof, arrays=left).refused(tmp_path / "a")
+    one = {"dual": proof.arrays["dual"].reshape(2, -1)[::-1].ravel()}
+    assert proof.holding(one).claiming().refused(tmp_path / "a")
+    rng, best = np.random.default_rng(0), cert.best_objective
+    assert best is not None
+    for _ in range(100):
+        made = corrupted(proof, rng)
+        same = made.head["data"] == proof.head["data"] and made.head["beta"] <= beta
+        if same and not made.refused(tmp_path / "a"):
+            assert made.head["lower_bound"] <= best
 
 
 def test_other_data_are_refused(proof: Proof, tmp_path: Path) -> None:
