@@ -99,9 +99,11 @@ def fit(n: int, d: int, activation: str, classes: bool = False) -> str:
     return digest(found.predict(X), *found.coefs_)
 
 
-def find_price(n: int, d: int, method: str) -> str:
+def find_price(n: int, d: int, method: str, threads: int = 1) -> str:
     rng = np.random.default_rng(0)
-    found = price(rng.standard_normal((n, d)), rng.standard_normal(n), method=method)
+    found = price(
+        rng.standard_normal((n, d)), rng.standard_normal(n), method=method, threads=threads
+    )
     return digest(found.bound, found.value, found.neurons)
 
 
@@ -136,10 +138,12 @@ SMALL: dict[str, Call] = {
     "solve fista": lambda: solve(gated(20, 3, 8), "fista", 1e-6),
     "solve hinge": lambda: solve(gated(20, 3, 8, loss="hinge"), "newton", 1e-6),
     "solve cutting plane": lambda: solve(relu(20, 3, 8), "cutting_plane", 1e-6),
-    "solve threads": lambda: solve(gated(400, 5, 600, 0.3), "newton", 1e-2, threads=4),
+    # On data large enough that threads are started.
+    "solve threads": lambda: solve(relu(30, 3, 40, 0.1), "cutting_plane", 1e-2, threads=4),
     "enumerate_patterns": lambda: enumerate_patterns(8, 3),
-    "enumerate_patterns threads": lambda: enumerate_patterns(24, 3, threads=4),
+    "enumerate_patterns threads": lambda: enumerate_patterns(100, 3, threads=4),
     "sample_patterns uniform": lambda: sample_patterns(12, 3, 9, "uniform"),
     "price branch_and_bound": lambda: find_price(10, 3, "branch_and_bound"),
+    "price threads": lambda: find_price(30, 3, "branch_and_bound", threads=4),
     "price enumeration": lambda: find_price(8, 3, "enumeration"),
 }

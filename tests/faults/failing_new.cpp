@@ -10,15 +10,26 @@
 
 namespace {
 
+constexpr int kMost = 64;
+
 std::atomic<std::uintptr_t> first{0}, past{0};  // addresses of the library that is counted
-std::atomic<long> calls{0};                     // of it, since arm()
-std::atomic<long> failing{-1};                  // the call that fails, from 1 on; -1: none
-std::atomic<bool> onwards{false};               // whether all after it fail too
-std::atomic<long> live{0};                      // blocks of anybody that are not freed
+std::uintptr_t spared[kMost][2];                // but not of these of its functions
+std::atomic<int> spared_count{0};
+std::atomic<long> calls{0};        // of it, since arm()
+std::atomic<long> failing{-1};     // the call that fails, from 1 on; -1: none
+std::atomic<bool> onwards{false};  // whether all after it fail too
+std::atomic<long> live{0};         // blocks of anybody that are not freed
+
+bool counts(std::uintptr_t from) {
+    bool spares = false;
+    for (int i = 0; i < spared_count; ++i) {
+        spares = spares || (spared[i][0] <= from && from < spared[i][1]);
+    }
+    return first <= from && from < past && !spares;
+}
 
 void* allocate(std::size_t size, std::size_t alignment, const void* caller) {
-    const auto from = reinterpret_cast<std::uintptr_t>(caller);
-    if (first <= from && from < past) {
+    if (counts(reinterpret_cast<std::uintptr_t>(caller))) {
         const long call = ++calls, fails = failing;
         if (fails > 0 && (call == fails || (onwards && call > fails))) {
             return nullptr;
@@ -48,6 +59,17 @@ void release(void* block) noexcept {
 }  // namespace
 
 extern "C" {
+
+// False if there are too many already.
+bool spare(std::uintptr_t begin, std::uintptr_t end) {
+    if (spared_count == kMost) {
+        return false;
+    }
+    spared[spared_count][0] = begin;
+    spared[spared_count][1] = end;
+    ++spared_count;
+    return true;
+}
 
 void arm(std::uintptr_t begin, std::uintptr_t end, long call, bool all_after) {
     first = begin;

@@ -19,6 +19,7 @@ import pyconvexnn as cx
 from pyconvexnn.pricing.rows import SignedRows
 from pyconvexnn.pricing.search import search
 from tests.faults.calls import LONG
+from tests.faults.ctrl_c import seconds_to_stop
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,7 +83,7 @@ def interrupt_at_random(victim: Victim, name: str, times: int, checks: int) -> N
 
 @pytest.mark.parametrize("name", LONG)
 def test_ctrl_c_at_a_few_moments(victim: Victim, name: str) -> None:
-    interrupt_at_random(victim, name, 8, 1)
+    interrupt_at_random(victim, name, 6, 1)
 
 
 @pytest.mark.slow
@@ -103,31 +104,6 @@ def hard_problem(n: int, P: int) -> cx.GatedReLUProblem:
     rng = np.random.default_rng(3)
     X, y = rng.standard_normal((n, 8)) * np.logspace(-3, 3, 8), rng.standard_normal(n)
     return cx.GatedReLUProblem(X, y, cx.sample_patterns(X, P, seed=1), 1e-3)
-
-
-def seconds_to_stop(work: Callable[[], object], after: float = 0.3) -> float:
-    """Seconds from a Ctrl-C, sent while `work` runs, to its KeyboardInterrupt."""
-    sent = 0.0
-    ended = threading.Event()
-
-    def press() -> None:
-        nonlocal sent
-        ended.wait(after)
-        sent = time.perf_counter()
-        os.kill(os.getpid(), signal.SIGINT)
-        # One that falls into a destructor is lost, as Python has it: the work must not go on.
-        while not ended.wait(5.0):
-            os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=press)
-    thread.start()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            work()
-        return time.perf_counter() - sent
-    finally:
-        ended.set()
-        thread.join()
 
 
 @pytest.mark.parametrize("solver", ["cd", "newton", "fista"])

@@ -2,20 +2,88 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 import pyconvexnn as cx
+from tests.faults import calls
+
+# Each with so many threads of its own, on data large enough to start them.
+CALLS: dict[str, Callable[[int], str]] = {
+    "solve gated": lambda threads: calls.solve(
+        calls.gated(300, 4, 4000, 0.3), "fista", 1e-3, threads=threads
+    ),
+    "solve relu": lambda threads: calls.solve(calls.relu(60, 4, 80, 0.1), threads=threads),
+    "enumerate": lambda threads: calls.enumerate_patterns(100, 3, threads=threads),
+    "train": lambda threads: calls.train(60, 3, threads=threads),
+    "certify": lambda threads: calls.certify(60, 3, threads=threads),
+}
+
+
+def call_with_threads(name: str) -> str:
+    """For processes that import it by name."""
+    return CALLS[name](2)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_calls_side_by_side_do_as_alone(name: str) -> None:
+    expected = CALLS[name](1)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(CALLS[name], [1 + k % 2 for k in range(8)]))
+    assert found == [expected] * 8
+
+
+def test_different_calls_side_by_side() -> None:
+    expected = [call(1) for call in CALLS.values()]
+    with ThreadPoolExecutor(8) as pool:
+        running = [[pool.submit(call, 2) for call in CALLS.values()] for _ in range(2)]
+        for row in running:
+            assert [one.result() for one in row] == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.parametrize("name", CALLS)
+def test_a_forked_child(name: str) -> None:
+    expected = CALLS[name](2)
+    child = os.fork()
+    if child == 0:
+        # os._exit: the child must not run pytest's own clean-up.
+        same = False
+        try:
+            same = CALLS[name](2) == expected
+        finally:
+            os._exit(0 if same else 1)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            assert os.waitstatus_to_exitcode(status) == 0
+            return
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    pytest.fail("the forked child hangs")
+
+
+def test_new_processes_do_the_same() -> None:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        running = pool.map_async(call_with_threads, CALLS)
+        assert running.get(timeout=120) == [call(1) for call in CALLS.values()]
+
 
 def test_another_thread_runs_during_a_solve() -> None:
-    prob = long_problem()
+    prob = calls.gated(300, 8, 300, 1e-6)
     steps = 0
     done = threading.Event()
 
@@ -34,46 +102,17 @@ def test_another_thread_runs_during_a_solve() -> None:
     assert steps > 10_000
 
 
-def test_solves_in_several_python_threads_agree() -> None:
+def test_solves_of_one_problem_agree() -> None:
+    # Its lazy properties are asked for by several threads at once.
     rng = np.random.default_rng(5)
     X, y = rng.standard_normal((80, 4)), rng.standard_normal(80)
-    prob = cx.GatedReLUProblem(X, y, cx.sample_patterns(X, 40, seed=1), 1.0)
-    alone = cx.solve(prob, tol=1e-8)
-    found: list[cx.Solution] = []
-    threads = [
-        threading.Thread(target=lambda: found.append(cx.solve(prob, tol=1e-8, threads=2)))
-        for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 4
+    patterns = cx.sample_patterns(X, 40, seed=1)
+    alone = cx.solve(cx.GatedReLUProblem(X, y, patterns, 1.0), tol=1e-8)
+    prob = cx.GatedReLUProblem(X, y, patterns, 1.0)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: cx.solve(prob, tol=1e-8, threads=2), range(4)))
     for sol in found:
         np.testing.assert_array_equal(sol.coef.values, alone.coef.values)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_solve_in_a_forked_child() -> None:
-    rng = np.random.default_rng(5)
-    X, y = rng.standard_normal((80, 4)), rng.standard_normal(80)
-    prob = cx.GatedReLUProblem(X, y, cx.sample_patterns(X, 40, seed=1), 1.0)
-    expected = cx.solve(prob, threads=2).objective
-    child = os.fork()
-    if child == 0:
-        # os._exit: the child must not run pytest's own clean-up.
-        same = cx.solve(prob, threads=2).objective == expected
-        os._exit(0 if same else 1)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        pid, status = os.waitpid(child, os.WNOHANG)
-        if pid:
-            assert os.waitstatus_to_exitcode(status) == 0
-            return
-        time.sleep(0.01)
-    os.kill(child, signal.SIGKILL)
-    pytest.fail("the forked child hangs")
 
 
 @pytest.mark.parametrize("callback", ["None", "lambda progress: False"])
