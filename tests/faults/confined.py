@@ -59,9 +59,6 @@ REQUESTS: dict[str, Callable[[], object]] = {
     "predict": lambda: cx.TwoLayerNetwork.from_arrays(normal(2000, 5), normal(2000, 1)).predict(
         normal(20_000, 5)
     ),
-    "threads": lambda: cx.solve(
-        cx.GatedReLUProblem(normal(2000, 20), normal(2000), masks(3000, 2000), 10.0), threads=64
-    ),
 }
 
 

@@ -14,6 +14,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,7 +43,7 @@ def cases() -> dict[str, Callable[[], Case]]:
     """Cases by name, each made without a fault."""
     methods = ("enumeration", "branch_and_bound", "bound")
     made: dict[str, Callable[[], Case]] = {
-        f"certify {method}": lambda method=method: _certify(24, 3, method) for method in methods
+        f"certify {method}": partial(_certify, 24, 3, method) for method in methods
     }
     made["certify bound of many features"] = lambda: _certify(30, 12, "bound")
     made["certify logistic"] = lambda: _certify(24, 3, "auto", "logistic")
@@ -63,7 +64,7 @@ def _data(n: int, d: int, loss: str = "squared", K: int = 1) -> tuple[Any, Any, 
 def _certify(n: int, d: int, method: str, loss: str = "squared") -> Case:
     """A network near the optimum, whose own residual is the dual point: the bound is tight."""
     X, y, beta = _data(n, d, loss)
-    net = cx.train(X, y, beta, loss=loss, rtol=1e-8, time_limit=2.0).network
+    net = cx.train(X, y, beta, loss=loss, rtol=1e-8, time_limit=1.0).network
 
     def claim() -> Claim:
         cert = cx.certify(net, X, y, beta, loss=loss, method=method, improve=False, time_limit=5.0)
@@ -76,7 +77,7 @@ def _train(n: int, d: int, K: int) -> Case:
     X, y, beta = _data(n, d, K=K)
 
     def claim(rtol: float = 1e-3) -> Claim:
-        fit = cx.train(X, y, beta, rtol=rtol, time_limit=2.0)
+        fit = cx.train(X, y, beta, rtol=rtol, time_limit=1.0)
         return Claim(fit.certificate, fit.network, lambda network: network.objective(X, y, beta))
 
     sound = claim(1e-8).certificate
