@@ -31,7 +31,8 @@ def test_stub_of_the_compiled_module() -> None:
 
 def test_clang_format() -> None:
     sources = sorted(str(path) for path in (ROOT / "csrc").rglob("*.[ch]*"))
-    sources += sorted(str(path) for path in (ROOT / "tests/cpp").glob("*.?pp"))
+    for folder in ("tests/cpp", "tests/faults"):
+        sources += sorted(str(path) for path in (ROOT / folder).glob("*.?pp"))
     done = subprocess.run(
         [str(Path(sys.executable).with_name("clang-format")), "--dry-run", "-Werror", *sources],
         cwd=ROOT,

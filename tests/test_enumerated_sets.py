@@ -16,6 +16,7 @@ import pyconvexnn as cx
 from pyconvexnn import _cells, _listing
 from pyconvexnn._typing import BitArray, FloatArray
 from pyconvexnn._witness import CellGates
+from tests.faults.ctrl_c import seconds_to_stop
 from tests.small_data import (
     as_set,
     bits_of,
@@ -26,7 +27,6 @@ from tests.small_data import (
     n_distinct,
 )
 from tests.test_exact_cells import threshold
-from tests.test_interrupt import seconds_to_stop
 from tests.vertex_method import DATA
 
 # -------------------------------------------------------------------------------------- streams

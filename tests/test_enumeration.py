@@ -16,6 +16,7 @@ from pyconvexnn import _cells, _core, _listing
 from pyconvexnn._cells import CompiledCells, ExactCells
 from pyconvexnn._typing import FloatArray
 from tests import lp_tree
+from tests.faults.ctrl_c import seconds_to_stop
 from tests.small_data import (
     as_set,
     check_gates,
@@ -26,7 +27,6 @@ from tests.small_data import (
     nearly_dependent,
 )
 from tests.test_exact_cells import resonance, threshold
-from tests.test_interrupt import seconds_to_stop
 from tests.vertex_method import DATA, all_cells
 
 

@@ -14,9 +14,9 @@ import pyconvexnn as cx
 from pyconvexnn import _faces, _listing
 from pyconvexnn._exact_cells import dot, integer_rows
 from pyconvexnn._typing import BoolArray, FloatArray
+from tests.faults.ctrl_c import seconds_to_stop
 from tests.small_data import as_set, bits_of, gaussian, n_distinct
 from tests.test_exact_cells import braid, threshold
-from tests.test_interrupt import seconds_to_stop
 
 GOLDEN = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
 

@@ -12,7 +12,8 @@ With S >= 0, any x, and the residual ``rho = g - S x``, all u of length at most 
 ``g . u - 1/4 u'S u <= x'S x + ||rho||``: a bound that holds for every w, z, lam >= lambda_max(M)
 and x. The best of them is the value of a semidefinite program, which is never above
 ``dist(c, Z) + 1/2 sqrt(sum_p w_p lambda_max(M))``; some steps of Frank and Wolfe's method come near
-it. None of the choices has to be exact: only the last evaluation is inflated against rounding.
+it. None of the choices has to be exact: only the last evaluation is inflated against rounding, and
+what it takes from BLAS is checked.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ import time
 import numpy as np
 
 from pyconvexnn import _core
-from pyconvexnn._rounding import UNIT
+from pyconvexnn._rounding import UNIT, freivalds
 from pyconvexnn._typing import FloatArray
-from pyconvexnn.pricing.rows import SignedRows, norm_bound, sum_above
+from pyconvexnn.pricing.rows import SignedRows, length, norm_bound, sum_above
 
 _WORTH = 1e-3  # relative gain for which eight more steps are taken
 RATE = 3e9  # operations a second of matrix products, at the least
@@ -78,7 +79,7 @@ def _bound(plus: FloatArray, minus: FloatArray, iterations: int, end: float) -> 
     # Half the sum of the lengths is a bound of the second term without any w.
     best = min(everything, sum_above(shift.distance() + 0.5 * everything, 2))
     U = np.empty((0, 0))  # second moments of u
-    before, longest = np.inf, seconds_of_step(m, r)
+    before, longest, chosen = np.inf, seconds_of_step(m, r), None
     for step in range(iterations):
         begun = time.monotonic()
         if begun + longest > end:
@@ -96,12 +97,16 @@ def _bound(plus: FloatArray, minus: FloatArray, iterations: int, end: float) -> 
         for _ in range(10):
             shift.improve(quadratic)
         quadratic.fit(shift.g)
-        best = min(best, quadratic.bound(shift))
+        value = quadratic.bound(shift)
+        if value < best:
+            best, chosen = value, quadratic
         u, top = 2.0 * quadratic.solve(shift.g), quadratic.axes[:, -1]
         spare = max(0.0, 1.0 - float(u @ u))
         rate = 2.0 / (step + 3.0)
         U = (1.0 - rate) * U + rate * (np.outer(u, u) + spare * np.outer(top, top))
         longest = max(longest if step else 0.0, time.monotonic() - begun)
+    if chosen is not None:
+        chosen.check()
     return best + tiny
 
 
@@ -125,19 +130,19 @@ class _Shift:
             self._reach = sum_above(float(np.sum(np.linalg.norm(minus, axis=1))), k + r)
             self.error += (k + 2 * r + 20) * UNIT * self._reach
         self.g = self._c - self._z
-        size = float(np.linalg.norm(self._c)) + self._reach
+        size = length(self._c) + self._reach
         self.error = 1.01 * self.error + 3 * UNIT * size
 
     def distance(self) -> float:
         """Bound of ``||c - z||``."""
-        return sum_above(float(np.linalg.norm(self.g)) + self.error, len(self.g) + 2)
+        return sum_above(length(self.g) + self.error, len(self.g) + 2)
 
     def improve(self, quadratic: _Quadratic) -> None:
         """Move z towards the vertex farthest along S^-1 g, as far as makes g'S^-1 g smallest."""
         if not len(self._minus):
             return
         ahead = self._minus @ quadratic.solve(self.g) > 0.0
-        vertex = ahead @ self._minus
+        vertex = np.einsum("k,kj->j", ahead.astype(np.float64), self._minus)
         way = vertex - self._z
         solved = quadratic.solve(way)
         size = float(way @ solved)
@@ -155,7 +160,7 @@ class _Quadratic:
         m, r = plus.shape
         self._sum = sum_above(float(np.sum(w)), m)
         scaled = plus / np.sqrt(w)[:, np.newaxis]
-        self._matrix = scaled.T @ scaled
+        self._scaled, self._matrix = scaled, scaled.T @ scaled
         trace = sum_above(float(np.trace(self._matrix)), m + r)
         # The Frobenius norm of the product of the moduli is at most the trace; each entry of
         # `scaled` has been rounded twice.
@@ -164,8 +169,8 @@ class _Quadratic:
         self._values = np.maximum(self._values, 0.0)
         # No trust in eigh: M = Q L Q' + R for what it returned, so lambda_max(M) <= L_max ||Q||^2 +
         # ||R||_F, R computed with its own rounding.
-        rebuilt = (self.axes * self._values) @ self.axes.T
-        rest = float(np.linalg.norm(self._matrix - rebuilt))
+        self._rebuilt = (self.axes * self._values) @ self.axes.T
+        rest = length(self._matrix - self._rebuilt)
         rounding = (r + 6) * UNIT * 1.01 * 2.0 * (trace + float(np.sum(self._values)))
         self._least = sum_above(
             float(self._values[-1]) * norm_bound(self.axes) ** 2 + rest + rounding + self._error,
@@ -190,17 +195,23 @@ class _Quadratic:
         """``S^-1 g``, to rounding."""
         return np.asarray(self.axes @ ((self.axes.T @ g) / (self._lam - self._values)))
 
+    def check(self) -> None:
+        """Raise WrongProductError if one of the matrices that the bound rests on is wrong."""
+        freivalds(self._scaled.T, self._scaled, self._matrix)
+        freivalds(self.axes * self._values, self.axes.T, self._rebuilt)
+
     def bound(self, shift: _Shift) -> float:
         """``1/4 (sum w + lam) + x'S x + ||g - S x||`` at x = S^-1 g, upwards."""
         r = len(shift.g)
         x = self.solve(shift.g)
-        size = sum_above(float(np.linalg.norm(x)), r)
-        residual = float(np.linalg.norm(shift.g - (self._lam * x - self._matrix @ x)))
+        size = sum_above(length(x), r)
+        applied = np.einsum("ij,j->i", self._matrix, x)
+        residual = length(shift.g - (self._lam * x - applied))
         # ||M||_F is below the trace, which is below r lam.
-        length = shift.distance()
+        distance = shift.distance()
         residual += shift.error + self._error * size
-        residual += 2 * (r + 6) * UNIT * ((r + 1) * self._lam * size + length)
+        residual += 2 * (r + 6) * UNIT * ((r + 1) * self._lam * size + distance)
         # x'S x = x'g - x'(g - S x).
-        product = float(x @ shift.g) + size * (shift.error + (r + 4) * UNIT * length)
+        product = float(np.sum(x * shift.g)) + size * (shift.error + (r + 4) * UNIT * distance)
         value = 0.25 * (self._sum + self._lam) + product + (1.0 + size) * residual
         return sum_above(value, 10 * r + 20)

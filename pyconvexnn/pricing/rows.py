@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pyconvexnn._rounding import UNIT
+from pyconvexnn._rounding import UNIT, freivalds
 from pyconvexnn._typing import FloatArray, IndexArray
 
 _TINY = 1e-150  # beside entries of about 1: more than what underflow, of squares too, may hide
@@ -213,7 +213,9 @@ def _axes_of_products(rows: FloatArray, size: float) -> FloatArray:
 def norm_bound(V: FloatArray) -> float:
     """Bound of the spectral norm of a matrix with nearly orthonormal columns, at least 1."""
     d, r = V.shape
-    departure = float(np.linalg.norm(V.T @ V - np.eye(r)))
+    products = V.T @ V
+    freivalds(V.T, V, products)
+    departure = length(products - np.eye(r))
     # ||V||^2 <= 1 + ||V'V - I||_F; each entry of V'V is an inner product of d terms, the matrix of
     # whose moduli has a Frobenius norm of at most ||V||_F^2.
     off = departure + (d + 4) * UNIT * 1.01 * r
@@ -231,6 +233,11 @@ def _lengths(rows: FloatArray) -> FloatArray:
 
 def _total(sizes: FloatArray) -> float:
     return float(np.sum(sizes))
+
+
+def length(x: FloatArray) -> float:
+    """Euclidean length of all entries, to rounding; without BLAS, for proofs."""
+    return math.sqrt(float(np.sum(x * x)))
 
 
 def sum_above(value: float, additions: int) -> float:

@@ -369,7 +369,7 @@ class PatternProblem(ABC):
             return f
         counted, whole = self.sample_weight > 0, f.copy()
         rows = f[counted], self.y[counted], self._entry_weight[counted]
-        if self.skip is None and not self.loss.joint:
+        if self.skip != 0.0 and not self.loss.joint:  # ones only
             free = best_offsets(self.loss, *rows)
         else:
             free = best_free_part(self.loss, *rows, Z[counted])

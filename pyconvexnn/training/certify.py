@@ -145,6 +145,8 @@ def certify(
         Naming the argument, the rule and the value. ValueError too for "enumeration" of data that
         :func:`enumerate_patterns` cannot list with ``snap=False``: columns that depend on each
         other up to rounding only, or far too many cells.
+    WrongProductError
+        If this machine multiplies matrices wrongly: a RuntimeError.
     KeyboardInterrupt
         On Ctrl-C.
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pyconvexnn._rounding import freivalds
 from pyconvexnn._typing import ArrayLike, FloatArray
 from pyconvexnn._validation import as_matrix
 from pyconvexnn.certificates import Certificate
@@ -56,7 +57,7 @@ def certify_gated(
             "yet in certify: its outputs are no programs of their own"
         )
     options: dict[str, Any] = {"loss": loss, "sample_weight": sample_weight}
-    objective = net.objective(X, targets, beta, **options)
+    objective = _Checked.of(net).objective(X, targets, beta, **options)
     has_offset = net.b2 is not None and bool(np.any(net.b2 != 0.0))
     same = _without_biases(net)
     if net.b1 is not None:
@@ -81,7 +82,7 @@ def certify_gated(
     best, best_objective = net, objective
     if improve:
         found = side_by_side([part.network for part in solved])
-        value = found.objective(X, targets, beta, **options)
+        value = _Checked.of(found).objective(X, targets, beta, **options)
         if value < objective:
             best, best_objective = _with_biases_of(net, found), value
     return Certificate(
@@ -95,6 +96,30 @@ def certify_gated(
         best_objective=best_objective,
         penalty=net.penalty,
     )
+
+
+class _Checked(GatedNetwork):
+    """A network in whose outputs no product of this machine is taken on trust."""
+
+    @classmethod
+    def of(cls, net: Network) -> _Checked:
+        """The same network."""
+        assert isinstance(net, GatedNetwork)
+        return cls(net.W1, net.W2, net.gates, net.b1, net.b2)
+
+    def _of_rows(self, rows: FloatArray) -> FloatArray:
+        # The very products of GatedNetwork, so that objectives are the same bit for bit.
+        outputs, off = [], self._off(rows)
+        for W in np.moveaxis(self.W1, 2, 0) if self.has_matrices else [self.W1]:
+            hidden = rows @ W.T
+            freivalds(rows, W.T, hidden)
+            if self.b1 is not None:
+                hidden += self.b1
+            hidden[off] = 0.0
+            out = hidden @ (self.W2[:, 0] if self.has_matrices else self.W2)
+            outputs.append(out.reshape(len(rows), -1))
+            freivalds(hidden, self.W2, outputs[-1])
+        return np.hstack(outputs)
 
 
 class _Part(NamedTuple):

@@ -67,3 +67,30 @@ TEST(a_long_range_elsewhere_ends_when_told) {
     CHECK(done == (inner.asked <= 3));
     CHECK(ended > 0 || !done);
 }
+
+TEST(a_monitor_that_throws_while_others_work_leaves_no_thread_behind) {
+    struct Thrower : Monitor {
+        bool stop_requested() override {
+            if (started) {
+                threw = true;
+                throw std::runtime_error("no memory for a signal");
+            }
+            return false;
+        }
+        std::atomic<bool> started{false}, threw{false};
+    } monitor;
+    // The other thread's range ends only after the caller, out of work, has asked.
+    const auto caller = std::this_thread::get_id();
+    bool caught = false;
+    try {
+        parallel_for(2, 1, 2, monitor, [&](std::size_t, std::size_t) {
+            monitor.started = monitor.started || std::this_thread::get_id() != caller;
+            while (std::this_thread::get_id() != caller && !monitor.threw) {
+                std::this_thread::yield();
+            }
+        });
+    } catch (const std::runtime_error&) {
+        caught = true;
+    }
+    CHECK(caught == monitor.threw);
+}

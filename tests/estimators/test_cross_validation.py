@@ -20,7 +20,7 @@ from pyconvexnn.estimators import cross_validation
 from pyconvexnn.estimators.cross_validation import FOLD_TOL, Fold, _Stall
 from pyconvexnn.training import Round
 from tests.estimators.tasks import BOTH_CV, SINGLE, make_data, targets, with_ones
-from tests.test_interrupt import seconds_to_stop
+from tests.faults.ctrl_c import seconds_to_stop
 
 
 def scores_of(est: Any) -> FloatArray:

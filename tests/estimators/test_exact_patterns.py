@@ -19,8 +19,8 @@ from pyconvexnn import _listing
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.estimators import exact
 from pyconvexnn.estimators.exact import exact_patterns
+from tests.faults.ctrl_c import seconds_to_stop
 from tests.small_data import as_set, gaussian
-from tests.test_interrupt import seconds_to_stop
 
 TABLES = {
     "integers": np.array(list(itertools.product(range(4), range(3))), float),

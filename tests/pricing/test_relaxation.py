@@ -7,9 +7,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from pyconvexnn._rounding import WrongProductError
 from pyconvexnn._typing import FloatArray
-from pyconvexnn.pricing.relaxation import relaxation
-from pyconvexnn.pricing.rows import SignedRows
+from pyconvexnn.pricing.relaxation import _Quadratic, relaxation
+from pyconvexnn.pricing.rows import SignedRows, norm_bound
 from pyconvexnn.pricing.search import search
 from tests.pricing.exhaustive import around_circle, over_cells
 
@@ -129,3 +130,37 @@ def test_within_a_factor_of_what_search_finds(shape: tuple[int, int]) -> None:
     rows = SignedRows.of(X, v)
     best = search(X, v, rows, rng=rng).values[0]
     assert best * (1 - 1e-13) <= rows.bound(max(relaxation(rows))) <= 1.05 * best
+
+
+@pytest.mark.parametrize("name", ["_matrix", "_rebuilt"])
+def test_a_wrong_product_is_no_bound(name: str) -> None:
+    rows = np.random.default_rng(0).standard_normal((9, 4))
+    quadratic = _Quadratic(rows, np.ones(9))
+    quadratic.check()
+    getattr(quadratic, name)[1, 2] *= 1.000001
+    with pytest.raises(WrongProductError):
+        quadratic.check()
+
+
+def test_what_the_bound_rests_on_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = _Quadratic.fit
+
+    def spoil(self: _Quadratic, g: FloatArray) -> None:
+        self._matrix[0, 0] *= 1.000001
+        fit(self, g)
+
+    monkeypatch.setattr(_Quadratic, "fit", spoil)
+    rng = np.random.default_rng(0)
+    with pytest.raises(WrongProductError):
+        bound(rng.standard_normal((12, 3)), rng.standard_normal(12))
+
+
+def test_wrong_products_of_axes_are_seen() -> None:
+    class Wrong(np.ndarray[tuple[int, int], np.dtype[np.float64]]):
+        def __matmul__(self, other: object) -> FloatArray:  # type: ignore[override]
+            product = np.asarray(self) @ np.asarray(other)
+            product[0, 0] += 1e-6
+            return np.asarray(product)
+
+    with pytest.raises(WrongProductError):
+        norm_bound(np.eye(4, 2).view(Wrong))

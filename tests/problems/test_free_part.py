@@ -116,3 +116,23 @@ def test_newton_steps_of_several_classes() -> None:
     step[:, :3] = Z @ np.linalg.solve(H, (Z.T @ g[:, :3]).T.ravel()).reshape(3, 2).T
     found = _newton_step(loss, f, y, s, Z, g, 1e-15)
     assert found == pytest.approx(step, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("loss", ["squared", "huber", "squared_hinge"])
+@pytest.mark.parametrize("skip", [None, 0.1])
+def test_equal_targets_are_fitted_by_an_offset_exactly(loss: str, skip: float | None) -> None:
+    # Whatever else is penalised: the least objective is zero, not the square of a rounding.
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        y = np.full(30, 1.0 if loss == "squared_hinge" else rng.standard_normal())
+        prob = cx.GatedReLUProblem(
+            X,
+            y,
+            cx.sample_patterns(X, 5),
+            1.0,
+            loss=loss,
+            sample_weight=rng.uniform(0.1, 100.0, 30),
+            output_offset=True,
+            skip=skip,
+        )
+        assert prob.objective_at_zero == 0.0

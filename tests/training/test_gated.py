@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import pyconvexnn as cx
+from pyconvexnn._rounding import WrongProductError
+from pyconvexnn.training.gated import _Checked
 from tests.test_matrix_networks import LOSSES, data, make, problem, targets
 
 
@@ -147,3 +149,19 @@ def test_a_time_limit_and_wrong_targets() -> None:
         cx.certify(net, X[:, :2], Y, 0.1)
     with pytest.raises(ValueError, match="`beta` must be > 0"):
         cx.certify(net, X, Y, 0.0)
+
+
+@pytest.mark.parametrize("K", [1, 3])
+def test_outputs_are_checked(K: int) -> None:
+    class Wrong(np.ndarray[Any, Any]):
+        def __matmul__(self, other: Any) -> Any:
+            product = np.asarray(self) @ np.asarray(other)
+            product[1, 0] += 1e-6
+            return product
+
+    X = np.asfortranarray(data(30))
+    net = make(8, K=K) if K > 1 else make(8, K=3).with_vectors()
+    checked = _Checked.of(net)
+    np.testing.assert_allclose(checked.predict(X), net.predict(X), rtol=1e-12, atol=1e-12)
+    with pytest.raises(WrongProductError):
+        checked._of_rows(X.view(Wrong))

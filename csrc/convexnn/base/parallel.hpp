@@ -55,6 +55,13 @@ bool parallel_for(std::size_t count, std::size_t chunk, std::size_t threads, Mon
         left.notify_one();
     };
 
+    const auto keep_error = [&] {  // in a handler, by whoever holds the mutex
+        if (!error) {
+            error = std::current_exception();
+        }
+        stop = true;
+    };
+
     const auto work = [&](Monitor* asked) noexcept {
         try {
             while (!stop.load(std::memory_order_relaxed)) {
@@ -70,10 +77,7 @@ bool parallel_for(std::size_t count, std::size_t chunk, std::size_t threads, Mon
             }
         } catch (...) {
             const std::lock_guard<std::mutex> lock(mutex);
-            if (!error) {
-                error = std::current_exception();
-            }
-            stop = true;
+            keep_error();
         }
     };
 
@@ -88,15 +92,20 @@ bool parallel_for(std::size_t count, std::size_t chunk, std::size_t threads, Mon
                 count_in(-1);
             });
         }
-    } catch (const std::system_error&) {
-        count_in(-1);  // no more threads to be had: those that started, and this one, do the work
+    } catch (const std::exception&) {
+        // No more threads, or no memory for one: those that started, and this one, do the work.
+        count_in(-1);
     }
     work(&monitor);
     for (std::unique_lock<std::mutex> lock(mutex); at_work > 0;) {
         // A range may take long, and end early where `body` asks a SharedStop that this one asks.
         left.wait_for(lock, std::chrono::milliseconds(20));
-        if (at_work > 0 && monitor.stop_requested()) {
-            stop = true;
+        try {
+            if (at_work > 0 && monitor.stop_requested()) {
+                stop = true;
+            }
+        } catch (...) {  // not before the threads have ended
+            keep_error();
         }
     }
     for (std::thread& thread : pool) {

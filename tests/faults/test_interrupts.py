@@ -1,14 +1,16 @@
-"""Ctrl-C, time limits and other threads during long work."""
+"""Ctrl-C during long work: soon a KeyboardInterrupt, and nothing is left of it."""
 
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,78 @@ import pytest
 import pyconvexnn as cx
 from pyconvexnn.pricing.rows import SignedRows
 from pyconvexnn.pricing.search import search
+from tests.faults.calls import LONG
+from tests.faults.ctrl_c import seconds_to_stop
+
+ROOT = Path(__file__).parents[2]
+
+
+class Victim:
+    """The other end of `victim.py`: a process that outlives what is done to it."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "tests.faults.victim"]
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def call(self, name: str, press_after: float | None = None) -> tuple[list[str], float]:
+        """What it answers, in words, and when it was interrupted, on the monotonic clock."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{'' if press_after is None else 'press '}{name}\n")
+        self.process.stdin.flush()
+        assert self._line() == ["begin"]
+        sent = 0.0
+        if press_after is not None:
+            time.sleep(press_after)
+            sent = time.monotonic()
+            self.process.send_signal(signal.SIGINT)
+        return self._line(), sent
+
+    def _line(self) -> list[str]:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().split()
+
+
+@pytest.fixture(scope="module")
+def victim() -> Iterator[Victim]:
+    started = Victim()
+    with started.process:
+        yield started
+        assert started.process.stdin is not None
+        started.process.stdin.close()
+    assert started.process.returncode == 0
+
+
+def interrupt_at_random(victim: Victim, name: str, times: int, checks: int) -> None:
+    """Presses at random moments of a call; after some of them the call must do as before."""
+    victim.call(name)  # imports
+    (said, expected, seconds), _ = victim.call(name)
+    assert said == "done"
+    moments = random.Random(name)
+    delays = []
+    for k in range(times):
+        answer, sent = victim.call(name, moments.uniform(0.0, float(seconds)))
+        if answer[0] == "interrupted":
+            delays.append(float(answer[1]) - sent)
+        else:  # it had ended, or Python dropped the exception
+            assert answer[0] in ("done", "lost"), answer
+            assert answer[1] == expected
+        if (k + 1) % (times // checks) == 0:
+            assert victim.call(name)[0][:2] == ["done", expected]
+    assert len(delays) > 0.3 * times
+    assert max(delays) < 1.0, sorted(delays)[-5:]
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_ctrl_c_at_a_few_moments(victim: Victim, name: str) -> None:
+    interrupt_at_random(victim, name, 6, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LONG)
+def test_ctrl_c_at_many_moments(victim: Victim, name: str) -> None:
+    interrupt_at_random(victim, name, 200, 50)
 
 
 def long_problem() -> cx.GatedReLUProblem:
@@ -30,31 +104,6 @@ def hard_problem(n: int, P: int) -> cx.GatedReLUProblem:
     rng = np.random.default_rng(3)
     X, y = rng.standard_normal((n, 8)) * np.logspace(-3, 3, 8), rng.standard_normal(n)
     return cx.GatedReLUProblem(X, y, cx.sample_patterns(X, P, seed=1), 1e-3)
-
-
-def seconds_to_stop(work: Callable[[], object], after: float = 0.3) -> float:
-    """Seconds from a Ctrl-C, sent while `work` runs, to its KeyboardInterrupt."""
-    sent = 0.0
-    ended = threading.Event()
-
-    def press() -> None:
-        nonlocal sent
-        ended.wait(after)
-        sent = time.perf_counter()
-        os.kill(os.getpid(), signal.SIGINT)
-        # One that falls into a destructor is lost, as Python has it: the work must not go on.
-        while not ended.wait(5.0):
-            os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=press)
-    thread.start()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            work()
-        return time.perf_counter() - sent
-    finally:
-        ended.set()
-        thread.join()
 
 
 @pytest.mark.parametrize("solver", ["cd", "newton", "fista"])
@@ -188,89 +237,3 @@ def test_ctrl_c_ends_the_search_for_gates() -> None:
         seconds_to_stop(lambda: cx.sample_patterns(X, 2000, method="vertex")) for _ in range(3)
     ]
     assert min(delays) < 0.2, delays
-
-
-def test_another_thread_runs_during_a_solve() -> None:
-    prob = long_problem()
-    steps = 0
-    done = threading.Event()
-
-    def count() -> None:
-        nonlocal steps
-        while not done.is_set():
-            steps += 1
-
-    thread = threading.Thread(target=count)
-    thread.start()
-    with pytest.warns(match="TIME_LIMIT"):
-        sol = cx.solve(prob, tol=1e-15, time_limit=0.5, solver="cd")
-    done.set()
-    thread.join()
-    assert sol.status is cx.Status.TIME_LIMIT
-    assert steps > 10_000
-
-
-def test_solves_in_several_python_threads_agree() -> None:
-    rng = np.random.default_rng(5)
-    X, y = rng.standard_normal((80, 4)), rng.standard_normal(80)
-    prob = cx.GatedReLUProblem(X, y, cx.sample_patterns(X, 40, seed=1), 1.0)
-    alone = cx.solve(prob, tol=1e-8)
-    found: list[cx.Solution] = []
-    threads = [
-        threading.Thread(target=lambda: found.append(cx.solve(prob, tol=1e-8, threads=2)))
-        for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 4
-    for sol in found:
-        np.testing.assert_array_equal(sol.coef.values, alone.coef.values)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_solve_in_a_forked_child() -> None:
-    rng = np.random.default_rng(5)
-    X, y = rng.standard_normal((80, 4)), rng.standard_normal(80)
-    prob = cx.GatedReLUProblem(X, y, cx.sample_patterns(X, 40, seed=1), 1.0)
-    expected = cx.solve(prob, threads=2).objective
-    child = os.fork()
-    if child == 0:
-        # os._exit: the child must not run pytest's own clean-up.
-        same = cx.solve(prob, threads=2).objective == expected
-        os._exit(0 if same else 1)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        pid, status = os.waitpid(child, os.WNOHANG)
-        if pid:
-            assert os.waitstatus_to_exitcode(status) == 0
-            return
-        time.sleep(0.01)
-    os.kill(child, signal.SIGKILL)
-    pytest.fail("the forked child hangs")
-
-
-@pytest.mark.parametrize("callback", ["None", "lambda progress: False"])
-def test_the_interpreter_ends_quietly_beside_a_solve(callback: str) -> None:
-    # A daemon thread is left inside the kernel when the interpreter is torn down.
-    program = f"""
-import threading, time
-import numpy as np
-import pyconvexnn as cx
-rng = np.random.default_rng(3)
-X, y = rng.standard_normal((300, 8)), rng.standard_normal(300)
-prob = cx.GatedReLUProblem(X, y, cx.sample_patterns(X, 300, seed=1), 1e-4)
-started = threading.Event()
-def work():
-    started.set()
-    cx.solve(prob, tol=1e-15, solver="cd", callback={callback})
-threading.Thread(target=work, daemon=True).start()
-started.wait()
-time.sleep(0.3)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
