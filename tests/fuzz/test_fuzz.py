@@ -145,7 +145,7 @@ def test_changed_files_are_refused_or_read(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", TARGETS)
-@settings(max_examples=20_000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5_000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(change=changes, whole=st.booleans(), base=st.integers(0, 10))
 def test_many_changed_files_are_refused_or_read(
     kind: str, change: Change, whole: bool, base: int, tmp_path_factory: pytest.TempPathFactory
