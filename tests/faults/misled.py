@@ -149,7 +149,7 @@ def _judged(claim: Claim, case: Case) -> str:
     if not cert.objective >= truth * (1 - 1e-12):
         return "OBJECTIVE"
     same = np.array_equal(cert.dual, case.sound.dual)
-    if same and not cert.price_bound >= case.sound.price_found * (1 - 1e-12):
+    if same and cert.price_bound < case.sound.price_found * (1 - 1e-12):  # NaN proves nothing
         return "PRICE"
     return "certified"
 
