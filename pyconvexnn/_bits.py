@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyconvexnn._blocks import row_blocks
-from pyconvexnn._typing import BitArray, BoolArray, FloatArray
+from pyconvexnn._typing import BitArray, BoolArray, FloatArray, IndexArray
 
 _BLOCK_ENTRIES = 1 << 22  # entries of a temporary matrix where patterns are unpacked in blocks
 _BLOCK_PATTERNS = 1 << 14  # patterns of a block, and words at most, where words are shifted
@@ -173,6 +173,16 @@ def distinct_sorted(packed: BitArray) -> BitArray:
 def as_keys(packed: NDArray[Any]) -> NDArray[Any]:
     """One opaque item for each pattern, which NumPy compares byte by byte."""
     return packed.view(np.dtype((np.void, 8 * packed.shape[1])))[:, 0]
+
+
+def distinct_rows(A: FloatArray) -> tuple[IndexArray, IndexArray]:
+    """First of the rows that are equal, in some order; and the number of it for each row.
+
+    As keys: NumPy's comparison of rows would turn a Ctrl-C into a TypeError.
+    """
+    keys = as_keys(np.ascontiguousarray(A + 0.0))  # no -0
+    _, first, number = np.unique(keys, return_index=True, return_inverse=True)
+    return first, number
 
 
 def zero_rows_of(X: FloatArray) -> BitArray:

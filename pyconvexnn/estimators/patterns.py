@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pyconvexnn._bits import distinct_rows
 from pyconvexnn._gates import Whitened
 from pyconvexnn._typing import FloatArray
 from pyconvexnn._validation import positive_int
@@ -48,7 +49,7 @@ def auto_pattern_count(X: FloatArray) -> int:
     second bound keeps passes over all patterns short: 100 000 rows of 20 features get 2147.
     ``python -m bench.auto_patterns FOLDER`` in the sources prints the table, set by set.
     """
-    distinct = np.unique(X, axis=0)
+    distinct = X[distinct_rows(X)[0]]
     count = AUTO_MOST
     if distinct.size * AUTO_MOST > AUTO_WORK:  # else the rank, a factorisation, does not matter
         work = len(distinct) * max(1, Whitened(distinct).rank)

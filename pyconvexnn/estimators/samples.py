@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pyconvexnn._bits import distinct_rows
 from pyconvexnn._typing import FloatArray, IndexArray
 from pyconvexnn._validation import as_matrix
 from pyconvexnn.networks import GatedNetwork, Network
@@ -70,9 +71,9 @@ class Samples:
             first = inverse = np.arange(len(used))
             if np.all(counts == np.floor(counts)):
                 rows = np.column_stack([X, targets])[used]
-                _, order, places = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+                order, places = distinct_rows(rows)
                 if len(order) < len(used) or np.any(counts[used] != 1.0):  # else as they are
-                    first, inverse = order, places.ravel()
+                    first, inverse = order, places
             if len(first) < len(X) or np.any(first != np.arange(len(X))):
                 place = np.full(len(X), -1, dtype=np.int64)
                 place[used] = inverse

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pyconvexnn import _core
-from pyconvexnn._bits import as_keys, unpack
+from pyconvexnn._bits import distinct_rows, unpack
 from pyconvexnn._blocks import row_blocks
 from pyconvexnn._rounding import check_same, down, growth, underflow, up
 from pyconvexnn._typing import BitArray, FloatArray, IndexArray
@@ -294,8 +294,7 @@ def _best(
 ) -> tuple[float, FloatArray, FloatArray]:
     """Largest ``|v' act(X u)|``, the distinct neurons by falling price, and the signs."""
     # The best point of several cells is the same but for rounding.
-    keys = as_keys(np.ascontiguousarray(np.round(neurons, _DIGITS) + 0.0))  # no -0
-    neurons = neurons[np.sort(np.unique(keys, return_index=True)[1])]
+    neurons = neurons[np.sort(distinct_rows(np.round(neurons, _DIGITS))[0])]
     values = np.zeros(len(neurons))
     for part in row_blocks(len(X), len(neurons)):
         Z = np.einsum("kj,uj->ku", X[part], neurons)

@@ -32,7 +32,8 @@ def test_too_little_memory_is_said_in_bytes(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(_core, "solve_group_lasso", none_left)
     with pytest.raises(
-        MemoryError, match=r"^Newton's method on 30 patterns of 4 features needs about \d+ bytes"
+        MemoryError,
+        match=r"`prob` .*: Newton's method on 30 patterns of 4 features needs about \d+ bytes",
     ):
         cx.solve(random_problem(), solver="newton")
 
