@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pyconvexnn import _core
-from pyconvexnn._bits import nonzero_rows, pack
+from pyconvexnn._bits import distinct_rows, nonzero_rows, pack
 from pyconvexnn._directions import same_directions
 from pyconvexnn._typing import BoolArray, FloatArray, IndexArray
 from pyconvexnn.losses import Hinge, Huber, SquaredHinge
@@ -168,7 +168,7 @@ def _possible_neurons(prob: Problem, v: FloatArray, reach: FloatArray) -> list[_
     if len(listed) > _MOST * prob.n_samples:
         return None
     counted = pack(nonzero_rows(prob.X)[np.newaxis])
-    _, number = np.unique(prob.patterns.packed[listed] & counted, axis=0, return_inverse=True)
+    _, number = distinct_rows(prob.patterns.packed[listed] & counted)
     neurons = []
     for same in (listed[number == k] for k in range(int(np.max(number, initial=-1)) + 1)):
         best = same[np.argmin(prob.pattern_weight[same])]
@@ -211,7 +211,7 @@ def _in_cones(
         for leader in np.unique(first):
             same = np.flatnonzero(first == leader)
             slack = float(np.max(slacks[patterns[same]]))
-            cells = np.unique(masks[same][:, counted], axis=0)
+            cells, _ = distinct_rows(pack(masks[same][:, counted]))
             weights = prob.pattern_weight[patterns[same]]
             # A pattern given twice has one projection, wherever that moves.
             safe = len(cells) == 1 or all(

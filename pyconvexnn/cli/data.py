@@ -11,7 +11,7 @@ import numpy as np
 
 from pyconvexnn import tables
 from pyconvexnn._typing import FloatArray
-from pyconvexnn.cli.models import LOSSES, Model
+from pyconvexnn.cli.models import LOSSES, Model, targets_of
 from pyconvexnn.cli.terminal import say
 from pyconvexnn.networks import Network
 
@@ -146,12 +146,3 @@ def _are_uneven(X: FloatArray) -> bool:
         deviations, sizes = X.std(axis=0), np.sqrt(np.mean(X**2, axis=0))
     varied = deviations > 0.0
     return bool(varied.any() and sizes[varied].max() > _UNEVEN * deviations[varied].min())
-
-
-def targets_of(y: Any, classes: list[str] | None, loss: str) -> FloatArray:
-    """Columns of targets, one for each output: numbers as they are, classes as the loss is of."""
-    from pyconvexnn.estimators.classifier import class_targets
-
-    if classes is None:
-        return np.asarray(y[:, np.newaxis])
-    return class_targets(y, len(classes), one_hot=loss == "cross_entropy")

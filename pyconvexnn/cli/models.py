@@ -111,8 +111,6 @@ class Columns:
         ValueError
             If `target`, the column to take instead of that of training, is a feature.
         """
-        from pyconvexnn.cli.data import targets_of
-
         if target is not None:
             name = table.names[tables.find_target(table, target)]
             if name in self.recipe.find_columns(table):
@@ -236,6 +234,15 @@ def provable(network: networks.Network, path: Path) -> networks.TwoLayerNetwork:
             f"one output {printed.format('of the sum over the outputs')}"
         )
     return network
+
+
+def targets_of(y: Any, classes: list[str] | None, loss: str) -> FloatArray:
+    """Columns of targets, one for each output: numbers as they are, classes as the loss is of."""
+    from pyconvexnn.estimators.classifier import class_targets
+
+    if classes is None:
+        return np.asarray(y[:, np.newaxis])
+    return class_targets(y, len(classes), one_hot=loss == "cross_entropy")
 
 
 def _is_positive(value: Any) -> bool:

@@ -398,11 +398,14 @@ class TwoLayers(ABC):
 
     def _of_rows(self, rows: FloatArray) -> FloatArray:
         """Outputs (c, K) for some Fortran-ordered rows, without b2."""
-        hidden = rows @ self.W1.T
+        hidden = self._product(rows, self.W1.T)
         if self.b1 is not None:
             hidden += self.b1
         self._activate(rows, hidden)
-        return np.asarray(hidden @ self.W2)
+        return self._product(hidden, self.W2)
+
+    def _product(self, A: FloatArray, B: FloatArray) -> FloatArray:
+        return np.asarray(A @ B)
 
     def _as_targets(self, y: ArrayLike, n_samples: int, loss: Loss) -> FloatArray:
         """Targets as an (n, K) matrix."""

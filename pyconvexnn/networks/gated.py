@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pyconvexnn import _core
+from pyconvexnn._bits import distinct_rows
 from pyconvexnn._directions import same_directions
 from pyconvexnn._gates import unit_rows
 from pyconvexnn._typing import BoolArray, FloatArray, IndexArray
@@ -194,9 +195,9 @@ class GatedNetwork(TwoLayers):
             return super()._of_rows(rows)
         outputs, off = np.empty((len(rows), self.n_outputs)), self._off(rows)
         for k in range(self.n_outputs):  # no more than (c, m) numbers at a time
-            hidden = rows @ self.W1[:, :, k].T
+            hidden = self._product(rows, self.W1[:, :, k].T)
             hidden[off] = 0.0
-            outputs[:, k] = hidden @ self.W2[:, 0]
+            outputs[:, k] = self._product(hidden, self.W2)[:, 0]
         return outputs
 
     def _off(self, rows: FloatArray) -> BoolArray:
@@ -212,7 +213,7 @@ class GatedNetwork(TwoLayers):
         self, U: FloatArray, C: FloatArray, neurons: IndexArray
     ) -> tuple[FloatArray, FloatArray, IndexArray]:
         # The very same gates: of nearly the same ones the bits differ somewhere.
-        _, gate = np.unique(self.gates[neurons] + 0.0, axis=0, return_inverse=True)
+        _, gate = distinct_rows(self.gates[neurons])
         if self.W2.shape[1] == 1:
             # Behind a gate a neuron is linear: x'(sum_j w_j a_j), whatever their directions.
             blocks, kept = add_up(U * C, gate)

@@ -405,13 +405,7 @@ class PatternProblem(ABC):
             for part, D in self._unpacked(patterns):
                 for k in range(self.n_outputs):
                     F[:, k] += np.sum(D.T * (self.X @ values[part, :, k].T), axis=1)
-        f = F.reshape(self.y.shape)
-        if not np.isfinite(f).all():
-            raise ValueError(
-                "`coef` must be small enough that the fit does not overflow, "
-                f"got {np.max(np.abs(blocks.values)):g}"
-            )
-        return f
+        return finite_fit(F.reshape(self.y.shape), blocks)
 
     def _adjoint(self, v: FloatArray) -> FloatArray:
         V = v.reshape(self.n_samples, -1)
@@ -420,6 +414,16 @@ class PatternProblem(ABC):
             for k in range(self.n_outputs):
                 out[part, :, k] = (D * V[:, k]) @ self.X
         return out[:, :, 0] if v.ndim == 1 else out
+
+
+def finite_fit(f: FloatArray, blocks: SparseBlocks) -> FloatArray:
+    """The fit of some blocks, or the error that says that these are too large."""
+    if not np.isfinite(f).all():
+        raise ValueError(
+            "`coef` must be small enough that the fit does not overflow, "
+            f"got {np.max(np.abs(blocks.values)):g}"
+        )
+    return f
 
 
 def not_overflown(objective: float, blocks: SparseBlocks) -> float:

@@ -21,7 +21,7 @@ from pyconvexnn.patterns import PatternSet
 from pyconvexnn.problems import cvxpy_programs
 from pyconvexnn.problems.base import SparseBlocks, as_blocks, unpacked
 from pyconvexnn.problems.cones import Cones, price, violation
-from pyconvexnn.problems.masked import PatternProblem, not_overflown
+from pyconvexnn.problems.masked import PatternProblem, finite_fit, not_overflown
 from pyconvexnn.problems.prices import largest_price
 
 if TYPE_CHECKING:
@@ -186,11 +186,11 @@ class ReLUProblem(PatternProblem):
         blocks = self._blocks(coef)
         patterns, values = self._by_pattern(blocks)
         signs = np.where(blocks.indices < len(self.patterns), 1.0, -1.0)
-        self._fit_values(blocks)  # raises where these are too large
-        Z = self.X @ blocks.values.T
         linear = patterns >= self.n_coned
-        with np.errstate(over="ignore"):
-            f = self._with_free_part(np.where((Z > 0) | linear, Z, self.slope * Z) @ signs)
+        with np.errstate(over="ignore", invalid="ignore"):
+            Z = self.X @ blocks.values.T
+            f = np.where((Z > 0) | linear, Z, self.slope * Z) @ signs
+            f = self._with_free_part(finite_fit(f, blocks))
             norms = np.linalg.norm(values, axis=1)
             penalty = self.beta * float(self.pattern_weight[patterns] @ norms)
             penalty += 0.5 * self.ridge * float(np.sum(norms**2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pyconvexnn._bits import as_keys, nonzero_rows, pack, unseen, zero_rows_of
+from pyconvexnn._bits import distinct_rows, nonzero_rows, pack, unseen, zero_rows_of
 from pyconvexnn._blocks import row_blocks
 from pyconvexnn._typing import BitArray, FloatArray
 
@@ -53,8 +53,7 @@ def cells_around(
             g = rng.standard_normal((most, X.shape[1]))
             sides = X[ties] @ g.T > 0
             sides = np.stack([sides, ~sides], axis=2).reshape(len(ties), -1).T
-            # As keys: NumPy's comparison of rows would turn a Ctrl-C into a TypeError.
-            _, first = np.unique(as_keys(pack(sides)), return_index=True)
+            first, _ = distinct_rows(pack(sides))
             sides = sides[np.sort(first)[:most]]
             several = np.repeat(bits[np.newaxis], len(sides), axis=0)
             several[:, ties] = sides

@@ -195,11 +195,7 @@ def certify(
         net, X, y, beta, loss=loss, sample_weight=sample_weight, time_limit=time_limit
     )
     clock.reserve(len(tasks) * len(tasks[0].y), begun)
-    first = tasks[0]
-    targets = np.column_stack([task.y for task in tasks])
-    objective = same.objective(
-        first.data, targets, first.beta, loss=first.loss, sample_weight=first.weight
-    )
+    objective = SharedTask(tuple(tasks)).objective(same)
     if objective > _LARGEST:
         raise ValueError(
             f"`net` must have an objective <= {_LARGEST:g}, got {objective:.3g}: rescale `X`, `y` "
@@ -225,20 +221,20 @@ def _with_proof(
     """The certificate with the bound that a file proves, which is written."""
     from pyconvexnn.proofs import Claim, prove  # its imports are needed for files only
 
-    first = tasks[0].whole
+    whole = tasks[0].whole
     claim = Claim(
-        first.X,
-        first.y if len(tasks) == 1 else np.column_stack([task.targets for task in tasks]),
-        first.sample_weight,
-        first.beta,
-        first.loss,
-        first.activation,
-        tasks[0].slope,
-        first.output_offset,
-        cert.penalty,
-        cert.dual,
-        cert.price_bound,
-        cert.method,
+        X=whole.X,
+        y=whole.y if len(tasks) == 1 else SharedTask(tuple(tasks)).targets,
+        weight=whole.sample_weight,
+        beta=whole.beta,
+        loss=whole.loss,
+        activation=whole.activation,
+        slope=whole.slope,
+        output_offset=whole.output_offset,
+        penalty=cert.penalty,
+        dual=cert.dual,
+        price_bound=cert.price_bound,
+        method=cert.method,
     )
     bound = prove(file, claim, stop=lambda: clock.is_over, seed=seed)
     if bound is None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pyconvexnn._bits import distinct_rows
 from pyconvexnn._rounding import freivalds
 from pyconvexnn._typing import ArrayLike, FloatArray
 from pyconvexnn._validation import as_matrix
@@ -107,19 +108,10 @@ class _Checked(GatedNetwork):
         assert isinstance(net, GatedNetwork)
         return cls(net.W1, net.W2, net.gates, net.b1, net.b2)
 
-    def _of_rows(self, rows: FloatArray) -> FloatArray:
-        # The very products of GatedNetwork, so that objectives are the same bit for bit.
-        outputs, off = [], self._off(rows)
-        for W in np.moveaxis(self.W1, 2, 0) if self.has_matrices else [self.W1]:
-            hidden = rows @ W.T
-            freivalds(rows, W.T, hidden)
-            if self.b1 is not None:
-                hidden += self.b1
-            hidden[off] = 0.0
-            out = hidden @ (self.W2[:, 0] if self.has_matrices else self.W2)
-            outputs.append(out.reshape(len(rows), -1))
-            freivalds(hidden, self.W2, outputs[-1])
-        return np.hstack(outputs)
+    def _product(self, A: FloatArray, B: FloatArray) -> FloatArray:
+        C = super()._product(A, B)
+        freivalds(A, B, C)
+        return C
 
 
 class _Part(NamedTuple):
@@ -138,9 +130,9 @@ def _program(
     blocks = net.W1 * net.W2.reshape(-1, *[1] * (net.W1.ndim - 1))
     if net.n_neurons:
         patterns = PatternSet.from_gates(X, net.gates)
-        _, first, place = np.unique(patterns.packed, axis=0, return_index=True, return_inverse=True)
+        first, place = distinct_rows(patterns.packed)
         patterns = patterns[first]
-        blocks, kept = add_up(blocks, place.ravel())
+        blocks, kept = add_up(blocks, place)
     else:  # one pattern that no block does anything on
         patterns, kept = PatternSet.from_dense(np.zeros((1, len(X)), bool)), np.arange(0)
     prob = GatedReLUProblem(X, targets, patterns, beta, **options)

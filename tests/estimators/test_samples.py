@@ -65,14 +65,10 @@ def test_equal_rows_are_one_of_their_summed_weight() -> None:
     y = np.array([1.0, 2.0, 1.0, 5.0, 2.0, 0.0])  # the fourth row has another target
     weight = np.array([1.0, 2.0, 3.0, 1.0, 0.0, 0.0])
     samples = samples_of(X, y, weight)
-    assert samples.weight is not None
-    order = np.lexsort([samples.targets[:, 0], samples.data[:, 0]])  # theirs is any
-    np.testing.assert_array_equal(samples.data[order], [[0.0, 3.0], [2.0, 1.0], [2.0, 1.0]])
-    np.testing.assert_array_equal(samples.targets[order, 0], [2.0, 1.0, 5.0])
-    np.testing.assert_array_equal(samples.weight[order], [2.0, 4.0, 1.0])
-    dual = np.empty(3)
-    dual[order] = [1.0, 8.0, 3.0]
-    shared = samples.on_rows(dual)
+    np.testing.assert_array_equal(samples.data, [[0.0, 3.0], [2.0, 1.0], [2.0, 1.0]])
+    np.testing.assert_array_equal(samples.targets[:, 0], [2.0, 1.0, 5.0])
+    np.testing.assert_array_equal(samples.weight, [2.0, 4.0, 1.0])
+    shared = samples.on_rows(np.array([1.0, 8.0, 3.0]))
     np.testing.assert_array_equal(shared, [2.0, 1.0, 6.0, 3.0, 0.0, 0.0])
     kept = samples_of(X, y, weight, merge=False)
     np.testing.assert_array_equal(kept.data, X)

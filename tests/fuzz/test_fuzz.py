@@ -116,7 +116,10 @@ changes = st.builds(
 )
 
 
-def fuzz(kind: str, base: bytes, change: Change, whole: bool, path: Path) -> None:
+def fuzz(kind: str, change: Change, whole: bool, number: int, folder: Path) -> None:
+    """A good file, changed as a whole or with its checksums, is refused in a sentence or read."""
+    good = [file for file in FILES[kind] if file.name.startswith("good")]
+    base, path = good[number % len(good)].read_bytes(), folder / "changed"
     if kind == "proof":
         data = change(base) if whole else signed(change(base))
     else:
@@ -138,9 +141,7 @@ def fuzz(kind: str, base: bytes, change: Change, whole: bool, path: Path) -> Non
 def test_changed_files_are_refused_or_read(
     kind: str, change: Change, whole: bool, base: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    good = [file for file in FILES[kind] if file.name.startswith("good")]
-    path = tmp_path_factory.getbasetemp() / "changed"
-    fuzz(kind, good[base % len(good)].read_bytes(), change, whole, path)
+    fuzz(kind, change, whole, base, tmp_path_factory.getbasetemp())
 
 
 @pytest.mark.slow
@@ -150,6 +151,4 @@ def test_changed_files_are_refused_or_read(
 def test_many_changed_files_are_refused_or_read(
     kind: str, change: Change, whole: bool, base: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    good = [file for file in FILES[kind] if file.name.startswith("good")]
-    path = tmp_path_factory.getbasetemp() / "changed"
-    fuzz(kind, good[base % len(good)].read_bytes(), change, whole, path)
+    fuzz(kind, change, whole, base, tmp_path_factory.getbasetemp())

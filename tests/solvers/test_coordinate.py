@@ -31,7 +31,9 @@ def test_too_little_memory_is_said_in_bytes(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(_core, "solve_group_lasso", none_left)
     with pytest.raises(MemoryError, match="more than can be had") as error:
         cx.solve(random_problem(), solver="cd")
-    assert "coordinate descent on 30 patterns of 4 features needs about " in str(error.value)
+    start = "`prob` must be so small that its solution fits in memory, got GatedReLUProblem("
+    assert str(error.value).startswith(start)
+    assert ": coordinate descent on 30 patterns of 4 features needs about " in str(error.value)
     assert str(error.value).endswith(" bytes, more than can be had; take fewer patterns")
 
 

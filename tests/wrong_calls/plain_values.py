@@ -244,7 +244,7 @@ def _flipped(contents: bytearray) -> bytearray:
 
 READ: list[Mutation] = [
     *_PATHS,
-    wrong("a missing file", always("/tmp/missing_file.npz")),
+    wrong("a missing file", always(f"{tempfile.gettempdir()}/missing_file.npz")),
     wrong("a null device", always("/dev/null")),
     wrong("an empty file", lambda good: _file("empty.npz", b"")),
     wrong("a text file", lambda good: _file("text.npz", b"spam\n" * 100)),

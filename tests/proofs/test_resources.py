@@ -1,0 +1,96 @@
+"""Hostile proofs of a megabyte: refused within a second, and 64 MB."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pyconvexnn.proofs import checker
+from tests.proofs.forging import Proof, reseal
+
+MODULE = Path(str(checker.__file__))
+_MEASURED = """
+import pathlib, sys, time
+sys.path.insert(0, {folder!r})
+import checker, numpy as np
+X, y, status = np.load("X.npy"), np.load("y.npy"), pathlib.Path("/proc/self/status")
+def most():
+    return int(status.read_text().split("VmHWM:")[1].split()[0])
+checker.check("good", X, y)
+for name in sys.argv[1:]:
+    pathlib.Path("/proc/self/clear_refs").write_text("5")
+    before, begun = most(), time.process_time()
+    try:
+        checker.check(name, X, y)
+    except checker.ProofError:
+        print(name, time.process_time() - begun, (most() - before) / 1024)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc")
+def test_hostile_files_take_little(proof: Proof, tmp_path: Path) -> None:
+    proof.check(tmp_path / "good")
+    lines = (tmp_path / "good").read_bytes().split(b"\n", 2)
+    texts = {
+        "lists": b"[" + b"[]," * 330_000 + b"0]",
+        "chains": b"[" + (b"[" * 900 + b"]" * 900 + b",") * 550 + b"0]",
+        "deep": b"[" * 500_000 + b"]" * 500_000,
+        "objects": b"[" + b'{"":{}},' * 120_000 + b"0]",
+        "digits": b"[" + b"9" * 1_000_000 + b"]",
+        "decimals": b"[1." + b"9" * 1_000_000 + b"]",
+        "letters": b'["\xf0\x9f\x98\x80' + b"a" * 990_000 + b'"]',
+        "bytes": b"\xff" * 1_000_000,
+        "nothing": b"",
+    }
+    for count in (-1, 10**15, 10**30, 1.5, "9", None, [1]):
+        head = {**proof.head, "arrays": [["dual", "f8", count]]}
+        texts[f"count{count}"] = json.dumps(head).encode()
+    kinds: list[Any] = [3, "a", {}, None, [[1, "f8", 1]], [["dual", "O", 1]], [[["a"], "u4", 1]]]
+    for listed in kinds:
+        texts[f"listed{listed}".replace(" ", "")] = json.dumps({"arrays": listed}).encode()
+    for name, text in texts.items():
+        data = b"\n".join([lines[0], text, lines[2]])
+        (tmp_path / name).write_bytes(reseal(data))
+    trees = {
+        "leaves": np.full(240_000, 3),
+        "halves": np.zeros(240_000),
+        "told": np.full(240_000, 2**32 - 1),
+        "comb": np.array([1] * 44 + [2] * 44 + [3] * 89),
+    }
+    for name, tree in trees.items():
+        proof.holding({"tree0+": tree.astype(np.uint32)}).refused(tmp_path / name)
+    arrays = {"axes0": np.ones(120_000), "dual": np.ones(120_000)}
+    for name, array in arrays.items():
+        proof.holding({name: array}).refused(tmp_path / name)
+    # One that proves all its leaves but the last.
+    codes, stack = [], [16]
+    while stack:
+        left = stack.pop()
+        codes.append(1 + left % 2 if left else 3)
+        stack += [left - 1] * 2 if left else []
+    none = np.empty(0, np.uint32)
+    loose: dict[str, Any] = {"tree0+": np.array([*codes, 3, 3, 3, 3], np.uint32), "places0+": none}
+    loose |= {"values0+": np.empty(0)}
+    proof.holding(loose).with_price(1e3).refused(tmp_path / "last")
+    names = [*texts, *trees, *arrays, "last"]
+    np.save(tmp_path / "X.npy", proof.X)
+    np.save(tmp_path / "y.npy", proof.y)
+    script = _MEASURED.format(folder=str(MODULE.parent))
+    done = subprocess.run(
+        [sys.executable, "-c", script, *names],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    measured = [line.split() for line in done.stdout.splitlines()]
+    assert [name for name, *_ in measured] == names
+    for name, seconds, megabytes in measured:
+        assert float(seconds) < 1.0, name
+        assert float(megabytes) < 64.0, name
