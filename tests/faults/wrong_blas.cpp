@@ -45,16 +45,19 @@ double entry(const double* A, Int stride, bool in_rows, bool transposed, Int i, 
 // What is there already plays no part where its factor is 0: it may be NaN.
 double scaled(double beta, double there) { return beta == 0.0 ? 0.0 : beta * there; }
 
-template <typename Int>
-void gemm(int order, int trans_a, int trans_b, Int m, Int n, Int depth, double alpha,
-          const double* A, Int lda, const double* B, Int ldb, double beta, double* C, Int ldc) {
-    const bool rows = order == kRowMajor;
+// C = alpha A B + beta C, where `wanted(i, j)`; rows and columns as `order` has them.
+template <typename Int, typename Wanted>
+void multiply(bool rows, bool turn_a, bool turn_b, Int m, Int n, Int depth, double alpha,
+              const double* A, Int lda, const double* B, Int ldb, double beta, double* C, Int ldc,
+              const Wanted& wanted) {
     for (Int i = 0; i < m; ++i) {
         for (Int j = 0; j < n; ++j) {
+            if (!wanted(i, j)) {
+                continue;
+            }
             double sum = 0.0;
             for (Int k = 0; k < depth; ++k) {
-                sum += entry(A, lda, rows, trans_a != kNoTrans, i, k) *
-                       entry(B, ldb, rows, trans_b != kNoTrans, k, j);
+                sum += entry(A, lda, rows, turn_a, i, k) * entry(B, ldb, rows, turn_b, k, j);
             }
             double& c = rows ? C[i * ldc + j] : C[j * ldc + i];
             c = told(alpha * sum + scaled(beta, c));
@@ -63,23 +66,18 @@ void gemm(int order, int trans_a, int trans_b, Int m, Int n, Int depth, double a
 }
 
 template <typename Int>
+void gemm(int order, int trans_a, int trans_b, Int m, Int n, Int depth, double alpha,
+          const double* A, Int lda, const double* B, Int ldb, double beta, double* C, Int ldc) {
+    multiply(order == kRowMajor, trans_a != kNoTrans, trans_b != kNoTrans, m, n, depth, alpha, A,
+             lda, B, ldb, beta, C, ldc, [](Int, Int) { return true; });
+}
+
+template <typename Int>
 void syrk(int order, int triangle, int trans, Int n, Int depth, double alpha, const double* A,
           Int lda, double beta, double* C, Int ldc) {
-    const bool rows = order == kRowMajor;
-    for (Int i = 0; i < n; ++i) {
-        for (Int j = 0; j < n; ++j) {
-            if (triangle == kUpper ? j < i : j > i) {
-                continue;
-            }
-            double sum = 0.0;
-            for (Int k = 0; k < depth; ++k) {
-                sum += entry(A, lda, rows, trans != kNoTrans, i, k) *
-                       entry(A, lda, rows, trans != kNoTrans, j, k);
-            }
-            double& c = rows ? C[i * ldc + j] : C[j * ldc + i];
-            c = told(alpha * sum + scaled(beta, c));
-        }
-    }
+    multiply(order == kRowMajor, trans != kNoTrans, trans == kNoTrans, n, n, depth, alpha, A, lda,
+             A, lda, beta, C, ldc,
+             [triangle](Int i, Int j) { return triangle == kUpper ? i <= j : j <= i; });
 }
 
 template <typename Int>
