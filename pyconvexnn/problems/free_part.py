@@ -85,12 +85,20 @@ def best_free_part(
     Q = _orthonormal(Z)
     if Q.shape[1] == 0:
         return np.zeros_like(f)
+    # Where f is large and mostly linear, what undoes that is nearer than zero; steps from there
+    # would be lost in its rounding.
+    undone = -(Q @ (Q.T @ f))
+    if loss.value(f + undone, y, s) < loss.value(f, y, s):
+        return undone + _from_zero(loss, f + undone, y, s, Q)
+    return _from_zero(loss, f, y, s, Q)
+
+
+def _from_zero(
+    loss: Loss, f: FloatArray, y: FloatArray, s: FloatArray, Q: FloatArray
+) -> FloatArray:
+    """:func:`best_free_part` of orthonormal columns Q, by steps from zero."""
     far = _FAR + 2.0 * float(np.max(np.abs(f)))
-    # Where f is large and mostly linear, what undoes that is nearer than zero.
-    starts = np.zeros_like(f), -(Q @ (Q.T @ f))
-    values = [loss.value(f + start, y, s) for start in starts]
-    nearer = int(values[1] < values[0])
-    fit, value, best = starts[nearer], values[nearer], np.inf
+    fit, value, best = np.zeros_like(f), loss.value(f, y, s), np.inf
     for _ in range(_ROUNDS):
         g = loss.gradient(f + fit, y, s)
         wrong = imbalance(g, Q)

@@ -96,6 +96,15 @@ def test_a_large_fit_that_is_linear_is_undone() -> None:
     assert best_free_part(loss, f + far, y, s, Z) + far == pytest.approx(near, abs=1e-7)
 
 
+def test_steps_are_not_lost_in_the_rounding_of_what_is_undone() -> None:
+    Z, y = np.array([[0.4253336], [0.3867726], [0.1161832]]), np.array([0.0, 0.0, 2.0])
+    loss, s = get_loss("poisson"), np.ones(3)
+    f = -1.525e15 * Z[:, 0]
+    free = best_free_part(loss, f, y, s, Z)
+    least = loss.value(best_free_part(loss, 0 * f, y, s, Z), y, s)
+    assert loss.value(f + free, y, s) == pytest.approx(least, abs=0.5)  # an ulp of f is 1/8
+
+
 def test_overflow_of_counts_is_silent() -> None:
     y, s = np.array([0.0, 1.0, 2.0]), np.full(3, 1e7)
     with np.errstate(all="raise", under="ignore"):
