@@ -366,17 +366,19 @@ def learn_recipe(table: Table, target: str) -> Recipe:
     return Recipe(table.header, tuple(columns), names[index], index)
 
 
-def features(table: Table, but: str | None = None) -> FloatArray:
-    """Features of all columns, or of all but one, as `learn_recipe` makes them.
+def features(table: Table, but: Sequence[str] = ()) -> FloatArray:
+    """Features of all columns but some, as `learn_recipe` makes them.
 
     Raises
     ------
     ValueError
         As `learn_recipe` does.
     """
-    if but is not None:
-        return learn_recipe(table, but).apply(table)[0]
-    columns = tuple(_learn_column(table, name) for name in table.names)
+    targets = {find_target(table, target) for target in but}
+    names = [name for i, name in enumerate(table.names) if i not in targets]
+    if not names:
+        raise ValueError(f"{table.path} has no column besides {', '.join(but)}")
+    columns = tuple(_learn_column(table, name) for name in names)
     return Recipe(table.header, columns, "", len(columns)).apply(table)[0]
 
 

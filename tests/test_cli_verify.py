@@ -52,6 +52,9 @@ def test_a_proof_of_the_command_line_holds(run: Any, proof: Path, table: Path, e
     code, out, _ = run("verify", proof, table)
     assert code == 0
     assert "lower bound" in out
+    code, _, err = run("verify", proof, table, "--target", "kind", "--target", "p")
+    assert code == 2
+    assert "given once" in err
 
 
 def test_other_data_are_refused(run: Any, proof: Path, table: Path) -> None:
@@ -97,6 +100,35 @@ def test_a_proof_of_python(run: Any, tmp_path: Path) -> None:
     facts = json.loads(out)
     assert (code, facts["features"], facts["lower_bound"]) == (0, 3, cert.lower_bound)
     assert run("verify", file, table, "--target", "a")[0] == 3
+
+
+def test_a_proof_of_several_outputs(run: Any, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((20, 2))
+    Y = np.column_stack([np.abs(X[:, 0]), X[:, 1]]) + rng.normal(0, 0.1, (20, 2))
+    file, table = tmp_path / "a.cxproof", tmp_path / "a.csv"
+    rows = np.column_stack([X, Y]).tolist()
+    table.write_text("\n".join(["a,b,y,z", *(",".join(map(repr, row)) for row in rows)]))
+    net = cx.TwoLayerNetwork.from_arrays([[1.0, 0.0]], [[1.0, 0.0]])
+    cx.certify(net, X, Y, 0.5, proof=file)
+    bound = header(file)["lower_bound"]
+    for more in ([], ["--target", "y", "--target", "3"]):
+        code, out, _ = run("verify", file, table, "--json", *more)
+        facts = json.loads(out)
+        assert (code, facts["features"], facts["lower_bound"]) == (0, 2, bound)
+    for wrong in (["z", "y"], ["z"], ["a", "b", "y"]):
+        options = [word for name in wrong for word in ("--target", name)]
+        assert run("verify", file, table, *options)[0] == 3
+    narrow = tmp_path / "narrow.csv"
+    narrow.write_text("a,b\n1,2\n3,4\n")
+    code, _, err = run("verify", file, narrow)
+    assert code == 3
+    assert "outputs" in err
+    assert run("verify", file, table, *(["--target", "nobody"]))[0] == 2
+    everything = [word for name in "abyz" for word in ("--target", name)]
+    code, _, err = run("verify", file, table, *everything)
+    assert code == 2
+    assert "no column besides a, b, y, z" in err
 
 
 def test_where_there_is_no_proof_none_is_told(

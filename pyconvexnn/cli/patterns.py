@@ -52,7 +52,8 @@ def patterns(data: Path, out: Path | None, count: bool, as_json: bool, **chosen:
         raise click.UsageError("--count goes with neither --out nor --sample")
     if out is not None:
         check_folder(out)
-    X = tables.features(tables.read_table(data, header=chosen["header"]), chosen["target"])
+    table, target = tables.read_table(data, header=chosen["header"]), chosen["target"]
+    X = tables.features(table, but=[] if target is None else [target])
     if chosen["intercept"]:
         X = np.column_stack([X, np.ones(len(X))])
     facts: dict[str, Any] = {"samples": X.shape[0], "features": X.shape[1]}

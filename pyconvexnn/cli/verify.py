@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,13 @@ from pyconvexnn.proofs import ProofError, check, header
 @options.data_argument
 @click.option(
     "--target",
-    help="Column to predict: name, or index from 0.  [default: the proof's, or the last]",
+    multiple=True,
+    help="Column to predict: name, or index from 0; again for each output of a proof that Python "
+    "wrote.  [default: the proof's, or the last ones]",
 )
 @click.option("--exact", is_flag=True, help="In rational numbers instead of inflated floats.")
 @options.json
-def verify(proof: Path, data: Path, target: str | None, exact: bool, as_json: bool) -> int:
+def verify(proof: Path, data: Path, target: tuple[str, ...], exact: bool, as_json: bool) -> int:
     """Check a proof that `certify --proof` wrote, without solving anything.
 
     \b
@@ -35,10 +38,11 @@ def verify(proof: Path, data: Path, target: str | None, exact: bool, as_json: bo
       pyconvexnn verify model.cxproof houses.csv --exact
 
     The proof holds for the very numbers of DATA, a CSV or Parquet file, whose columns are treated
-    as in training; for a proof that Python wrote, the target is the last column. What is proved is
-    that no network of that kind has an objective below the bound printed. The file may come from
-    anybody. Its checker is one short module that needs NumPy only (pyconvexnn/proofs/checker.py)
-    and runs by itself on X.npy and y.npy. Exit code 3 when the proof is refused.
+    as in training; for a proof that Python wrote, the targets are the last columns, one for each
+    output. What is proved is that no network of that kind has an objective below the bound printed.
+    The file may come from anybody. Its checker is one short module that needs NumPy only
+    (pyconvexnn/proofs/checker.py) and runs by itself on X.npy and y.npy. Exit code 3 when the proof
+    is refused.
 
     Keys of --json: proof, proved, reason, lower_bound, beta, loss, activation, slope,
     output_offset, penalty, samples, features, leaves, arithmetic, seconds.
@@ -70,15 +74,16 @@ def verify(proof: Path, data: Path, target: str | None, exact: bool, as_json: bo
 
 
 def _samples(
-    head: dict[str, Any], proof: Path, data: Path, target: str | None
+    head: dict[str, Any], proof: Path, data: Path, target: tuple[str, ...]
 ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
     """Features, targets and weights, as the proof has them from the columns of a table."""
     weight: FloatArray | None = None
     if head.get("columns") is None:
         table = tables.read_table(data)
-        name = table.names[tables.find_target(table, "-1" if target is None else target)]
-        X, y = tables.features(table, but=name), tables.target_numbers(table, name)
+        X, y = _of_numbers(table, target or _last(head, table))
     else:
+        if len(target) > 1:
+            raise click.UsageError(f"--target may be given once: {proof} is of one column")
         try:
             columns = Columns.from_json(head["columns"])
         except ValueError as error:
@@ -88,7 +93,22 @@ def _samples(
         for note in notes:
             say(note)
         X = columns.units.data(X)
-        y, weight = columns.read_target(table, target, proof)
+        y, weight = columns.read_target(table, target[0] if target else None, proof)
     if head.get("features") == X.shape[1] + 1:
         X = np.column_stack([X, np.ones(len(X))])  # of hidden biases
     return X, y, weight
+
+
+def _last(head: dict[str, Any], table: tables.Table) -> list[str]:
+    """As many columns as a proof has outputs, the last ones."""
+    outputs = head.get("outputs")
+    if type(outputs) is not int or not 0 < outputs < len(table.names):
+        raise ProofError("its outputs are not those of the table")
+    return [str(k) for k in range(-outputs, 0)]
+
+
+def _of_numbers(table: tables.Table, targets: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+    """Features, and targets of the shape that the proof has them in."""
+    names = [table.names[tables.find_target(table, target)] for target in targets]
+    y = np.column_stack([tables.target_numbers(table, name) for name in names])
+    return tables.features(table, but=targets), y if len(names) > 1 else y[:, 0]

@@ -160,7 +160,8 @@ def check(path: Any, X: Any, y: Any, weight: Any = None, exact: bool = False) ->
         with np.errstate(all="ignore"), localcontext(EXACT):
             head, arrays = read(path)
             need(head["data"] == digest(X, y, s), "it is of other data")
-            return head | {"leaves": _check(head, arrays, X, y, s, exact)}
+            leaves = [_check(head, arrays, X, y, s, how) for how in (False, True)[: 1 + exact]]
+            return head | {"leaves": leaves[0]}  # floats first: what they refuse takes no time
     except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise ProofError(str(error) or repr(error)) from error
 
