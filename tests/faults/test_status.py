@@ -70,7 +70,7 @@ def test_a_false_solved_is_told(
         truth.main()
     assert ended.value.code == 1
     table, _, lines = capsys.readouterr().out.partition("\n\n")
-    assert "| SOLVED, not confirmed | " in table
+    assert "| not confirmed | " in table
     assert "seed 2" in lines
 
 
