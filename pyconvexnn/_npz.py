@@ -20,6 +20,7 @@ from typing import IO, Any, NoReturn, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pyconvexnn._files import writing
 from pyconvexnn._validation import as_path
 
 VERSION = 1
@@ -56,7 +57,7 @@ def write(
     members: dict[str, Any] = {"meta": np.frombuffer(text, np.uint8)}
     for name, array in arrays.items():
         members[name] = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
-    with as_path(path).open("wb") as file:
+    with writing(path) as file:
         np.savez(file, **members)
 
 

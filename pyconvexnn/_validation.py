@@ -249,9 +249,9 @@ def as_path(path: object, name: str = "path") -> Path:
 
 
 def new_file(path: object, name: str) -> Path:
-    """Path of a file to be written, in a folder that exists."""
+    """Path of a file to be written, in a folder that exists; no device."""
     file = as_path(path, name)
-    if file.is_dir() or not file.parent.is_dir():
+    if (file.exists() and not file.is_file()) or not file.parent.is_dir():
         rule = "a file in a folder that exists"
         raise ValueError(f"`{name}` must be {rule}, got {os.fspath(file)!r}")
     return file

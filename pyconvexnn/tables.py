@@ -121,21 +121,7 @@ class Recipe:
         ValueError
             If a column is missing or has other contents than the recipe says.
         """
-        names = self.find_columns(table)
-        blocks, notes = [], []
-        for column, name in zip(self.columns, names, strict=True):
-            if column.categories is None:
-                blocks.append(_numbers(table, name)[:, np.newaxis])
-            else:
-                block, unknown = _one_hot(table, name, column.categories)
-                blocks.append(block)
-                if unknown:
-                    notes.append(
-                        f"column {column.name!r} has values that were not in the training data "
-                        f"({', '.join(map(repr, unknown[:3]))}{', ...' if unknown[3:] else ''}); "
-                        "they count as none of its categories"
-                    )
-        return np.hstack(blocks), notes
+        return _blocks(table, self.columns, self.find_columns(table))
 
     def find_columns(self, table: Table) -> list[str]:
         """Names in the table of the recipe's columns, in the recipe's order."""
@@ -378,8 +364,27 @@ def features(table: Table, but: Sequence[str] = ()) -> FloatArray:
     names = [name for i, name in enumerate(table.names) if i not in targets]
     if not names:
         raise ValueError(f"{table.path} has no column besides {', '.join(but)}")
-    columns = tuple(_learn_column(table, name) for name in names)
-    return Recipe(table.header, columns, "", len(columns)).apply(table)[0]
+    return _blocks(table, [_learn_column(table, name) for name in names], names)[0]
+
+
+def _blocks(
+    table: Table, columns: Sequence[Column], names: Sequence[str]
+) -> tuple[FloatArray, list[str]]:
+    """Features of columns that have these names in the table, and what the user should be told."""
+    blocks, notes = [], []
+    for column, name in zip(columns, names, strict=True):
+        if column.categories is None:
+            blocks.append(_numbers(table, name)[:, np.newaxis])
+        else:
+            block, unknown = _one_hot(table, name, column.categories)
+            blocks.append(block)
+            if unknown:
+                notes.append(
+                    f"column {column.name!r} has values that were not in the training data "
+                    f"({', '.join(map(repr, unknown[:3]))}{', ...' if unknown[3:] else ''}); "
+                    "they count as none of its categories"
+                )
+    return np.hstack(blocks), notes
 
 
 def _learn_column(table: Table, name: str) -> Column:

@@ -22,6 +22,7 @@ LAYERS = [
         "_exact_cells",
         "_face_gates",
         "_faces",
+        "_files",
         "_gates",
         "_listing",
         "_npz",

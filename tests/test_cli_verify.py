@@ -80,7 +80,7 @@ def test_a_damaged_proof_is_refused(run: Any, proof: Path, table: Path) -> None:
     "columns", [[], {}, {"recipe": 3}, {"recipe": {}, "classes": ["a"]}, "text", 1.5]
 )
 def test_hostile_columns_are_refused(run: Any, proof: Path, table: Path, columns: Any) -> None:
-    with_columns(proof, columns)
+    with_columns(proof, columns, proof)
     code, _, err = run("verify", proof, table)
     assert code == 3
     assert "refused" in err
@@ -138,9 +138,48 @@ def test_where_there_is_no_proof_none_is_told(
     model, file = tmp_path / "model.npz", tmp_path / "model.cxproof"
     run("fit", table, "--target", "kind", "--beta", "0.7", "--save", model)
     file.write_text("an older one")
-    _, out, _ = run("certify", model, table, "--proof", file, "--json")
-    assert json.loads(out)["proof"] is None
-    assert not file.exists()
+    code, out, err = run("certify", model, table, "--proof", file, "--json")
+    facts = json.loads(out)
+    assert (code, facts["proof"], facts["proved"]) == (3, None, True)
+    assert "no file was written" in err
+    assert file.read_text() == "an older one"  # it is not lost
+    assert list(tmp_path.glob(".*")) == []
+    code, out, _ = run("certify", model, table, "--proof", file)
+    assert code == 3
+    assert "not written" in out
+
+
+@pytest.mark.parametrize("option", ["--proof", "--save"])
+def test_inputs_are_not_overwritten(run: Any, table: Path, tmp_path: Path, option: str) -> None:
+    model, before = tmp_path / "model.npz", table.read_text()
+    run("fit", table, "--target", "kind", "--beta", "0.7", "--save", model)
+    link = tmp_path / "link.csv"
+    link.symlink_to(table)
+    for taken in (model, table, link):
+        code, _, err = run("certify", model, table, option, taken)
+        assert code == 2
+        assert "would be overwritten" in err
+    other = tmp_path / "other"
+    code, _, err = run("certify", model, table, "--save", other, "--proof", other)
+    assert (code, "would be overwritten" in err) == (2, True)
+    assert run("fit", table, "--target", "kind", "--beta", "0.7", "--save", table)[0] == 2
+    assert run("predict", model, table, "--out", table)[0] == 2
+    assert run("patterns", table, "--target", "kind", "--out", table)[0] == 2
+    assert run("path", table, "--target", "kind", "--out", table)[0] == 2
+    assert table.read_text() == before
+
+
+def test_a_proof_of_a_table_without_a_header(run: Any, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((20, 2))
+    y = np.abs(X[:, 0]) + rng.normal(0, 0.1, 20)
+    file, table = tmp_path / "a.cxproof", tmp_path / "a.csv"
+    net = cx.TwoLayerNetwork.from_arrays([[1.0, 0.0]], [[1.0]])
+    cx.certify(net, X, y, 0.5, proof=file)
+    for place, rows in (("0", np.column_stack([y, X])), ("1", np.insert(X, 1, y, axis=1))):
+        table.write_text("\n".join(",".join(map(repr, row)) for row in rows.tolist()))
+        assert run("verify", file, table, "--target", place)[0] == 0
+        assert run("verify", file, table)[0] == 3
 
 
 def test_files_that_cannot_be(run: Any, table: Path, tmp_path: Path) -> None:

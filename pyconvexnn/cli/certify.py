@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from pyconvexnn import tables
 from pyconvexnn.cli import options
 from pyconvexnn.cli.models import load_model, provable
 from pyconvexnn.cli.proofs import print_proof, proof_facts
-from pyconvexnn.cli.terminal import check_folder, progress, say, told_warnings
+from pyconvexnn.cli.terminal import check_outputs, progress, say, told_warnings
 from pyconvexnn.cli.training import TIME_LIMIT
 from pyconvexnn.proofs import with_columns
 
@@ -53,15 +54,14 @@ def certify(
     the lower bound holds for every network with the model's activation and the same columns,
     whatever its patterns. DATA is a CSV or Parquet file; its columns are treated as in training. A
     model of a gated network, or of more than two classes, is refused. Exit code 3 when the model
-    was not proved optimal to --tol. `pyconvexnn verify` checks what --proof writes.
+    was not proved optimal to --tol, or the proof asked for was not written: a longer --time-limit
+    or a larger --tol may do. `pyconvexnn verify` checks what --proof writes.
 
     Keys of --json: model, samples, activation, neurons, beta, loss, objective, lower_bound,
     relative_gap, proved, method, rounding_slack, best_objective, best_neurons, seconds, best_model,
     proof, summary.
     """  # noqa: D301
-    for file in (save, proof):
-        if file is not None:
-            check_folder(file)
+    check_outputs(save, proof, kept=[model, data])
     loaded = load_model(model)
     units = loaded.units  # of the features, which the penalty refers to
     network = provable(units.standardised(loaded.network), model)
@@ -73,10 +73,10 @@ def certify(
         raise click.UsageError(f"{model} does not say its penalty: give --beta")
     for note in notes:
         say(note)
-    if proof is not None:
-        proof.unlink(missing_ok=True)  # what is there afterwards was written by this run
     start = time.perf_counter()
-    with progress("proving"), told_warnings(but="ConvergenceWarning"):
+    # A proof takes the place of an older one when it is whole.
+    with tempfile.TemporaryDirectory() as folder, progress("proving"), told_warnings():
+        new = Path(folder) / "proof"
         certificate = cx.certify(
             network,
             units.data(X),
@@ -89,11 +89,11 @@ def certify(
             time_limit=chosen["time_limit"],
             threads=chosen["threads"],
             seed=chosen["seed"],
-            proof=proof,
+            proof=None if proof is None else new,
         )
-    written = proof is not None and proof.exists()
-    if proof is not None and written:
-        with_columns(proof, loaded.to_json())
+        written = new.exists()
+        if proof is not None and written:
+            with_columns(new, loaded.to_json(), proof)
     best = certificate.best_network
     facts = {
         "model": str(model),
@@ -112,5 +112,8 @@ def certify(
     }
     if save is not None and best is not None:
         dataclasses.replace(loaded, network=units.original(best), beta=float(beta)).save(save)
+    if proof is not None and not written and not as_json:
+        facts["proof"] = "not written"
     print_proof(facts, certificate, as_json)
-    return options.OK if certificate.is_optimal else options.NOT_PROVED
+    done = certificate.is_optimal and (proof is None or written)
+    return options.OK if done else options.NOT_PROVED

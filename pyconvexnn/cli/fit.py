@@ -10,7 +10,7 @@ import click
 from pyconvexnn.cli import options, training
 from pyconvexnn.cli.data import read_training_data
 from pyconvexnn.cli.proofs import print_proof, proof_facts
-from pyconvexnn.cli.terminal import check_folder, say
+from pyconvexnn.cli.terminal import check_outputs, say
 
 
 def _number_or_auto(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
@@ -75,7 +75,7 @@ def fit(data: Path, as_json: bool, save: Path, **chosen: Any) -> int:
     class_weight, beta, held_out_score, beta_max, loss, patterns, objective, lower_bound,
     relative_gap, proved, method, neurons, train_score, seconds, model, summary.
     """  # noqa: D301
-    check_folder(save)
+    check_outputs(save, kept=[data])
     beta, choice = chosen["beta"], None
     if beta != "auto" and chosen["cv"] is not None:
         raise click.UsageError("--cv goes with --beta auto only")

@@ -14,7 +14,7 @@ from pyconvexnn.cli import options, training
 from pyconvexnn.cli.data import TrainingData, read_training_data
 from pyconvexnn.cli.pictures import check_plot, draw_path
 from pyconvexnn.cli.proofs import proof_facts
-from pyconvexnn.cli.terminal import check_folder, console, print_facts, print_json, say
+from pyconvexnn.cli.terminal import check_outputs, console, print_facts, print_json, say
 
 Row = dict[str, Any]  # what is told of one penalty, by name
 
@@ -81,9 +81,7 @@ def path(
     of each point: beta, objective, lower_bound, relative_gap, proved, method, neurons, train_score,
     held_out_score, standard_error.
     """  # noqa: D301
-    for file in (out, save):
-        if file is not None:
-            check_folder(file)
+    check_outputs(out, save, plot, kept=[data])
     if save is not None and chosen["cv"] is None:
         raise click.UsageError("--save needs --cv, which chooses one; to train with one use fit")
     if plot is not None:

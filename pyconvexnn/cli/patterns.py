@@ -13,7 +13,7 @@ from pyconvexnn import tables
 from pyconvexnn._cells import reduced
 from pyconvexnn._validation import as_matrix
 from pyconvexnn.cli import options
-from pyconvexnn.cli.terminal import check_folder, print_facts, progress, told_warnings
+from pyconvexnn.cli.terminal import check_outputs, print_facts, progress, told_warnings
 
 
 @click.command()
@@ -50,8 +50,7 @@ def patterns(data: Path, out: Path | None, count: bool, as_json: bool, **chosen:
     n_wanted, threads = chosen["sample"], chosen["threads"]
     if count and (out is not None or n_wanted is not None):
         raise click.UsageError("--count goes with neither --out nor --sample")
-    if out is not None:
-        check_folder(out)
+    check_outputs(out, kept=[data])
     table, target = tables.read_table(data, header=chosen["header"]), chosen["target"]
     X = tables.features(table, but=[] if target is None else [target])
     if chosen["intercept"]:

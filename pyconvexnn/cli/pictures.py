@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyconvexnn.cli.terminal import check_folder
+from pyconvexnn.cli.terminal import check_outputs
 
 if TYPE_CHECKING:
     from pyconvexnn.demo import Comparison
@@ -20,7 +20,7 @@ def check_plot(path: Path) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
     except ImportError:
         raise ImportError('--plot needs matplotlib: pip install "pyconvexnn[plot]"') from None
-    check_folder(path)
+    check_outputs(path)
     known = sorted(FigureCanvasAgg.get_supported_filetypes())
     if path.suffix[1:].lower() not in known:
         raise ValueError(f"--plot must end in one of .{', .'.join(known)}; got {path.name}")

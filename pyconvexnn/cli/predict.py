@@ -10,7 +10,7 @@ import click
 from pyconvexnn import tables
 from pyconvexnn.cli import options
 from pyconvexnn.cli.models import load_model
-from pyconvexnn.cli.terminal import check_folder, say
+from pyconvexnn.cli.terminal import check_outputs, say
 
 
 @click.command()
@@ -34,8 +34,7 @@ def predict(model: Path, data: Path, out: Path | None, as_json: bool) -> int:
 
     Keys of --json: prediction and, for classes, one for each probability; each a list.
     """  # noqa: D301
-    if out is not None:
-        check_folder(out)
+    check_outputs(out, kept=[model, data])
     loaded = load_model(model)
     X, notes = loaded.recipe.apply(tables.read_table(data, header=loaded.recipe.header))
     for note in notes:

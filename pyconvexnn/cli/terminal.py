@@ -8,7 +8,7 @@ import math
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +120,12 @@ def progress(title: str) -> Iterator[Bar]:
             bar.stop()
 
 
-def check_folder(path: Path) -> None:
-    """Refuse before the work what could not be written after it."""
-    if not path.parent.is_dir():
-        raise ValueError(f"the folder of {path} does not exist")
+def check_outputs(*outputs: Path | None, kept: Sequence[Path] = ()) -> None:
+    """Refuse before the work what could not be written after it, or would replace its data."""
+    files = [path for path in outputs if path is not None]
+    for i, path in enumerate(files):
+        if not path.parent.is_dir():
+            raise ValueError(f"the folder of {path} does not exist")
+        for other in (*kept, *files[:i]):
+            if path.resolve() == other.resolve():
+                raise ValueError(f"{path} would be overwritten; write to another file")

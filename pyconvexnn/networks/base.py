@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pyconvexnn._blocks import row_blocks
+from pyconvexnn._files import writing
 from pyconvexnn._typing import FloatArray, IndexArray
-from pyconvexnn._validation import as_matrix, as_path, as_real_array, as_vector, nonnegative
+from pyconvexnn._validation import as_matrix, as_real_array, as_vector, nonnegative
 from pyconvexnn.losses import Loss, get_loss
 from pyconvexnn.networks.neurons import hidden_of, row_norms, units, with_units
 
@@ -333,8 +334,8 @@ class TwoLayers(ABC):
         """
         from pyconvexnn import _onnx_graph  # not needed by every program
 
-        file = as_path(path)
-        file.write_bytes(_onnx_graph.model_of(self).SerializeToString())  # type: ignore[arg-type]
+        with writing(path) as file:
+            file.write(_onnx_graph.model_of(self).SerializeToString())  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
         """Sizes, not contents."""

@@ -9,12 +9,12 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pyconvexnn._bounds import lower_bound
+from pyconvexnn._files import writing
 from pyconvexnn._rounding import balanced
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.losses import Huber, Loss
@@ -142,8 +142,10 @@ def prove(
         "price_bound": levels,
         "lower_bound": bound,
     }
-    _write(path, head, arrays)
-    check(path, claim.X, claim.y, claim.weight)
+    with writing(path) as file:
+        file.write(_content(head, arrays))
+        file.flush()
+        check(file.name, claim.X, claim.y, claim.weight)
     return bound
 
 
@@ -161,11 +163,14 @@ def header(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ProofError(str(error) or repr(error)) from error
 
 
-def with_columns(path: str | os.PathLike[str], columns: dict[str, Any]) -> None:
-    """Add to a proof how its data come from the columns of a table."""
+def with_columns(
+    path: str | os.PathLike[str], columns: dict[str, Any], new: str | os.PathLike[str]
+) -> None:
+    """Write a proof anew, with how its data come from the columns of a table."""
     head, arrays = read(path)
     del head["arrays"]
-    _write(path, {**head, "columns": columns}, arrays)
+    with writing(new) as file:
+        file.write(_content({**head, "columns": columns}, arrays))
 
 
 def _level(claim: Claim, v: FloatArray, S: FloatArray, outputs: int, seed: int) -> float:
@@ -196,10 +201,10 @@ def _scaled(
     return s, raised
 
 
-def _write(path: str | os.PathLike[str], head: dict[str, Any], arrays: dict[str, Any]) -> None:
+def _content(head: dict[str, Any], arrays: dict[str, Any]) -> bytes:
     kinds = {name: "f8" if array.dtype.kind == "f" else "u4" for name, array in arrays.items()}
     listed = [[name, kind, arrays[name].size] for name, kind in kinds.items()]
     text = json.dumps({**head, "arrays": listed}, allow_nan=False).encode("ascii")
     held = [arrays[name].astype("<" + kind).tobytes() for name, kind in kinds.items()]
     data = b"\n".join([MAGIC, text, b"".join(held)])
-    Path(path).write_bytes(data + hashlib.sha256(data).digest())
+    return data + hashlib.sha256(data).digest()

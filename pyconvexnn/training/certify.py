@@ -241,7 +241,7 @@ def _with_proof(
         from sklearn.exceptions import ConvergenceWarning  # takes a second: for the warning only
 
         warnings.warn(
-            f"`proof`: {os.fspath(file)!r} was not written, the boxes of a proof are too many"
+            "`proof`: no file was written, the boxes of a proof are too many"
             + (" for the time limit" if clock.is_over else ""),
             ConvergenceWarning,
             stacklevel=3,
