@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pyconvexnn._bits import distinct_rows
 from pyconvexnn._rounding import UNIT, freivalds
 from pyconvexnn._typing import FloatArray, IndexArray
 
@@ -20,6 +21,8 @@ _POWERS = 900  # of two: nearer to 1 than that a weight may be scaled by itself
 _RANK = 1e-14  # singular values below this part of the largest are left out
 _LARGE = 2_000_000  # n d^2 from which on the axes come from X'X: multiplications are all it costs
 _SEEN = 1e-10  # eigenvalues of X'X above this part of the largest are told apart from rounding
+_NEAR = 1e-9  # relative: equal rows have inner products with a vector that differ by less
+_HUGE = 1e290  # of weights: sums may overflow
 _NONE = 1e-13  # of the length of all rows: what is left is rounding of these
 
 
@@ -87,6 +90,7 @@ class SignedRows:
         -------
         SignedRows
         """
+        X, v = _merged(X, v)
         n, d = X.shape
         weighted = _weighted(X, v)
         rows = weighted.rows
@@ -94,11 +98,12 @@ class SignedRows:
             basis = principal_axes(rows)
         turned = rows if basis is None else rows @ basis
 
-        # What the turned rows miss, computed, and how far that computation may be off: n inner
-        # products of r terms each. As it comes from a second product, it sees one that went wrong.
+        # Weights and rows are rounded. What the turned rows miss, computed, and how far that may be
+        # off: n inner products of r terms each. As it comes from a second product, it sees one that
+        # went wrong.
         sizes = _lengths(turned)
         r = turned.shape[1]
-        once = 4 * UNIT * _total(_lengths(rows))
+        once = 5 * UNIT * _total(_lengths(rows))
         if basis is not None:
             once += _total(_lengths(rows - turned @ basis.T))
             once += (r + 3) * UNIT * 1.01 * math.sqrt(r) * _total(sizes)
@@ -150,6 +155,30 @@ class SignedRows:
         """Neurons u = V w, of length 1, of the rows w of W, none of them zero; (k, d)."""
         U = W if self.axes is None else W @ self.axes.T
         return np.asarray(U / np.linalg.norm(U, axis=1, keepdims=True))
+
+
+def _merged(X: FloatArray, v: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Every row once, with the sum of its weights, rounded; the rows as they are if none repeats.
+
+    Apart, equal rows of weights of opposite signs would bound each other's terms badly: a neuron on
+    their hyperplane would need boxes as small as the accuracy.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        h = X @ np.cos(np.arange(1.0, X.shape[1] + 1))
+        order = np.argsort(h)
+        near = np.diff(h[order]) <= _NEAR * np.abs(h[order[1:]])
+    if not near.any() or np.max(np.abs(v)) > _HUGE:
+        return X, v
+    candidates = np.union1d(order[:-1][near], order[1:][near])
+    first, number = distinct_rows(X[candidates])
+    if len(first) == len(candidates):
+        return X, v
+    groups = np.split(candidates[np.argsort(number)], np.cumsum(np.bincount(number))[:-1])
+    kept, whole = np.ones(len(X), np.bool_), v.copy()
+    for group in groups:
+        kept[group[1:]] = False
+        whole[group[0]] = math.fsum(v[group])
+    return X[kept], whole[kept]
 
 
 class _Weighted(NamedTuple):

@@ -148,3 +148,16 @@ def test_stopped_searches_bound_the_price_by_enumeration(slope: float) -> None:
         found = price(X, v, slope=slope, method="branch_and_bound", time_limit=limit)
         assert true <= found.bound
         assert found.value <= true * (1 + 1e-12)
+
+
+def test_repeated_rows_cost_no_more_boxes() -> None:
+    # Residuals of the two halves have opposite signs.
+    rng = np.random.default_rng(0)
+    X, v = rng.standard_normal((16, 4)), rng.standard_normal(16)
+    e = rng.standard_normal(16)
+    once = price(X, v, method="branch_and_bound", rtol=1e-4)
+    twice = price(
+        np.vstack([X, X]), np.concatenate([v + e, -e]), method="branch_and_bound", rtol=1e-4
+    )
+    assert twice.bound == pytest.approx(once.bound, rel=2e-4)
+    assert twice.n_nodes <= 1.5 * once.n_nodes

@@ -143,10 +143,35 @@ def test_columns_fall_and_null_directions_go() -> None:
     np.testing.assert_allclose(gram, np.diag(np.diag(gram)), atol=1e-11 * gram[0, 0])
 
 
-def test_zero_rows_leave_and_repeated_ones_stay() -> None:
+def test_zero_rows_leave_and_repeated_ones_become_one() -> None:
     X = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0], [0.0, 2.0]])
     rows = SignedRows.of(X, np.array([1.0, 1.0, 5.0, -1.0]))
-    assert (len(rows.plus), len(rows.minus)) == (2, 1)
+    assert (len(rows.plus), len(rows.minus)) == (1, 1)
+    cancelled = SignedRows.of(X, np.array([1.0, -1.0, 5.0, -1.0]))
+    assert (len(cancelled.plus), len(cancelled.minus)) == (0, 1)
+
+
+@pytest.mark.parametrize("slope", SLOPES)
+@pytest.mark.parametrize("scale", [1e-100, 1.0, 1e100])
+def test_repeated_rows_have_the_sum_of_their_weights(slope: float, scale: float) -> None:
+    rng = np.random.default_rng(5)
+    X = rng.integers(-1, 2, (60, 3)) * scale
+    v = rng.standard_normal(60) * 10.0 ** rng.uniform(-9, 0, 60)
+    U = rng.standard_normal((50, 3))
+    rows = SignedRows.of(X, v, slope)
+    assert len(rows.plus) + len(rows.minus) <= 26 * (1 + (slope != 0.0))
+    atol = 1e-13 * scale * float(np.sum(np.abs(v)))
+    np.testing.assert_allclose(value(rows, U), prices(X, v, U, slope), atol=atol)
+    first, number = np.unique(X, axis=0, return_inverse=True)
+    whole = np.array([sum(map(Fraction, v[number.ravel() == k])) for k in range(len(first))])
+    exact = np.array([float(w) for w in whole])
+    error = sum(abs(float(w - Fraction(x))) for w, x in zip(whole, exact, strict=True))
+    assert np.ldexp(rows.error, rows.exponent) >= error * scale
+
+
+def test_weights_too_large_to_be_added_stay_apart() -> None:
+    rows = SignedRows.of(np.ones((3, 1)), np.array([1e308, 1e308, 1e308]))
+    assert len(rows.plus) == 3
 
 
 def test_bound_is_not_below_what_it_bounds() -> None:
