@@ -81,7 +81,10 @@ def read(
         If the file cannot be opened (FileNotFoundError, IsADirectoryError, ...).
     """
     required = {**_META, **layout}
-    with as_path(path).open("rb") as file:
+    checked = as_path(path)
+    if checked.exists() and not checked.is_dir() and not checked.is_file():
+        raise ValueError(f"`path` must be a file, got the pipe or device {os.fspath(path)!r}")
+    with checked.open("rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:
                 size = os.fstat(file.fileno()).st_size

@@ -37,14 +37,18 @@ def describe(value: object) -> str:
 
 def as_array(value: Any, name: str) -> np.ndarray[Any, Any]:
     """Array of any dtype, or the error that says why it is none."""
-    if hasattr(value, "toarray") and hasattr(value, "nnz"):
-        raise TypeError(f"`{name}` must be a dense array, got a sparse {type(value).__name__}")
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"`{name}` must be an array without a mask, got a masked array")
     try:
-        return np.asarray(value)
-    except (ValueError, TypeError) as error:
+        sparse = hasattr(value, "toarray") and hasattr(value, "nnz")
+        array = None if sparse else np.asarray(value)
+    except MemoryError:
+        raise MemoryError(f"`{name}` must fit in memory, got {describe(value)}") from None
+    except Exception as error:  # of somebody else's class, or of PyTorch's: a RuntimeError
         raise ValueError(f"`{name}` must be a rectangular array of numbers: {error}") from None
+    if array is None:
+        raise TypeError(f"`{name}` must be a dense array, got a sparse {type(value).__name__}")
+    return array
 
 
 def as_real_array(value: Any, name: str) -> np.ndarray[Any, Any]:

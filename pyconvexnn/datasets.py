@@ -68,7 +68,7 @@ def ar(
     >>> X.shape, y.shape, len(patterns)
     ((100, 5), (100,), 50)
     """
-    _check(n, d, P, loss, n_outputs, least_d=2)
+    n, d, P, n_outputs = _check(n, d, P, loss, n_outputs, least_d=2)
     features, targets, gates = as_generator(seed).spawn(3)
     X = features.standard_normal((n, d - 1))
     for j in range(1, d - 1):
@@ -126,7 +126,7 @@ def gauss(
     >>> np.unique(y)
     array([-1.,  1.])
     """
-    _check(n, d, P, loss, n_outputs)
+    n, d, P, n_outputs = _check(n, d, P, loss, n_outputs)
     features, targets, gates = as_generator(seed).spawn(3)
     X = _on_grid(features.standard_normal((n, d)))
     response = _responses(X, 10, 0.1, n_outputs, targets)
@@ -179,9 +179,9 @@ def teacher(
     >>> X.shape, y.shape
     ((100, 5), (100,))
     """
-    positive_int(k, "k")
+    k = positive_int(k, "k")
     nonnegative(noise, "noise")
-    _check(n, d, k=k)
+    n, d, *_ = _check(n, d, k=k)
     features, targets = as_generator(seed).spawn(2)
     X = np.column_stack([_on_grid(features.standard_normal((n, d))), np.ones(n)])
     return X, _responses(X, k, noise, 1, targets)
@@ -196,18 +196,19 @@ def _check(
     *,
     least_d: int = 1,
     k: int = 1,
-) -> None:
-    positive_int(n, "n", minimum=2)
-    positive_int(d, "d", minimum=least_d)
-    positive_int(P, "P")
+) -> tuple[int, int, int, int]:
+    """n, d, P and n_outputs as Python has them: NumPy's integers overflow."""
+    n, d = positive_int(n, "n", minimum=2), positive_int(d, "d", minimum=least_d)
+    P, n_outputs = positive_int(P, "P"), positive_int(n_outputs, "n_outputs")
     choice(loss, "loss", _LOSSES)
-    if positive_int(n_outputs, "n_outputs") < 2 and loss == "cross_entropy":
+    if n_outputs < 2 and loss == "cross_entropy":
         raise ValueError(f"`n_outputs` must be >= 2 for loss='cross_entropy', got {n_outputs}")
     # X, y, what the teacher's neurons compute, and their weights, before time goes into any.
     sizes = {"n": n, "d": d, "n_outputs": n_outputs, "k": k}
     for rows, columns in (("n", "d"), ("n", "n_outputs"), ("n", "k"), ("d", "k")):
         largest = rows if sizes[rows] >= sizes[columns] else columns
         room_for((sizes[rows], sizes[columns]), largest)
+    return n, d, P, n_outputs
 
 
 def _on_grid(X: FloatArray) -> FloatArray:

@@ -126,8 +126,9 @@ class Recipe:
     def find_columns(self, table: Table) -> list[str]:
         """Names in the table of the recipe's columns, in the recipe's order."""
         if self.header:
+            known = set(table.names)
             for column in self.columns:
-                if column.name not in table.names:
+                if column.name not in known:
                     raise ValueError(f"{table.path} has no column {column.name!r}")
             return [column.name for column in self.columns]
         names = table.names
@@ -173,8 +174,11 @@ class Recipe:
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"the recipe for the columns is damaged ({error})") from None
-        if not recipe.columns or recipe.target_index < 0:
+        if not recipe.columns or not 0 <= recipe.target_index <= len(recipe.columns):
             raise ValueError("the recipe for the columns is damaged (no columns, or no target)")
+        # A table of few columns must not become one of very many.
+        if _repeats([column.name for column in recipe.columns]):
+            raise ValueError("the recipe for the columns is damaged (a column twice)")
         return recipe
 
 
@@ -188,7 +192,13 @@ def _column_from_json(data: Any) -> Column:
     categories = data["categories"]
     if categories is not None:
         categories = tuple(_checked(category, str) for category in _checked(categories, list))
+        if len(categories) > MAX_CATEGORIES or _repeats(categories):
+            raise TypeError(f"a category twice, or more than {MAX_CATEGORIES}")
     return Column(_checked(data["name"], str), categories)
+
+
+def _repeats(names: Sequence[str]) -> bool:
+    return len(set(names)) < len(names)
 
 
 # ---- reading ---------------------------------------------------------------------------------
@@ -476,11 +486,13 @@ def known_classes(table: Table, name: str, classes: list[str]) -> IndexArray:
     values = _spelled(cells.to_numpy(dtype=object), classes)
     if _is_number(cells).all():
         values = np.array([class_name(v) for v in _numbers(table, name).tolist()], dtype=object)
-    hits = values[:, np.newaxis] == np.array(classes, dtype=object)
-    wrong = np.flatnonzero(~hits.any(axis=1))
+    places = {label: place for place, label in enumerate(classes)}
+    codes = np.array([places.get(value, -1) for value in values], dtype=np.int64)
+    wrong = np.flatnonzero(codes < 0)
     if wrong.size:
-        raise table.refusal(name, f"must hold the classes {', '.join(classes)}", int(wrong[0]))
-    return np.asarray(hits.argmax(axis=1), dtype=np.int64)
+        shown = ", ".join(classes[:20]) + (", ..." if classes[20:] else "")
+        raise table.refusal(name, f"must hold the classes {shown}", int(wrong[0]))
+    return codes
 
 
 def class_name(value: float) -> str:

@@ -49,6 +49,12 @@ def test_a_proof_of_the_command_line_holds(run: Any, proof: Path, table: Path, e
     assert (facts["beta"], facts["loss"], facts["activation"]) == (0.7, "logistic", "relu")
     assert facts["arithmetic"] == ("rational" if exact else "floats, inflated")
     assert facts["leaves"] > 0
+    # What it is a proof of: anybody may have chosen it.
+    assert facts["target"] == ["kind"]
+    assert "p" in facts["columns"]
+    assert len(facts["mean"]) == len(facts["scale"]) == len(facts["columns"]) == 4
+    assert len(facts["classes"]) == len(facts["class_weight"]) == 2
+    assert facts["delta"] is None
     code, out, _ = run("verify", proof, table)
     assert code == 0
     assert "lower bound" in out
@@ -96,7 +102,8 @@ def test_a_proof_of_python(run: Any, tmp_path: Path) -> None:
     table.write_text("\n".join(["a,b,y", *(",".join(map(repr, row)) for row in rows)]))
     net = cx.TwoLayerNetwork.from_arrays([[1.0, 0.0]], [[1.0]], b1=[0.0])
     cert = cx.certify(net, X, y, 0.5, proof=file)
-    code, out, _ = run("verify", file, table, "--json")
+    code, out, err = run("verify", file, table, "--json")
+    assert (code, err) == (0, "")
     facts = json.loads(out)
     assert (code, facts["features"], facts["lower_bound"]) == (0, 3, cert.lower_bound)
     assert run("verify", file, table, "--target", "a")[0] == 3
@@ -191,3 +198,40 @@ def test_files_that_cannot_be(run: Any, table: Path, tmp_path: Path) -> None:
     run("fit", table, "--target", "kind", "--beta", "0.7", "--save", model)
     code, _, err = run("certify", model, table, "--proof", tmp_path / "no" / "a.cxproof")
     assert (code, "folder" in err) == (2, True)
+
+
+def test_hostile_columns_are_refused_in_a_sentence(run: Any, tmp_path: Path) -> None:
+    """Neither what a file says of columns nor its control characters come through."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((12, 1))
+    y, table = np.maximum(X[:, 0], 0.0), tmp_path / "data.csv"
+    table.write_text("".join(f"{a!r},{b!r}\n" for a, b in np.column_stack([X, y]).tolist()))
+    file, net = tmp_path / "a.cxproof", cx.TwoLayerNetwork.from_arrays([[1.0]], [[1.0]])
+    cx.certify(net, X, y, 0.1, proof=file)
+    good = {
+        "recipe": {
+            "header": False,
+            "columns": [{"name": "column 0", "categories": None}],
+            "target": "column 1",
+            "target_index": 1,
+        },
+        "classes": None,
+    }
+    with_columns(file, good)
+    code, out, err = run("verify", file, table, "--json")
+    assert (code, err) == (0, "")
+    assert (code, json.loads(out)["target"]) == (0, ["column 1"])
+    changes: list[dict[str, Any]] = [
+        {"recipe": {**good["recipe"], "target_index": 99}},  # type: ignore[dict-item]
+        {"scale": [5e-324]},
+        {"mean": [1e308], "scale": [1e-308]},
+        {"classes": ["\x1b[31m", *map(str, range(1000))], "loss": "hinge"},
+    ]
+    for change in changes:
+        with_columns(file, {**good, **change})
+        code, out, err = run("verify", file, table)
+        assert (code, out) in [(2, ""), (3, "")]
+        assert err.startswith("pyconvexnn: ")
+        assert len(err.splitlines()) == 1
+        assert len(err) < 500
+        assert "\x1b" not in err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -164,3 +165,17 @@ def test_wrong_arguments_of_the_others() -> None:
         cx.datasets.teacher(5, 2, noise=-1.0)
     with pytest.raises(ValueError, match="`k` must be >= 1, got 0"):
         cx.datasets.teacher(5, 2, k=0)
+
+
+@pytest.mark.parametrize("name", ["ar", "gauss", "teacher"])
+@pytest.mark.parametrize("argument", ["n", "d"])
+def test_integers_of_numpy_do_not_overflow(name: str, argument: str) -> None:
+    sizes: dict[str, Any] = {"n": 10, "d": 3} | ({} if name == "teacher" else {"P": 5})
+    recipe = getattr(cx.datasets, name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(MemoryError, match=f"`{argument}` must fit in memory"):
+            recipe(**sizes | {argument: np.uint64(2**64 - 1)})
+    for form in (np.uint8, lambda size: np.array(size, object)):
+        X = recipe(**{key: form(size) for key, size in sizes.items()})[0]
+        assert X.tobytes() == recipe(**sizes)[0].tobytes()

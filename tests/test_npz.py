@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import struct
 import zipfile
 from pathlib import Path
@@ -17,6 +18,7 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from pyconvexnn import _npz
+from pyconvexnn.cli.models import load_model
 
 LAYOUT = {"a": ("<f8", 2), "b": ("<u8", 1)}
 OPTIONAL = {"c": ("<f8", 1)}
@@ -311,3 +313,12 @@ def test_meta_must_be_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="the JSON part must have <= 16777216 bytes"):
         _npz.write(path, "test", {"x": "y" * (1 << 24)}, {})
     assert not path.exists()
+
+
+def test_pipes_and_devices_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero"), Path("/dev/null")):
+        with pytest.raises(ValueError, match="`path` must be a file"):
+            read(path)
+        with pytest.raises(ValueError, match="not a saved model"):
+            load_model(path)

@@ -197,7 +197,12 @@ def test_replay_refuses_what_does_not_fit(csv: Any) -> None:
         {"columns": [3]},
         {"target": None},
         {"target_index": -1},
+        {"target_index": 2},
+        {"target_index": 10**4000},
         {"target_index": 1.0},
+        {"columns": [{"name": "a", "categories": None}] * 2},
+        {"columns": [{"name": "a", "categories": ["b", "b"]}]},
+        {"columns": [{"name": "a", "categories": [str(i) for i in range(101)]}]},
     ],
 )
 def test_damaged_recipes(change: dict[str, Any]) -> None:

@@ -193,7 +193,7 @@ def load_model(path: Path) -> Model:
     ValueError
         If it is no model.
     """
-    if not zipfile.is_zipfile(path):
+    if not (path.is_file() and zipfile.is_zipfile(path)):
         raise ValueError(f"{path} is not a saved model; the order is MODEL.npz DATA")
     network, extra = networks.read_network(path)
     if extra.get("made_by") != _MADE_BY:

@@ -22,7 +22,12 @@ PLAIN_WIDTH = 120  # columns of a table that does not go to a terminal
 
 def say(message: str) -> None:
     """Write one sentence to stderr."""
-    click.echo(f"pyconvexnn: {' '.join(message.split())}", err=True)
+    click.echo(f"pyconvexnn: {_shown(' '.join(message.split()))}", err=True)
+
+
+def _shown(text: str) -> str:
+    """Text without the control characters that names in files may have."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def console() -> Console:
@@ -43,7 +48,7 @@ def print_facts(facts: dict[str, Any], as_json: bool) -> None:
     width = max(map(len, facts))
     for name, value in facts.items():
         if value is not None:
-            click.echo(f"{name.replace('_', ' '):<{width}}  {_text(value)}")
+            click.echo(f"{name.replace('_', ' '):<{width}}  {_shown(_text(value))}")
 
 
 def _text(value: Any) -> str:
@@ -51,7 +56,7 @@ def _text(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.8g}"
-    return ", ".join(value) if isinstance(value, list) else str(value)
+    return ", ".join(map(_text, value)) if isinstance(value, list) else str(value)
 
 
 @contextlib.contextmanager

@@ -44,13 +44,18 @@ def verify(proof: Path, data: Path, target: tuple[str, ...], exact: bool, as_jso
     (pyconvexnn/proofs/checker.py) and runs by itself on X.npy and y.npy. Exit code 3 when the proof
     is refused.
 
-    Keys of --json: proof, proved, reason, lower_bound, beta, loss, activation, slope,
-    output_offset, penalty, samples, features, leaves, arithmetic, seconds.
+    What the file says of the columns is printed too, so that it is seen what it is a proof of: the
+    target, the features, what is subtracted from them, what they are then divided by, the classes
+    and their weights.
+
+    Keys of --json: proof, proved, reason, lower_bound, beta, loss, delta, activation, slope,
+    output_offset, penalty, target, columns, mean, scale, classes, class_weight, samples, features,
+    leaves, arithmetic, seconds.
     """  # noqa: D301
     start = time.perf_counter()
     facts: dict[str, Any] = {"proof": str(proof), "proved": False, "reason": None}
     try:
-        X, y, weight = _samples(header(proof), proof, data, target)
+        (X, y, weight), told = _samples(header(proof), proof, data, target)
         with progress("checking"):
             head = check(proof, X, y, weight, exact=exact)
     except ProofError as error:
@@ -60,9 +65,13 @@ def verify(proof: Path, data: Path, target: tuple[str, ...], exact: bool, as_jso
         return options.NOT_PROVED
     facts |= {
         "proved": True,
-        **{name: head[name] for name in ("lower_bound", "beta", "loss", "activation", "slope")},
+        **{name: head[name] for name in ("lower_bound", "beta", "loss")},
+        "delta": head["delta"] if head["loss"] == "huber" else None,
+        "activation": head["activation"],
+        "slope": head["slope"],
         "output_offset": bool(head["output_offset"]),
         "penalty": head["penalty"],
+        **told,
         "samples": len(X),
         "features": X.shape[1],
         "leaves": head["leaves"],
@@ -75,12 +84,14 @@ def verify(proof: Path, data: Path, target: tuple[str, ...], exact: bool, as_jso
 
 def _samples(
     head: dict[str, Any], proof: Path, data: Path, target: tuple[str, ...]
-) -> tuple[FloatArray, FloatArray, FloatArray | None]:
-    """Features, targets and weights, as the proof has them from the columns of a table."""
+) -> tuple[tuple[FloatArray, FloatArray, FloatArray | None], dict[str, Any]]:
+    """Features, targets and weights, as the proof has them from the columns of a table; and how."""
     weight: FloatArray | None = None
     if head.get("columns") is None:
         table = tables.read_table(data)
-        X, y = _of_numbers(table, target or _last(head, table))
+        X, y, names = _of_numbers(table, target or _last(head, table))
+        told: dict[str, Any] = {"target": names}
+        told["columns"] = [name for name in table.names if name not in names]
     else:
         if len(target) > 1:
             raise click.UsageError(f"--target may be given once: {proof} is of one column")
@@ -94,9 +105,13 @@ def _samples(
             say(note)
         X = columns.units.data(X)
         y, weight = columns.read_target(table, target[0] if target else None, proof)
+        told = columns.to_json()
+        told |= {"target": [target[0] if target else columns.recipe.target]}
+        told["columns"] = columns.recipe.features
     if head.get("features") == X.shape[1] + 1:
         X = np.column_stack([X, np.ones(len(X))])  # of hidden biases
-    return X, y, weight
+    keys = ("target", "columns", "mean", "scale", "classes", "class_weight")
+    return (X, y, weight), {key: told.get(key) for key in keys}
 
 
 def _last(head: dict[str, Any], table: tables.Table) -> list[str]:
@@ -107,8 +122,10 @@ def _last(head: dict[str, Any], table: tables.Table) -> list[str]:
     return [str(k) for k in range(-outputs, 0)]
 
 
-def _of_numbers(table: tables.Table, targets: Sequence[str]) -> tuple[FloatArray, FloatArray]:
-    """Features, and targets of the shape that the proof has them in."""
+def _of_numbers(
+    table: tables.Table, targets: Sequence[str]
+) -> tuple[FloatArray, FloatArray, list[str]]:
+    """Features, targets of the shape that the proof has them in, and their names."""
     names = [table.names[tables.find_target(table, target)] for target in targets]
     y = np.column_stack([tables.target_numbers(table, name) for name in names])
-    return tables.features(table, but=targets), y if len(names) > 1 else y[:, 0]
+    return tables.features(table, but=targets), y if len(names) > 1 else y[:, 0], names

@@ -13,13 +13,19 @@ from sklearn.utils.validation import check_array, validate_data
 from pyconvexnn._typing import FloatArray
 from pyconvexnn._validation import as_vector, describe, real, room_for
 
+# What scikit-learn raises, and what somebody else's arrays do when they are converted.
+_ERRORS = (
+    *(ValueError, TypeError, ArithmeticError, LookupError),
+    *(AttributeError, OSError, RuntimeError),
+)
+
 
 @contextlib.contextmanager
 def named(name: str, value: Any) -> Iterator[None]:
     """Errors of scikit-learn about an argument with its name and value before their own words."""
     try:
         yield
-    except (ValueError, TypeError, OverflowError, IndexError) as error:
+    except _ERRORS as error:
         if f"`{name}` must" in str(error):
             raise
         only_type = isinstance(error, TypeError) and not isinstance(error, ValueError)
@@ -32,12 +38,13 @@ def named(name: str, value: Any) -> Iterator[None]:
 def checked_data(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
     """``validate_data`` of X, or of X and y; float64."""
     for name, value in zip(("X", "y"), (X, *y)):  # noqa: B905  # y is there in `fit` only
-        _check_kind(value, name)
+        with named(name, value):
+            _check_kind(value, name)
     _check_sizes(X, *y)
     with np.errstate(over="ignore"):  # beyond float64 is infinity, refused
         try:
             return validate_data(estimator, X, *y, dtype=np.float64, **options)
-        except (ValueError, TypeError, OverflowError) as error:
+        except _ERRORS as error:
             # scikit-learn says which, but for some errors: X it is if it is wrong without y.
             with named("X", X):
                 if not y:

@@ -146,10 +146,11 @@ class Units:
 
     def data(self, X: FloatArray) -> FloatArray:
         """Features in these units with the intercept column, Fortran-ordered, read-only."""
-        if self.mean is not None:
-            X = X - self.mean
-        if self.scale is not None:
-            X = X / self.scale
+        with np.errstate(over="ignore", invalid="ignore"):  # of a hostile file; refused below
+            if self.mean is not None:
+                X = X - self.mean
+            if self.scale is not None:
+                X = X / self.scale
         return with_intercept(X, self.intercept)
 
     def original(self, net: Network) -> Network:

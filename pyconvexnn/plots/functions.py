@@ -155,7 +155,7 @@ def _targets(
     if classes is None:
         try:
             classes = np.unique(labels)
-        except TypeError as error:
+        except (TypeError, ArithmeticError) as error:  # of decimals that are NaN
             raise TypeError(f"`y` must hold classes that can be sorted, got {error}") from None
         if len(classes) != max(2, n_outputs):
             raise ValueError(

@@ -118,10 +118,10 @@ class SparseBlocks:
         """
         dense = as_finite(as_real_array(dense, "dense"), "dense")
         signed = dense.ndim == 3 if signed is None else flag(signed, "signed")
-        if dense.ndim not in ((3, 4) if signed else (2, 3)):
+        if dense.ndim not in ((3, 4) if signed else (2, 3)) or 0 in dense.shape[-1:]:
             raise ValueError(
                 f"`dense` must have {'3 or 4' if signed else '2 or 3'} dimensions, "
-                f"got shape {dense.shape}"
+                f"the last not of length 0, got shape {dense.shape}"
             )
         rows = dense.reshape(-1, *dense.shape[2:]) if signed else dense
         indices = np.flatnonzero(np.any(rows != 0, axis=tuple(range(1, rows.ndim))))

@@ -16,6 +16,7 @@ import math
 import sys
 from decimal import Context, Decimal, Inexact, localcontext
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,9 +47,9 @@ def digest(X: Any, y: Any, weight: Any) -> str:
 
 def read(path: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Header and arrays of a file: a line, a line of JSON, the arrays' bytes, a checksum."""
-    data = np.fromfile(path, np.uint8).tobytes()
-    magic, _, rest = data[:-32].partition(b"\n")
-    text, _, rest = rest.partition(b"\n")
+    need(Path(path).is_file() or not Path(path).exists(), "it is no file")  # but a pipe, a device
+    data = Path(path).read_bytes()
+    magic, text, rest, *_ = *data[:-32].split(b"\n", 2), b"", b""
     need(magic == MAGIC and hashlib.sha256(data[:-32]).digest() == data[-32:], "it is damaged")
     head, arrays, at = json.loads(text), {}, 0
     for name, dtype, count in head["arrays"]:
@@ -114,8 +115,7 @@ class Side:
         """Largest ``v' act(X S w) - theta |S w|`` on b boxes, or more: proved where <= 0."""
         m, g = np.split(multipliers, [len(self.plus)], axis=1)
         g = product(g, self.floats[1].T)
-        top = np.abs(g).max(axis=1, keepdims=True)
-        g = g / np.where(top > 0, top, 1.0)  # far from underflow
+        g = g / np.maximum(np.abs(g).max(axis=1, keepdims=True), 2.0**-1074)  # no underflow
         g = g / np.maximum(np.sqrt((g * g).sum(axis=1, keepdims=True)), 1.0)
         g, m = self.to(g * (1 - (len(self.S) + 16) * 2.0**-51)), self.to(np.clip(m, 0.0, 1.0))
         C, H = self.to((low + high) / 2), self.to((high - low) / 2)  # dyadic, without rounding
@@ -127,13 +127,13 @@ class Side:
     def check(self, tree: Any, places: Any, values: Any) -> int:
         """Number of leaves, every one of them checked."""
         (n, r), done, used, codes = self.P.shape, 0, 0, iter(tree.tolist())
-        size = max(1, min(512, (1 << 19) // (n + r)))
+        size = (1 << (13 if self.to is exactly else 19)) // (n + r + len(self.S))  # for memory
         need(self.theta >= 0, "its axes miss too much of the data")
         faces = [(one, x) for one in np.eye(r, dtype=bool)[::-1] for x in (-1.0, 1.0)]
         boxes = [[np.where(one, x, end).tolist() for end in (-1.0, 1.0)] for one, x in faces]
         while boxes:
             batch: list[Any] = []  # leaves, and how many multipliers are told
-            while boxes and len(batch) < size:
+            while boxes and len(batch) < min(max(size, 1), 512):
                 low, high = boxes.pop()
                 if (k := next(codes, 1 << 40)) < r:
                     need(high[k] - low[k] > 2.0**-44, "it halves what is too small")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyconvexnn.proofs import checker
+from pyconvexnn._typing import FloatArray
+from pyconvexnn.proofs import checker, files
 from tests.proofs.forging import Proof, reseal
 
 MODULE = Path(str(checker.__file__))
@@ -95,3 +97,73 @@ def test_hostile_files_take_little(proof: Proof, tmp_path: Path, arithmetic: str
     for name, seconds, megabytes in measured:
         assert float(seconds) < 1.0, name
         assert float(megabytes) < 64.0, name
+
+
+def loose(X: FloatArray, axes: FloatArray, trees: list[int]) -> Proof:
+    """A proof of so little that any boxes do."""
+    n, d = X.shape
+    y = v = np.ones(n)
+    M = 9.0 * float(np.abs(X).sum())
+    head = {"samples": n, "features": d, "outputs": 1, "beta": 1.0, "loss": "squared"}
+    head |= {"delta": 0.0, "activation": "relu", "slope": 0.0, "output_offset": False}
+    head |= {"penalty": "weight_decay", "scale": [(1 - 1e-14) / M], "price_bound": [M]}
+    arrays: dict[str, Any] = {"dual": v, "axes0": axes.ravel()}
+    for sign in "+-":
+        arrays |= {f"tree0{sign}": np.array(trees, np.uint32), f"values0{sign}": np.empty(0)}
+        arrays |= {f"places0{sign}": np.empty(0, np.uint32)}
+    return Proof(X, y, np.ones(n), head, arrays).of_data(X, y).claiming()
+
+
+def halved(r: int, depth: int) -> list[int]:
+    """Trees whose boxes are all halved so often, along any coordinates that they have."""
+    codes = []
+    for face in range(2 * r):
+        stack = [(0, face // 2)]
+        while stack:
+            level, own = stack.pop()
+            codes.append((own + 1 + level % (r - 1)) % r if level < depth else r)
+            stack += [(level + 1, own)] * 2 * (level < depth)
+    return codes
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc")
+@pytest.mark.parametrize("exact", [False, True])
+def test_the_boxes_at_a_time_are_few_where_they_are_large(tmp_path: Path, exact: bool) -> None:
+    rng = np.random.default_rng(0)
+    if exact:  # numbers of very different sizes have thousands of digits
+        X, r = rng.standard_normal((100, 4)), 4
+        axes = np.where(np.eye(4) > 0, 1.0, 1e-295 * rng.standard_normal((4, 4)))
+    else:
+        X, r = rng.standard_normal((2, 40_000)), 2
+        axes = np.eye(40_000, 2)
+    made = loose(X, axes, halved(r, 5 if exact else 8))
+    files._write(tmp_path / "a", made.head, made.arrays)
+    for name in ("X", "y"):
+        np.save(tmp_path / f"{name}.npy", getattr(made, name))
+    script = _GROWN.format(folder=str(MODULE.parent), exact=exact)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 64.0
+
+
+_GROWN = """
+import sys, pathlib
+sys.path.insert(0, {folder!r})
+import checker, numpy as np
+X, y, status = np.load("X.npy"), np.load("y.npy"), pathlib.Path("/proc/self/status")
+def most():
+    return int(status.read_text().split("VmHWM:")[1].split()[0])
+before = most()
+assert checker.check("a", X, y, exact={exact})["leaves"] > 100
+print((most() - before) / 1024)
+"""
+
+
+def test_pipes_and_devices_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero", "/dev/null", tmp_path, 3, None):
+        with pytest.raises(checker.ProofError):
+            checker.check(path, np.ones((2, 1)), np.ones(2))
+    with pytest.raises(FileNotFoundError):
+        checker.check(tmp_path / "nothing", np.ones((2, 1)), np.ones(2))

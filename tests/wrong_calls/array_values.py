@@ -37,8 +37,19 @@ class Convertible:
 class Unconvertible:
     """Says that it becomes an array, and raises."""
 
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        raise ValueError("no array today")
+        raise self.error
+
+
+class Unreadable:
+    """Has attributes that cannot be asked for."""
+
+    @property
+    def toarray(self) -> Any:
+        raise RuntimeError("no attributes today")
 
 
 def with_entry(array: Any, value: Any, dtype: Any = np.float64) -> Any:
@@ -102,7 +113,11 @@ NO_ARRAYS: list[Mutation] = [
             "a slice": slice(None),
             "an empty list": [],
             "an empty array": np.empty(0),
-            "an array that raises": Unconvertible(),
+            "an array that raises": Unconvertible(ValueError("no array today")),
+            "an array on another device": Unconvertible(RuntimeError("requires grad")),
+            "an array without an attribute": Unconvertible(AttributeError("no array today")),
+            "an array that is not read": Unconvertible(OSError(5, "no array today")),
+            "an object that cannot be asked": Unreadable(),
             "a generator": (i for i in range(3)),
         }
     ),

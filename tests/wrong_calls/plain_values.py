@@ -102,6 +102,7 @@ def integers(minimum: int) -> list[Mutation]:
         same("of uint64", lambda good: np.uint64(good)),
         same("of int8", lambda good: np.int8(min(good, 100)), lambda good: min(good, 100)),
         same("an array of no dimension", lambda good: np.array(good)),
+        either("an object of no dimension", lambda good: np.array(good, object), any_name=False),
     ]
 
 
@@ -245,6 +246,8 @@ def _flipped(contents: bytearray) -> bytearray:
 READ: list[Mutation] = [
     *_PATHS,
     wrong("a missing file", always(f"{tempfile.gettempdir()}/missing_file.npz")),
+    wrong("an endless device", always("/dev/zero")),
+    wrong("a pipe", lambda good: _pipe()),
     wrong("a null device", always("/dev/null")),
     wrong("an empty file", lambda good: _file("empty.npz", b"")),
     wrong("a text file", lambda good: _file("text.npz", b"spam\n" * 100)),
@@ -258,6 +261,13 @@ READ: list[Mutation] = [
     wrong("arrays of others", lambda good: _other_arrays()),
     wrong("a pickle", lambda good: _file("pickle.npz", b"\x80\x04N.")),
 ]
+
+
+def _pipe() -> pathlib.Path:
+    pipe = _file("empty.npz", b"").with_name("pipe")
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(pipe)
+    return pipe
 
 
 def _plain_array() -> pathlib.Path:
