@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
+
+from pyconvexnn._typing import FloatArray
 
 
 class Law(NamedTuple):
@@ -17,12 +20,12 @@ class Law(NamedTuple):
     r2: float
 
 
-def power(sizes: Sequence[float], seconds: Sequence[float]) -> Law | None:
+def power(sizes: ArrayLike, seconds: ArrayLike) -> Law | None:
     """a of ``seconds ~ sizes^a``; None from fewer than three points or from one size."""
     return _law(np.log(np.asarray(sizes, float)), seconds)
 
 
-def factor(steps: Sequence[float], seconds: Sequence[float]) -> Law | None:
+def factor(steps: ArrayLike, seconds: ArrayLike) -> Law | None:
     """Log of c of ``seconds ~ c^steps``; None as for `power`."""
     return _law(np.asarray(steps, float), seconds)
 
@@ -49,7 +52,7 @@ def factor_text(law: Law | None) -> str:
     return "{:.2f}, {:.2f} to {:.2f}".format(*ends) + f" (R2 {law.r2:.2f})"
 
 
-def _law(x: np.ndarray, seconds: Sequence[float]) -> Law | None:
+def _law(x: FloatArray, seconds: ArrayLike) -> Law | None:
     if len(x) < 3 or np.ptp(x) == 0:
         return None
     found = stats.linregress(x, np.log(np.asarray(seconds, float)))

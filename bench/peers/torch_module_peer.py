@@ -31,8 +31,8 @@ METHODS = (
         torch=True,
     ),
 )
-WIDTH = 50
-STEPS = 3000
+WIDTH = 100  # as many as scikit-learn has by default
+STEPS = 2000
 
 
 class _Module:

@@ -60,7 +60,9 @@ class _Torch(Trained):
         def objective() -> Any:
             hidden, output = parameters[: width * d].reshape(width, d), parameters[width * d :]
             f = torch.relu(self._X @ hidden.T) @ output
-            return sum_of_losses(self._problem.loss, f, self._y) + 0.5 * beta * (parameters**2).sum()
+            return (
+                sum_of_losses(self._problem.loss, f, self._y) + 0.5 * beta * (parameters**2).sum()
+            )
 
         if self._method == "torch-lbfgs":
             optimizer = torch.optim.LBFGS(
