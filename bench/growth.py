@@ -1,6 +1,6 @@
 """The tables of how enumeration, and training to a certified optimum, grow with n and d.
 
-    python -m bench.growth [--rtol 1e-3] [--limit 60] [--seeds 3]
+    python -m bench.growth [--rtol 1e-3] [--limit 60] [--seeds 5]
         [--enumerate 100,3 ...] [--tree 10,3 ...] [--train 100,2 ...]
     python -m bench.growth --sizes 1000,2 300,4 ...
 
@@ -57,7 +57,7 @@ ENUMERATED = (
     *("30,6", "40,6", "60,6", "80,6"),
     *("20,8", "25,8", "30,8", "40,8"),
 )
-TREES = ("10,3", "20,3", "30,3", "10,4", "15,4", "10,5")
+TREES = ("10,3", "15,3", "20,3", "30,3", "10,4", "15,4", "10,5")
 TRAINED = (
     *(f"{n},{d}" for d in (2, 3, 4) for n in (100, 300, 1000, 3000, 10000, 30000, 100000)),
     *(f"{n},{d}" for d in (5, 6) for n in (100, 300, 1000, 3000)),
@@ -160,7 +160,7 @@ def enumeration_rows(
     _row(head, rule=True)
     counts: list[float] = []
     ours: list[float] = []
-    theirs: list[tuple[float, float]] = []
+    theirs: dict[int, list[tuple[float, float]]] = {}  # by columns
     for size in [*trees, *sizes]:
         X = np.random.default_rng(0).standard_normal(size)
         count, seconds = stream_seconds(X)
@@ -170,7 +170,7 @@ def enumeration_rows(
         cells = [f"{size[0]}, {size[1]}", str(count), f"{seconds:.2g}", rate]
         _row([*cells, *(["", ""] if tree is None else [f"{tree:.2g}", f"{tree / seconds:.0f}"])])
         if tree is not None:
-            theirs.append((count, tree))
+            theirs.setdefault(size[1], []).append((count, tree))
         if size in sizes:
             counts.append(count)
             ours.append(seconds)
@@ -182,8 +182,10 @@ def enumeration_rows(
         _row([f"{d} columns", *_powers([counts[i] for i in rows], [ours[i] for i in rows])])
     if len(columns) > 1:
         _row(["all", *_powers(counts, ours)])
-    if theirs:
-        _row(["LP tree", *_powers([count for count, _ in theirs], [s for _, s in theirs])])
+    for d, points in theirs.items():
+        if len(points) > 2:
+            numbers, tree_took = zip(*points, strict=True)
+            _row([f"LP tree, {d} columns", *_powers(numbers, tree_took)])
 
 
 # Training ---------------------------------------------------------------------------------------
@@ -215,7 +217,7 @@ def training_rows(
     _row(["n", "d", "all", "upper half of them"], rule=True)
     for n in all_n:
         points = [(d, fit.seconds) for m, d in proved if m == n for fit in proved[n, d]]
-        if len({d for d, _ in points}) > 2:
+        if len({d for d, _ in points}) > 3:
             steps, seconds = zip(*points, strict=True)
             _row([str(n), f"{min(steps)} to {max(steps)}", *_factors(steps, seconds)])
 
@@ -266,7 +268,7 @@ def main() -> None:
     )
     parser.add_argument("--rtol", type=float, default=1e-3)
     parser.add_argument("--limit", type=float, default=60.0, help="seconds a step may take")
-    parser.add_argument("--seeds", type=int, default=3, help="trainings of each size")
+    parser.add_argument("--seeds", type=int, default=5, help="trainings of each size")
     pairs: dict[str, Any] = {"nargs": "*", "type": _size, "metavar": "N,D"}
     parser.add_argument("--sizes", **pairs, help="of single trainings and prices alone")
     for name, sizes in (("enumerate", ENUMERATED), ("tree", TREES), ("train", TRAINED)):

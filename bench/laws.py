@@ -21,7 +21,7 @@ class Law(NamedTuple):
 
 
 def power(sizes: ArrayLike, seconds: ArrayLike) -> Law | None:
-    """a of ``seconds ~ sizes^a``; None from fewer than three points or from one size."""
+    """a of ``seconds ~ sizes^a``; None from fewer than three different sizes."""
     return _law(np.log(np.asarray(sizes, float)), seconds)
 
 
@@ -53,7 +53,7 @@ def factor_text(law: Law | None) -> str:
 
 
 def _law(x: FloatArray, seconds: ArrayLike) -> Law | None:
-    if len(x) < 3 or np.ptp(x) == 0:
+    if len(np.unique(x)) < 3:
         return None
     found = stats.linregress(x, np.log(np.asarray(seconds, float)))
     half = float(stats.t.ppf(0.975, len(x) - 2) * found.stderr)

@@ -48,7 +48,7 @@ def test_the_factor_of_an_exponential() -> None:
 
 def test_no_law_of_too_few_points() -> None:
     assert laws.power([1, 2], [1.0, 2.0]) is None
-    assert laws.power([5, 5, 5], [1.0, 2.0, 3.0]) is None
+    assert laws.power([5, 5, 6], [1.0, 2.0, 3.0]) is None
     assert laws.power_text(None) == laws.factor_text(None) == ""
 
 
