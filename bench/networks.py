@@ -9,8 +9,8 @@ One problem for all, that which scikit-learn comes nearest to:
 
 Squared loss and R2, or logistic loss (the most frequent class against the rest) and accuracy. The
 share of the hidden biases b (ours are weights on a column of tens) is ours alone: scikit-learn does
-not decay biases, minimises the rest, and its networks are judged with that share, some thousandths
-of the objective or less. Three quarters of the rows are trained on, the others are held out.
+not decay biases, minimises the rest, and its networks are judged with that share, of which the last
+lines tell how large it was. Three quarters of the rows are trained on, the others are held out.
 
 1. Each tool chooses beta on its own: the best mean score of the same three folds of the training
    rows, among the same multiples of beta_max; of equal ones the largest. Ours is
@@ -25,7 +25,8 @@ Printed for each table and beta: the lower bound of all networks of any width, p
 training, and of each tool the objective, its certified distance ``1 - bound / objective``, its
 distance from the best objective that any of them reached (which says more where the bound is
 loose), the score on the rows held out, and seconds; those of choosing beta apart. Seconds are
-processor time of one thread, normalised by the machine's dgemm rate (x GF/s / 104).
+processor time of one thread, normalised by the machine's dgemm rate (x GF/s / 104). A last line of
+each tool sums up.
 
 Every objective is computed again in NumPy from the weights, and must agree with what the tool says,
 and with the bound.
@@ -42,27 +43,20 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
 import sys
-import tempfile
-import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from sklearn.metrics import r2_score
-from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, train_test_split
-from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.model_selection import train_test_split
 
 import pyconvexnn as cx
-from bench.compare import environments, evaluate
+from bench.compare import evaluate
 from bench.compare.cases import load_table
-from bench.compare.client import Peer
 from bench.machine import dgemm_rate
-from bench.peers.protocol import Answer, Problem
-from pyconvexnn._typing import FloatArray
+from bench.trainers import BIAS_COLUMN, RTOL, Data, Ours, Sklearn, Tool, Torch, Trained
 
 # Columns that are kept, None for all; those of the demo where it has the table.
 TABLES: dict[str, tuple[int, ...] | None] = {
@@ -79,65 +73,9 @@ TABLES: dict[str, tuple[int, ...] | None] = {
     "ionosphere": None,
 }
 REGRESSIONS = ("diabetes", "housing")
-RATIOS = (0.3, 0.1, 0.03, 0.01, 0.003)  # of beta_max
-FOLDS = 3
-BIAS_COLUMN = 10.0
-WIDTH = 100
-RTOL = 1e-4
+RATIOS = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)  # of beta_max
 AGREEMENT = 1e-6  # of a tool's own objective with ours, relative
-OURS = "ours"
-NAMES = {OURS: "ours", "sklearn": "scikit-learn", "torch": "PyTorch"}
-LONGEST = 1200.0  # seconds that a worker may take for one answer
-
-
-@dataclass(frozen=True)
-class Data:
-    """A table in two parts, standardised on the first; a last column of tens in both."""
-
-    name: str
-    loss: str
-    X: FloatArray
-    y: FloatArray
-    X_test: FloatArray
-    y_test: FloatArray
-    betas: FloatArray
-
-    @property
-    def folds(self) -> Any:
-        """The same for all."""
-        kind = KFold if self.loss == "squared" else StratifiedKFold
-        return kind(FOLDS, shuffle=True, random_state=0)
-
-    def problem(self, betas: FloatArray, rows: Any = slice(None)) -> Problem:
-        """Training rows as the harness has them; a network needs no patterns."""
-        X, y = self.X[rows], self.y[rows]
-        return Problem(self.name, "relu", self.loss, X, y, np.zeros((1, len(X)), bool), betas)
-
-
-class Net(NamedTuple):
-    """``f(x) = sum_j (x'u_j)_+ a_j + offset``, the last entry of x being ten."""
-
-    hidden: FloatArray
-    output: FloatArray
-    offset: float
-
-    def predict(self, X: FloatArray) -> FloatArray:
-        return np.asarray(np.maximum(X @ self.hidden.T, 0.0) @ self.output + self.offset)
-
-    def score(self, data: Data, X: FloatArray, y: FloatArray) -> float:
-        """R2 or accuracy."""
-        f = self.predict(X)
-        if data.loss == "squared":
-            return float(r2_score(y, f))
-        return float(np.mean((f > 0) == (y > 0)))
-
-
-class Trained(NamedTuple):
-    """What a tool made of the training rows at a penalty."""
-
-    net: Net
-    claimed: float
-    seconds: float
+NAMES = {"ours": "ours", "sklearn": "scikit-learn", "torch": "PyTorch"}
 
 
 def load(name: str, folder: Path) -> Data:
@@ -166,147 +104,6 @@ def load(name: str, folder: Path) -> Data:
     return Data(name, loss, X, y, X_test, y_test, largest * np.array(RATIOS))
 
 
-# The tools: choose beta, train at one ----------------------------------------------------------
-
-
-class Ours:
-    """`cx.train`, and the estimators that choose a penalty."""
-
-    def __init__(self, limit: float) -> None:
-        self.limit = limit
-        self.bound = 0.0  # of the last training
-
-    def choose(self, data: Data) -> tuple[int, float]:
-        """Index of the chosen penalty, seconds."""
-        regression = data.loss == "squared"
-        cls = cx.ConvexMLPRegressorCV if regression else cx.ConvexMLPClassifierCV
-        est = cls(
-            betas=data.betas,
-            cv=data.folds,
-            intercept_scaling=BIAS_COLUMN,
-            output_offset=True,
-            certify=False,
-            tol=1e-3,
-        )
-        start = time.process_time()
-        est.fit(data.X[:, :-1], data.y)
-        seconds = time.process_time() - start
-        return _first_best(est.cv_results_["mean_test_score"]), seconds
-
-    def train(self, data: Data, beta: float) -> Trained:
-        start = time.process_time()
-        fit = cx.train(
-            data.X,
-            data.y,
-            beta,
-            loss=data.loss,
-            output_offset=True,
-            rtol=RTOL,
-            time_limit=self.limit,
-        )
-        seconds = time.process_time() - start
-        self.bound = fit.certificate.lower_bound
-        offset = 0.0 if fit.network.b2 is None else float(np.squeeze(fit.network.b2))
-        net = Net(fit.network.W1, fit.network.W2[:, 0], offset)
-        return Trained(net, fit.certificate.objective, seconds)
-
-
-class Sklearn:
-    """Its MLP, by L-BFGS."""
-
-    def __init__(self, seeds: int) -> None:
-        self.seeds = seeds
-
-    def choose(self, data: Data) -> tuple[int, float]:
-        """Index of the chosen penalty, seconds."""
-        start = time.process_time()
-        search = GridSearchCV(
-            self._mlp(data, 0), {"alpha": data.betas}, cv=data.folds, refit=False
-        ).fit(data.X[:, :-1], data.y)
-        seconds = time.process_time() - start
-        return _first_best(search.cv_results_["mean_test_score"]), seconds
-
-    def train(self, data: Data, beta: float) -> Trained:
-        """The best of all seeds in our problem."""
-        start = time.process_time()
-        nets = [
-            self._mlp(data, seed).set_params(alpha=beta).fit(data.X[:, :-1], data.y)
-            for seed in range(self.seeds)
-        ]
-        seconds = time.process_time() - start
-        runs = [self._in_our_problem(data, beta, net) for net in nets]
-        claimed, best = min(runs, key=lambda run: run[0])
-        return Trained(best, claimed, seconds)
-
-    @staticmethod
-    def _mlp(data: Data, seed: int) -> Any:
-        cls = MLPRegressor if data.loss == "squared" else MLPClassifier
-        return cls(
-            hidden_layer_sizes=(WIDTH,),
-            solver="lbfgs",
-            tol=1e-7,
-            max_iter=5000,
-            max_fun=10000,
-            random_state=seed,
-        )
-
-    @staticmethod
-    def _in_our_problem(data: Data, beta: float, mlp: Any) -> tuple[float, Net]:
-        (W, a), (b, offset) = mlp.coefs_, mlp.intercepts_
-        weights = b / BIAS_COLUMN
-        claimed = len(data.y) * mlp.loss_ + beta / 2 * float(weights @ weights)
-        return claimed, Net(np.column_stack([W.T, weights]), a[:, 0], float(offset[0]))
-
-
-class Torch:
-    """PyTorch's module in a process of its own."""
-
-    def __init__(self, seeds: int, stack: ExitStack) -> None:
-        found = environments.ensure("torch.txt")
-        if found.python is None:
-            raise RuntimeError(f"PyTorch cannot be installed: {found.reason}")
-        self.seeds = seeds
-        self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        self._peer = stack.enter_context(Peer.start(found.python, "bench.peers.torch_module_peer"))
-
-    def choose(self, data: Data) -> tuple[int, float]:
-        """Index of the chosen penalty, seconds."""
-        scores, seconds = [], 0.0
-        for rows, others in data.folds.split(data.X, data.y):
-            found = list(self._answers(data.problem(data.betas, rows), 1))
-            seconds += found[0].seconds
-            scores.append([one.net.score(data, data.X[others], data.y[others]) for one in found])
-        return _first_best(np.mean(scores, axis=0)), seconds
-
-    def train(self, data: Data, beta: float) -> Trained:
-        """The best of all seeds."""
-        return next(self._answers(data.problem(np.array([beta])), self.seeds))
-
-    def _answers(self, problem: Problem, starts: int) -> Iterator[Trained]:
-        """A network for each penalty, with the seconds of all of them."""
-        files = self._folder / "problem.npz", self._folder / "answer.npz"
-        problem.save(files[0])
-        for reply in (
-            self._peer.load("torch-module", files[0], LONGEST),
-            self._peer.solve(starts, files[1], LONGEST),
-        ):
-            if reply.status != "ok":
-                raise RuntimeError(f"PyTorch on {problem.name}: {reply.reason}")
-        answer = Answer.load(files[1])
-        assert answer.hidden is not None
-        assert answer.output is not None
-        for own, hidden, output in zip(answer.objective, answer.hidden, answer.output, strict=True):
-            # The last unit is the offset.
-            net = Net(hidden[:-1], output[:-1], float(output[-1]))
-            yield Trained(net, float(own), reply.cpu)
-
-
-def _first_best(scores: Any) -> int:
-    """Of equal scores that of the largest penalty; rounding of a mean is no difference."""
-    scores = np.asarray(scores)
-    return int(np.flatnonzero(scores >= scores.max() - 1e-12)[0])
-
-
 # The table --------------------------------------------------------------------------------------
 
 
@@ -324,38 +121,85 @@ def judged(data: Data, beta: float, tool: str, trained: Trained, bound: float) -
     return objective
 
 
-def rows(data: Data, tools: dict[str, Any], unit: float) -> list[list[str]]:
-    """Cells of one line for each penalty that a tool chose."""
+class Line(NamedTuple):
+    """What the tools made of a table at one penalty that one of them chose."""
+
+    ratio: float
+    chosen_by: list[str]
+    bound: float
+    objectives: dict[str, float]
+    scores: dict[str, float]
+    seconds: dict[str, float]
+    biases: dict[str, float]  # their share of the objective
+
+    @property
+    def above(self) -> dict[str, float]:
+        """Relative distances from the best objective."""
+        best = min(self.objectives.values())
+        return {tool: value / best - 1 for tool, value in self.objectives.items()}
+
+    @property
+    def distances(self) -> dict[str, float]:
+        """Certified relative distances from the optimum."""
+        return {tool: max(1 - self.bound / x, 0.0) for tool, x in self.objectives.items()}
+
+    def cells(self) -> list[str]:
+        """Of the table, those of the tools with slashes between."""
+        return [
+            f"{self.ratio:g} ({', '.join(NAMES[tool] for tool in self.chosen_by)})",
+            f"{self.bound:.5g}",
+            " / ".join(f"{x:.5g}" for x in self.objectives.values()),
+            " / ".join(f"{x:.1e}" for x in self.distances.values()),
+            " / ".join(f"{x:.1e}" if x else "best" for x in self.above.values()),
+            " / ".join(f"{x:.3f}" for x in self.scores.values()),
+            " / ".join(f"{x:.2g}" for x in self.seconds.values()),
+        ]
+
+
+def lines_of(
+    data: Data, tools: dict[str, Tool], unit: float
+) -> tuple[list[Line], dict[str, float]]:
+    """A line for each penalty that a tool chose, and the seconds that choosing took each."""
     chosen = {tool: does.choose(data) for tool, does in tools.items()}
-    lines: list[list[str]] = []
+    lines = []
     for index in sorted({index for index, _ in chosen.values()}):
         beta = float(data.betas[index])
         found = {tool: does.train(data, beta) for tool, does in tools.items()}
-        bound = tools[OURS].bound
-        values = {tool: judged(data, beta, tool, one, bound) for tool, one in found.items()}
-        best = min(values.values())
-        by = ", ".join(NAMES[tool] for tool, (at, _) in chosen.items() if at == index)
-        scores = [one.net.score(data, data.X_test, data.y_test) for one in found.values()]
-        first = not lines
+        bound = found["ours"].bound
+        objectives = {tool: judged(data, beta, tool, one, bound) for tool, one in found.items()}
         lines.append(
-            [
-                data.name if first else "",
-                f"{len(data.y)} + {len(data.y_test)} x {data.X.shape[1] - 1}" if first else "",
-                f"{RATIOS[index]:g} ({by})",
-                f"{bound:.5g}",
-                " / ".join(f"{value:.5g}" for value in values.values()),
-                " / ".join(f"{max(1 - bound / value, 0):.1e}" for value in values.values()),
-                " / ".join(_above(value, best) for value in values.values()),
-                " / ".join(f"{score:.3f}" for score in scores),
-                " / ".join(f"{one.seconds * unit:.2g}" for one in found.values()),
-                " / ".join(f"{s * unit:.2g}" for _, s in chosen.values()) if first else "",
-            ]
+            Line(
+                RATIOS[index],
+                [tool for tool, (at, _) in chosen.items() if at == index],
+                bound,
+                objectives,
+                {t: x.net.score(data, data.X_test, data.y_test) for t, x in found.items()},
+                {tool: one.seconds * unit for tool, one in found.items()},
+                {
+                    tool: beta / 2 * float(np.sum(one.net.hidden[:, -1] ** 2)) / objectives[tool]
+                    for tool, one in found.items()
+                },
+            )
         )
-    return lines
+    return lines, {tool: seconds * unit for tool, (_, seconds) in chosen.items()}
 
 
-def _above(value: float, best: float) -> str:
-    return "best" if value == best else f"{value / best - 1:.1e}"
+def summary(lines: Sequence[Line], choosing: dict[str, float]) -> str:
+    """Each tool over all lines."""
+    proved = sum(line.distances["ours"] <= RTOL for line in lines)
+    text = f"\n{len(lines)} lines; ours proved to {RTOL:g} in {proved}.\n"
+    for tool in lines[0].objectives:
+        above = [line.above[tool] for line in lines]
+        own = [line.scores[tool] for line in lines if tool in line.chosen_by]
+        text += (
+            f"{NAMES[tool]}: best objective in {above.count(0.0)}, above it by at most "
+            f"{max(above):.1e} (median {np.median(above):.1e}), "
+            f"hidden biases' share at most {max(line.biases[tool] for line in lines):.1e}; "
+            f"mean score held out at its own penalty {np.mean(own):.3f}; "
+            f"{sum(line.seconds[tool] for line in lines):.3g} s of training, "
+            f"{choosing[tool]:.3g} s of choosing.\n"
+        )
+    return text
 
 
 def main() -> None:
@@ -372,7 +216,7 @@ def main() -> None:
     options = parser.parse_args()
     rate = dgemm_rate()
     with ExitStack() as stack:
-        tools: dict[str, Any] = {OURS: Ours(options.limit)}
+        tools: dict[str, Tool] = {"ours": Ours(options.limit)}
         if "sklearn" in options.tools:
             tools["sklearn"] = Sklearn(options.seeds)
         if "torch" in options.tools:
@@ -383,9 +227,19 @@ def main() -> None:
         head += ["objective", "certified distance", "above the best known", "held out"]
         head += ["training, s", "choosing beta, s"]
         _say(_row(head) + "\n" + "|---" * len(head) + "|")
+        every: list[Line] = []
+        total = dict.fromkeys(tools, 0.0)
         for name in options.only:
-            for cells in rows(load(name, options.folder), tools, rate / 104):
-                _say(_row(cells))
+            data = load(name, options.folder)
+            lines, choosing = lines_of(data, tools, rate / 104)
+            label = [name, f"{len(data.y)} + {len(data.y_test)} x {data.X.shape[1] - 1}"]
+            took = [" / ".join(f"{seconds:.2g}" for seconds in choosing.values())]
+            for line in lines:
+                _say(_row([*label, *line.cells(), *took]))
+                label, took = ["", ""], [""]
+            every += lines
+            total = {tool: total[tool] + seconds for tool, seconds in choosing.items()}
+    _say(summary(every, total))
 
 
 def _row(cells: Sequence[str]) -> str:

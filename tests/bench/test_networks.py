@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bench import networks as bench
+from bench import trainers
 from bench.compare import evaluate
 from bench.peers import torch_module_peer
 from pyconvexnn._typing import FloatArray
@@ -51,7 +52,8 @@ def test_a_run(
     command = ["", str(folder), "--only", "haberman", "--tools", "sklearn", "--seeds", "2"]
     monkeypatch.setattr(sys, "argv", command)
     bench.main()
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    printed = capsys.readouterr().out
+    lines = [line for line in printed.splitlines() if line.startswith("| ")]
     assert 1 <= len(lines) - 1 <= 2
     cells = [cell.strip() for cell in lines[1].strip("|").split("|")]
     assert cells[:2] == ["haberman", "60 + 20 x 3"]
@@ -61,14 +63,32 @@ def test_a_run(
     assert distances[0] <= 1e-4  # three features: proved
     assert distances[0] <= distances[1] < 0.1
     assert all(float(x) > 0.7 for x in cells[7].split(" / "))  # one column tells
+    assert f"{len(lines) - 1} lines; ours proved to 0.0001 in {len(lines) - 1}." in printed
 
 
-def trained(data: bench.Data, offset: float) -> bench.Trained:
+def test_what_is_told_of_all_lines() -> None:
+    def line(ours: float, theirs: float, by: str) -> bench.Line:
+        objectives = {"ours": ours, "torch": theirs}
+        scores = {"ours": 0.5, "torch": 0.75 if by == "torch" else 0.25}
+        biases = {"ours": 0.01, "torch": 0.001}
+        return bench.Line(0.1, [by], 9.0, objectives, scores, {"ours": 1.0, "torch": 2.0}, biases)
+
+    lines = [line(9.0, 10.0, "ours"), line(12.0, 10.0, "torch"), line(10.0, 10.0, "torch")]
+    assert lines[0].cells()[3:5] == ["0.0e+00 / 1.0e-01", "best / 1.1e-01"]
+    said = bench.summary(lines, {"ours": 3.0, "torch": 4.0}).split("\n")
+    assert said[1] == "3 lines; ours proved to 0.0001 in 1."
+    assert said[2].startswith("ours: best objective in 2, above it by at most 2.0e-01 (median 0")
+    assert said[3].startswith("PyTorch: best objective in 2, above it by at most 1.1e-01")
+    assert "share at most 1.0e-03" in said[3]
+    assert said[3].endswith("own penalty 0.750; 6 s of training, 4 s of choosing.")
+
+
+def trained(data: trainers.Data, offset: float) -> trainers.Trained:
     """One unit of the first column, its objective by hand."""
-    net = bench.Net(np.array([[2.0, 0.0, 0.0, 0.1]]), np.array([0.5]), offset)
+    net = trainers.Net(np.array([[2.0, 0.0, 0.0, 0.1]]), np.array([0.5]), offset)
     f = 0.5 * np.maximum(2.0 * data.X[:, 0] + 1.0, 0.0) + offset
     claimed = np.logaddexp(0.0, -data.y * f).sum() + 3.0 / 2 * (4.0 + 0.01 + 0.25)
-    return bench.Trained(net, float(claimed), 1.0)
+    return trainers.Trained(net, float(claimed), 1.0)
 
 
 def test_objectives_are_judged(folder: Path) -> None:
@@ -83,17 +103,16 @@ def test_objectives_are_judged(folder: Path) -> None:
 
 def test_networks_of_scikit_learn_in_our_problem(folder: Path) -> None:
     data = bench.load("haberman", folder)
-    best = bench.Sklearn(2).train(data, 1.0)
+    best = trainers.Sklearn(2).train(data, 1.0)
     # `judged` compares what scikit-learn says, plus the biases' share, with the weights.
     value = bench.judged(data, 1.0, "sklearn", best, 0.0)
-    ours = bench.Ours(10.0)
-    assert bench.judged(data, 1.0, "ours", ours.train(data, 1.0), 0.0) <= value
-    assert ours.bound <= value
+    ours = trainers.Ours(10.0).train(data, 1.0)
+    assert ours.bound <= bench.judged(data, 1.0, "ours", ours, ours.bound) <= value
 
 
 @pytest.mark.parametrize(("scores", "first"), [([1, 3, 3], 1), ([0.1 + 0.2, 0.3], 0), ([2, 1], 0)])
 def test_of_equal_scores_the_largest_penalty(scores: list[float], first: int) -> None:
-    assert bench._first_best(scores) == first
+    assert trainers.first_best(scores) == first
 
 
 def test_the_module_of_pytorch(folder: Path) -> None:
