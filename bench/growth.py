@@ -4,7 +4,7 @@
         [--enumerate 100,3 ...] [--tree 10,3 ...] [--train 100,2 ...]
     python -m bench.growth --sizes 1000,2 300,4 ...
 
-Without ``--sizes``, three tables with fitted laws, of the default sizes in some eight minutes:
+Without ``--sizes``, three tables with fitted laws, of the default sizes in some five minutes:
 
 1. Every pattern of a Gaussian matrix (N rows, D columns) from ``cx.iter_patterns``: number, seconds
    (the least of five runs where they are short), patterns a second. At the sizes of ``--tree``
@@ -13,7 +13,8 @@ Without ``--sizes``, three tables with fitted laws, of the default sizes in some
 2. ``cx.train`` to the gap ``--rtol`` over all networks, bound and all, against n: ``teacher(n, d)``
    (d features and a column of ones), beta = 0.1 beta_max, squared loss. Geometric means over
    seeds of the data.
-3. The same against d. ``> x``: a seed was not proved within the limit; such sizes join no fit.
+3. The same against d. ``> x``: a seed was not proved within the limit (of the clock); such
+   sizes join no fit.
 
 With ``--sizes`` instead the table of single trainings of seed 0, and of the pricing of their last
 dual points alone to each accuracy.

@@ -32,7 +32,7 @@ Every objective is computed again in NumPy from the weights, and must agree with
 and with the bound.
 
 FOLDER holds tables of the UCI repository as CSV files without a header, the target last. Names with
-a colon are tables cut to some columns.
+a colon are tables cut to some columns. All of them take some ten minutes.
 """
 
 from __future__ import annotations
