@@ -26,9 +26,9 @@ def relu_problem(
 
 
 @functools.cache
-def teacher_problem(n: int, d: int) -> tuple[FloatArray, FloatArray, float]:
+def teacher_problem(n: int, d: int, seed: int = 0) -> tuple[FloatArray, FloatArray, float]:
     """``teacher(n, d)`` and a tenth of its beta_max."""
-    X, y = cx.datasets.teacher(n, d)
+    X, y = cx.datasets.teacher(n, d, seed=seed)
     return X, y, 0.1 * cx.beta_max(X, y).value
 
 

@@ -332,7 +332,7 @@ def find_target(table: Table, target: str) -> int:
         If there is no such column.
     """
     names = table.names
-    if table.header and target in names:
+    if target in names:  # without a header too: messages call columns so
         return names.index(target)
     try:
         index = int(target)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 import pyconvexnn as cx
-from pyconvexnn.proofs import header, with_columns
+from pyconvexnn.proofs import checker, header, with_columns
 
 
 @pytest.fixture
@@ -47,7 +49,7 @@ def test_a_proof_of_the_command_line_holds(run: Any, proof: Path, table: Path, e
     assert facts["lower_bound"] == header(proof)["lower_bound"] > 0
     assert (facts["samples"], facts["features"]) == (24, 5)
     assert (facts["beta"], facts["loss"], facts["activation"]) == (0.7, "logistic", "relu")
-    assert facts["arithmetic"] == ("rational" if exact else "floats, inflated")
+    assert facts["arithmetic"] == ("exact decimals" if exact else "floats, inflated")
     assert facts["leaves"] > 0
     # What it is a proof of: anybody may have chosen it.
     assert facts["target"] == ["kind"]
@@ -138,6 +140,74 @@ def test_a_proof_of_several_outputs(run: Any, tmp_path: Path) -> None:
     assert "no column besides a, b, y, z" in err
 
 
+def test_sample_weights_of_a_proof_of_python(run: Any, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    X, weight = rng.standard_normal((20, 2)), rng.uniform(0.5, 2.0, 20)
+    y = np.abs(X[:, 0]) + rng.normal(0, 0.1, 20)
+    file, table = tmp_path / "a.cxproof", tmp_path / "a.csv"
+    rows = np.column_stack([X, weight, y]).tolist()
+    table.write_text("\n".join(["a,b,w,y", *(",".join(map(repr, row)) for row in rows)]))
+    net = cx.TwoLayerNetwork.from_arrays([[1.0, 0.0]], [[1.0]])
+    cx.certify(net, X, y, 0.5, sample_weight=weight, proof=file)
+    assert run("verify", file, table, "--weight", "w")[0] == 0
+    assert run("verify", file, table, "--weight", "a")[0] == 3
+    assert run("verify", file, table)[0] == 3
+    assert run("verify", file, table, "--weight", "v")[0] == 2
+
+
+def test_numbers_for_the_checker_alone(run: Any, proof: Path, table: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "numbers"
+    assert run("verify", proof, table, "--numbers", folder)[0] == 0
+    names = [folder / f"{name}.npy" for name in ("X", "y", "weights")]
+    X, y, weight = map(np.load, names)
+    columns = header(proof)["columns"]
+    assert X.shape == (24, 5)
+    np.testing.assert_array_equal(X[:, -1], columns["intercept_scaling"])
+    assert set(y) == {-1.0, 1.0}
+    assert set(weight) == set(columns["class_weight"])
+    script = [sys.executable, str(checker.__file__), str(proof), *map(str, names)]
+    done = subprocess.run(script, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["lower_bound"] == header(proof)["lower_bound"]
+
+
+def test_the_distance_of_a_model(run: Any, proof: Path, table: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model.npz"
+    code, out, err = run("verify", proof, table, "--model", model, "--json")
+    assert err == ""
+    facts = json.loads(out)
+    code_of, out, _ = run("certify", model, table, "--no-improve", "--json")
+    certified = json.loads(out)
+    assert (code, code_of, facts["model"]) == (0, 0, str(model))
+    assert facts["objective"] == pytest.approx(certified["objective"], rel=1e-12)
+    gap = (facts["objective"] - facts["lower_bound"]) / facts["objective"]
+    assert facts["relative_gap"] == pytest.approx(gap)
+    other = tmp_path / "other.npz"
+    for options in ([], ["--scale", "standard", "--activation", "abs"]):
+        more = ["--beta", "0.7", "--class-weight", "balanced", *options, "--save", other]
+        assert run("fit", table, "--target", "kind", *more)[0] == 0
+        code, _, err = run("verify", proof, table, "--model", other)
+        assert code == 2
+        assert "differ" in err or "kind of network" in err
+
+
+def test_what_is_odd_about_the_columns_is_said(run: Any, proof: Path, table: Path) -> None:
+    columns = header(proof)["columns"]
+    with_columns(proof, {**columns, "scale": [2 * s for s in columns["scale"]]}, proof)
+    code, _, err = run("verify", proof, table)
+    assert code == 3
+    assert "are not those of" in err
+    rows = table.read_text().splitlines()
+    table.write_text("\n".join(f"{row},{'more' if not i else 7}" for i, row in enumerate(rows)))
+    with_columns(proof, columns, proof)
+    code, out, err = run("verify", proof, table, "--json")
+    facts = json.loads(out)
+    assert (code, err, facts["ignored"]) == (0, "", ["more"])
+    table.write_text("\n".join(rows[:-2]))
+    code, _, err = run("verify", proof, table)
+    assert code == 3
+    assert "it is of 24 rows" in err
+
+
 def test_where_there_is_no_proof_none_is_told(
     run: Any, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,7 +287,7 @@ def test_hostile_columns_are_refused_in_a_sentence(run: Any, tmp_path: Path) -> 
         },
         "classes": None,
     }
-    with_columns(file, good)
+    with_columns(file, good, file)
     code, out, err = run("verify", file, table, "--json")
     assert (code, err) == (0, "")
     assert (code, json.loads(out)["target"]) == (0, ["column 1"])
@@ -228,7 +298,7 @@ def test_hostile_columns_are_refused_in_a_sentence(run: Any, tmp_path: Path) -> 
         {"classes": ["\x1b[31m", *map(str, range(1000))], "loss": "hinge"},
     ]
     for change in changes:
-        with_columns(file, {**good, **change})
+        with_columns(file, {**good, **change}, file)
         code, out, err = run("verify", file, table)
         assert (code, out) in [(2, ""), (3, "")]
         assert err.startswith("pyconvexnn: ")

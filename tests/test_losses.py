@@ -353,3 +353,11 @@ def test_arrays_are_not_changed() -> None:
         loss.dual_objective(v, y, s)
     for array, copy in zip((f, y, s), before, strict=True):
         np.testing.assert_array_equal(array, copy)
+
+
+def test_a_dual_point_at_the_end_of_its_domain_is_silent() -> None:
+    # v = s for the sample's own class: the entropy of a sure distribution, 0 log 0.
+    y, s = np.eye(3)[[0, 1]], np.ones((2, 3))
+    v = np.array([[1.0, -1.0, 0.0], [0.0, 0.0, 0.0]])
+    with np.errstate(all="raise"):
+        assert get_loss("cross_entropy").dual_objective(v, y, s) == 0.0

@@ -24,6 +24,23 @@ ADAM_STARTS = 3
 ADAM_RATE = 1e-2  # of the first step; follows half a cosine down to 0
 
 
+def sum_of_losses(name: str, f: Any, y: Any) -> Any:
+    """What `lbfgs_peer.loss` sums, of tensors."""
+    import torch
+
+    F = torch.nn.functional
+    if name == "squared":
+        return 0.5 * ((f - y) ** 2).sum()
+    if name == "huber":
+        return F.huber_loss(f, y, reduction="sum", delta=DELTA)
+    if name == "logistic":
+        return F.softplus(-y * f).sum()
+    if name == "squared_hinge":
+        return 0.5 * (F.relu(1 - y * f) ** 2).sum()
+    saturated = torch.special.xlogy(y, y) - y
+    return (F.poisson_nll_loss(f, y, reduction="none") + saturated).sum()
+
+
 class _Torch(Trained):
     def __init__(self, method: str, problem: Problem) -> None:
         import torch
@@ -35,20 +52,6 @@ class _Torch(Trained):
         self._X, self._y = torch.from_numpy(problem.X), torch.from_numpy(problem.y)
         self._steps = 0
 
-    def _loss(self, f: Any) -> Any:
-        y, F = self._y, self._torch.nn.functional
-        name = self._problem.loss
-        if name == "squared":
-            return 0.5 * ((f - y) ** 2).sum()
-        if name == "huber":
-            return F.huber_loss(f, y, reduction="sum", delta=DELTA)
-        if name == "logistic":
-            return F.softplus(-y * f).sum()
-        if name == "squared_hinge":
-            return 0.5 * (F.relu(1 - y * f) ** 2).sum()
-        saturated = self._torch.special.xlogy(y, y) - y
-        return (F.poisson_nll_loss(f, y, reduction="none") + saturated).sum()
-
     def train(self, beta: float, seed: int) -> tuple[float, FloatArray]:
         torch, d = self._torch, self._problem.X.shape[1]
         parameters = torch.from_numpy(start(seed, d)).requires_grad_()
@@ -57,7 +60,9 @@ class _Torch(Trained):
         def objective() -> Any:
             hidden, output = parameters[: width * d].reshape(width, d), parameters[width * d :]
             f = torch.relu(self._X @ hidden.T) @ output
-            return self._loss(f) + 0.5 * beta * (parameters**2).sum()
+            return (
+                sum_of_losses(self._problem.loss, f, self._y) + 0.5 * beta * (parameters**2).sum()
+            )
 
         if self._method == "torch-lbfgs":
             optimizer = torch.optim.LBFGS(

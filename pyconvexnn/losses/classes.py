@@ -63,7 +63,7 @@ class CrossEntropy(Loss):
             return -np.inf
         q = np.maximum(q, 0.0)
         p = np.where(y > 0, v / s, 0.0)  # q = 1 - p where y = 1
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):  # where p = 1
             own = -np.where(p < 1, (1 - p) * np.log1p(-np.minimum(p, 1.0)), 0.0)
         rest = -q * np.log(np.where(q > 0, q, 1.0))
         return float(np.sum(s * np.where(y > 0, np.where(p < 1, own, 0.0), rest)))

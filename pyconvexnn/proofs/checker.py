@@ -1,10 +1,10 @@
 """Checks a proof file with NumPy and the standard library, and no other line of the package.
 
-A file proves that no network of its kind has an objective below ``L <= D(s v)`` on some data, by
-trees of boxes that show ``|v' act(X u)| <= M |u|`` for all u, with ``s M <= beta``. For neurons
-``S w + z``, z orthogonal to the axes S, w in a box, t_k = x_k'S w and W_k = (1 - slope) v_k, a leaf
-uses ``(t)_+ <= m t + max(-m l, (1 - m) h)`` for l <= t <= h where W_k > 0, ``-(t)_+ <= -m t`` where
-not, any m in [0, 1], and ``|S w| >= g'S w``, any |g| <= 1: what is left is linear in w.
+It proves that no network of its kind has an objective below ``L <= D(s v)``, by trees of boxes that
+show ``|v' act(X u)| <= M |u|`` for all u, ``s M <= beta``. For neurons ``S w + z``, z orthogonal to
+the axes S, w in a box, t_k = x_k'S w and W_k = (1 - slope) v_k, a leaf uses ``(t)_+ <= m t +
+max(-m l, (1 - m) h)`` for l <= t <= h where W_k > 0, ``-(t)_+ <= -m t`` where not, any m in [0, 1],
+and ``|S w| >= g'S w``, any |g| <= 1: what is left is linear in w.
 """
 
 from __future__ import annotations
@@ -49,15 +49,14 @@ def read(path: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Header and arrays of a file: a line, a line of JSON, the arrays' bytes, a checksum."""
     need(Path(path).is_file() or not Path(path).exists(), "it is no file")  # but a pipe, a device
     data = Path(path).read_bytes()
-    magic, text, rest, *_ = *data[:-32].split(b"\n", 2), b"", b""
-    need(magic == MAGIC and hashlib.sha256(data[:-32]).digest() == data[-32:], "it is damaged")
-    head, arrays, at = json.loads(text), {}, 0
-    for name, dtype, count in head["arrays"]:
-        kind = {"tree": "u4", "plac": "u4"}.get(name[:4], "f8")
-        need(dtype == kind, "an array is of a wrong kind")
-        arrays[name] = np.frombuffer(rest, "<" + kind, count, at)
+    need(data.startswith(MAGIC + b"\n"), "it is no proof file")
+    need(hashlib.sha256(memoryview(data)[:-32]).digest() == data[-32:], "it is damaged")
+    head, arrays = json.loads(data[len(MAGIC) : (at := data.index(b"\n", len(MAGIC) + 1) + 1)]), {}
+    for name, _, count in head["arrays"]:
+        kind = {"tree": "<u4", "plac": "<u4"}.get(name[:4], "<f8")
+        arrays[name] = np.frombuffer(data, kind, count, at)
         at += arrays[name].nbytes
-    need(at == len(rest), "its arrays are not those of its header")
+    need(at == len(data) - 32, "its arrays are not those of its header")
     return head, arrays
 
 
@@ -89,19 +88,21 @@ class Side:
 
     def __init__(self, X: Any, v: Any, S: Any, slope: float, M: float, exact: bool) -> None:
         self.to = exactly if exact else np.asarray
-        self.plus, self.floats = v > 0, (product(X, S), S)
-        X_, v_, self.S = self.to(X), self.to(v), self.to(S)
+        rows = np.asarray(X + 0.0, "<f8", order="C").view(f"V{8 * X.shape[1]}").ravel()
+        _, first, same = np.unique(rows, True, True)  # equal rows: one, with the sum of their v
+        n, X, v_ = len(X), X[first], self.to(np.zeros(len(first)))
+        np.add.at(v_, same, self.to(v))
+        v, self.plus, self.floats = np.bincount(same, np.abs(v)), v_ > 0, (product(X, S), S)
+        X_, self.S, self.margin = self.to(X), self.to(S), self.to(0.0)
         self.P, self.W = product(X_, self.S), v_ * (1 - self.to(slope))
         self.linear = np.einsum("k,kr->r", v_ * self.to(slope), self.P)
         # x.z is at most |z| times the distance from x to S, the length of x - S c for any c.
         missed = (np.abs(v_) * np.abs(X_ - product(self.P, self.S.T)).sum(axis=1)).sum()
-        self.margin = self.to(0.0)
         if not exact:  # what roundings of such sums of these sizes, and underflow, can do
             tiny = 2.0**-1000 * (1 + M) * (1 + sum(np.abs(part).sum() for part in (X, v, S))) ** 3
-            unit, sizes = 8 * (len(v) + 2 * sum(S.shape) + 50) * 2.0**-53, product(abs(X), abs(S))
-            missed += unit * np.einsum("k,kd->", abs(v), abs(X) + product(sizes, abs(S).T)) + tiny
-            whole = 3 * np.einsum("k,kr->", abs(v), sizes) + M * np.abs(S).sum()
-            self.margin = unit * whole + tiny
+            unit, sizes = 8 * (n + 2 * sum(S.shape) + 50) * 2.0**-53, product(abs(X), abs(S))
+            missed += unit * np.einsum("k,kd->", v, abs(X) + product(sizes, abs(S).T)) + tiny
+            self.margin = unit * (3 * np.einsum("k,kr->", v, sizes) + M * np.abs(S).sum()) + tiny
         self.theta = self.to(M) - missed
 
     def multipliers(self, low: Any, high: Any) -> Any:
@@ -126,7 +127,7 @@ class Side:
 
     def check(self, tree: Any, places: Any, values: Any) -> int:
         """Number of leaves, every one of them checked."""
-        (n, r), done, used, codes = self.P.shape, 0, 0, iter(tree.tolist())
+        (n, r), used, codes = self.P.shape, 0, iter(tree.tolist())
         size = (1 << (13 if self.to is exactly else 19)) // (n + r + len(self.S))  # for memory
         need(self.theta >= 0, "its axes miss too much of the data")
         faces = [(one, x) for one in np.eye(r, dtype=bool)[::-1] for x in (-1.0, 1.0)]
@@ -143,33 +144,31 @@ class Side:
                 else:
                     batch.append((low, high, k - r))
             low, high, told = (np.array(part) for part in zip(*batch, strict=True))
-            own = slice(used, used + int(told.sum()))
-            need(own.stop <= len(values), "it lacks leaves or multipliers")
+            own, used = slice(used, used + int(told.sum())), used + int(told.sum())
+            need(used <= len(values), "it lacks leaves or multipliers")
             multipliers = self.multipliers(low, high)
             multipliers[np.repeat(np.arange(len(told)), told), places[own]] = values[own]
             need(np.all(self.worst(low, high, multipliers) <= 0), "a leaf proves too little")
-            done, used = done + len(batch), own.stop
         need(used == len(values) == len(places) and next(codes, -1) < 0, "it has too many parts")
-        return done
+        return int(np.sum(tree >= r))
 
 
 def check(path: Any, X: Any, y: Any, weight: Any = None, exact: bool = False) -> dict[str, Any]:
-    """Header of a proof that holds for these data, its `leaves` counted; ProofError otherwise."""
+    """Header of a proof that holds for these data, and its `leaves`; ProofError, floats first."""
     X, y, s = (np.asarray(a, float) for a in (X, y, np.ones(len(X)) if weight is None else weight))
     try:
         with np.errstate(all="ignore"), localcontext(EXACT):
             head, arrays = read(path)
-            need(head["data"] == digest(X, y, s), "it is of other data")
-            leaves = [_check(head, arrays, X, y, s, how) for how in (False, True)[: 1 + exact]]
-            return head | {"leaves": leaves[0]}  # floats first: what they refuse takes no time
-    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        raise ProofError(str(error) or repr(error)) from error
+            need(len(y) == len(X) and head["data"] == digest(X, y, s), "it is of other data")
+            return head | {"leaves": max(_check(head, arrays, X, y, s, e) for e in {False, exact})}
+    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as bad:
+        raise ProofError(bad if isinstance(bad, ProofError) else f"it is damaged: {bad!r}") from bad
 
 
 def _check(head: Any, arrays: Any, X: Any, y: Any, weight: Any, exact: bool) -> int:
     V, Y = arrays["dual"].reshape(-1, len(X)), y.reshape(len(X), -1).T
     beta, loss, delta, activation, slope, offset, penalty = (head[name] for name in CLAIM)
-    scale, M, parts = head["scale"], head["price_bound"], range(len(V))
+    scale, M, parts, done = head["scale"], head["price_bound"], range(len(V)), 0
     good = all(type(x) is float for x in [beta, delta, slope, *scale, *M]) and type(offset) is bool
     good &= len(scale) == len(M) == len(V) == len(Y) and min(*scale, *M, *weight) >= 0 < beta
     good &= {"relu": slope == 0, "leaky_relu": 0 <= slope < 1, "abs": slope == -1}[activation]
@@ -184,7 +183,6 @@ def _check(head: Any, arrays: Any, X: Any, y: Any, weight: Any, exact: bool) -> 
     values = [dual_objective(loss, delta, V[k], Y[k], weight, scale[k]) for k in parts]
     bound = max(0.0, math.nextafter(math.fsum(values), -math.inf))  # no loss is negative
     need(head["lower_bound"] == bound, "the bound that it claims is not that of its dual point")
-    done = 0
     for k, sign in [(k, sign) for k in parts if scale[k] > 0 and V[k].any() for sign in "+-"]:
         S = arrays[f"axes{k}"].reshape(X.shape[1], -1)
         need(S.shape[1] <= len(S), "it has more axes than there are features")
@@ -193,8 +191,10 @@ def _check(head: Any, arrays: Any, X: Any, y: Any, weight: Any, exact: bool) -> 
     return done
 
 
-if __name__ == "__main__":  # FILE.cxproof X.npy y.npy [weights.npy] [--exact]
-    file, *data = [argument for argument in sys.argv[1:] if argument != "--exact"]
-    proved = functools.partial(check, file, exact="--exact" in sys.argv)(*map(np.load, data))
-    claim = ", ".join(f"{name} {proved[name]}" for name in CLAIM)
-    sys.stdout.write(f"proved: no objective is below {proved['lower_bound']!r} of {claim}\n")
+if __name__ == "__main__":
+    try:
+        file, *data = [word for word in sys.argv[1:] if word != "--exact"]
+        proved = functools.partial(check, file, exact="--exact" in sys.argv)(*map(np.load, data))
+    except (LookupError, TypeError, ValueError, OSError) as error:
+        sys.exit(f"{error!r}; usage: checker.py FILE X.npy y.npy [weights.npy] [--exact]")
+    sys.stdout.write(json.dumps({name: proved[name] for name in ("lower_bound", *CLAIM)}) + "\n")

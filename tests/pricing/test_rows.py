@@ -155,7 +155,7 @@ def test_zero_rows_leave_and_repeated_ones_become_one() -> None:
 @pytest.mark.parametrize("scale", [1e-100, 1.0, 1e100])
 def test_repeated_rows_have_the_sum_of_their_weights(slope: float, scale: float) -> None:
     rng = np.random.default_rng(5)
-    X = rng.integers(-1, 2, (60, 3)) * scale
+    X: FloatArray = rng.integers(-1, 2, (60, 3)).astype(np.float64) * scale
     v = rng.standard_normal(60) * 10.0 ** rng.uniform(-9, 0, 60)
     U = rng.standard_normal((50, 3))
     rows = SignedRows.of(X, v, slope)

@@ -59,18 +59,23 @@ def test_the_module_is_a_script(proof: Proof, tmp_path: Path) -> None:
     for more in ([], ["weight.npy"], ["--exact"]):
         done = run(held.name, "X.npy", "y.npy", *more)
         assert done.returncode == 0, done.stderr
-        assert f"no objective is below {bound!r} of beta {proof.head['beta']}" in done.stdout
-        assert "loss squared" in done.stdout
+        told = json.loads(done.stdout)
+        assert (told["lower_bound"], told["beta"]) == (bound, proof.head["beta"])
+        assert told["loss"] == "squared"
     for arguments in (
         [wrong.name, "X.npy", "y.npy"],
         [held.name, "X.npy", "weight.npy"],
         ["X.npy", "X.npy", "y.npy"],
         [held.name],
+        [],
         ["nothing", "X.npy", "y.npy"],
+        [held.name, "nothing.npy", "y.npy"],
+        [held.name, held.name, "y.npy"],
     ):
         done = run(*arguments)
-        assert done.returncode != 0
-        assert not done.stdout
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "usage: checker.py FILE X.npy y.npy" in done.stderr
+        assert "Traceback" not in done.stderr
     loaded = "import sys, checker; print(*(m for m in sys.modules if m.startswith('pyconvexnn')))"
     done = subprocess.run(
         [sys.executable, "-c", loaded], cwd=tmp_path, capture_output=True, text=True, check=True
@@ -327,9 +332,9 @@ def test_without_a_scale_too_the_claim_must_be_one(proof: Proof, tmp_path: Path,
 def test_arrays_are_of_their_kinds(proof: Proof, tmp_path: Path) -> None:
     # The opposite of unsigned numbers is another number.
     whole = np.arange(12).astype(np.uint32)
-    assert "wrong kind" in str(proof.holding({"dual": whole}).claiming().refused(tmp_path / "a"))
+    assert "damaged" in str(proof.holding({"dual": whole}).claiming().refused(tmp_path / "a"))
     floats = proof.arrays["tree0+"].astype(float)
-    assert "wrong kind" in str(proof.holding({"tree0+": floats}).refused(tmp_path / "a"))
+    assert "damaged" in str(proof.holding({"tree0+": floats}).refused(tmp_path / "a"))
     assert proof.holding({"extra": np.ones(3)}).refused(tmp_path / "a") is None
 
 
@@ -444,11 +449,18 @@ def test_other_data_are_refused(proof: Proof, tmp_path: Path) -> None:
         (proof.X, proof.y, 2 * proof.weight),
         (proof.X, proof.y, proof.weight[:-1]),
         (proof.X.ravel(), proof.y),
+        (proof.X[:5], proof.y),
     ]
     for data in others:
         with pytest.raises(ProofError):
             checker.check(file, *data)
     assert checker.check(file, proof.X.tolist(), proof.y.tolist(), proof.weight.tolist())
+    # Of a shape that its forger had in mind.
+    X, y = proof.X[:4, :2], proof.y[:8]
+    forged = dataclasses.replace(proof, X=X, y=y, weight=np.ones(4))
+    forged = forged.holding({"dual": np.zeros(8)}).of_data(X, y)
+    head = {"samples": 4, "features": 2, "outputs": 2, "scale": [0.0] * 2, "price_bound": [0.0] * 2}
+    assert "other data" in str(forged.changed(head | {"lower_bound": 0.0}).refused(file))
 
 
 def test_the_weights_are_not_negative(proof: Proof, tmp_path: Path) -> None:

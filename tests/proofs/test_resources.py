@@ -137,7 +137,7 @@ def test_the_boxes_at_a_time_are_few_where_they_are_large(tmp_path: Path, exact:
         X, r = rng.standard_normal((2, 40_000)), 2
         axes = np.eye(40_000, 2)
     made = loose(X, axes, halved(r, 5 if exact else 8))
-    files._write(tmp_path / "a", made.head, made.arrays)
+    (tmp_path / "a").write_bytes(files._content(made.head, made.arrays))
     for name in ("X", "y"):
         np.save(tmp_path / f"{name}.npy", getattr(made, name))
     script = _GROWN.format(folder=str(MODULE.parent), exact=exact)
