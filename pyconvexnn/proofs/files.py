@@ -8,19 +8,16 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from pyconvexnn._bounds import lower_bound
 from pyconvexnn._files import writing
 from pyconvexnn._rounding import balanced
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.losses import Huber, Loss
 from pyconvexnn.pricing import price
 from pyconvexnn.pricing.rows import SignedRows
-from pyconvexnn.proofs.boxes import box_tree
 from pyconvexnn.proofs.checker import (
     MAGIC,
     ProofError,
@@ -30,11 +27,11 @@ from pyconvexnn.proofs.checker import (
     dual_objective,
     read,
 )
+from pyconvexnn.proofs.ladder import Dual, Group, Scaled, Trees, rungs
 
-_MOST_BOXES = 500_000
 _ROOM = 1e-9  # relative: what is proved of a price, above the bound that is known
 _JOINT_RTOL = 1e-4  # of the prices of single columns, where neurons feed all outputs
-_BELOW = 1.0 - 1e-14  # more than the roundings of a few operations
+_SEARCH_SHARE = 0.1  # of the time left, for neurons, and for bounds of single columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,45 +78,96 @@ class Claim:
     method: str
 
 
+class Proved(NamedTuple):
+    """What became of a proof: the lower bound of the file, None without one; boxes looked at."""
+
+    bound: float | None
+    boxes: int
+
+
 def prove(
-    path: str | os.PathLike[str], claim: Claim, *, stop: Callable[[], bool], seed: int = 0
-) -> float | None:
+    path: str | os.PathLike[str],
+    claim: Claim,
+    *,
+    aim: Callable[[float], float],
+    seconds_left: Callable[[], float] = lambda: math.inf,
+    seed: int = 0,
+) -> Proved:
     """Write the proof of a claim, and check it.
+
+    Parameters
+    ----------
+    path : str or path
+    claim : Claim
+    aim : callable
+        The lower bound to be proved, of the largest that can be, less than that of the claim by
+        some 1e-9 of it; of several outputs that neurons feed together by more.
+    seconds_left : callable
+        For all of it, now. Where they, or the boxes, do not do for the aim, the file proves less.
+    seed : int
+        Of searches.
 
     Returns
     -------
-    float or None
-        The lower bound that the file proves, less than that of the claim by some 1e-9 of it; None,
-        and no file, when `stop` says so before there is a proof, or the boxes are too many.
+    Proved
+        No bound, and no file, where not even half of the bound was proved.
     """
     n = len(claim.X)
     Y, V = claim.y.reshape(n, -1), claim.dual.reshape(n, -1)
     if claim.output_offset:
         V = np.column_stack([balanced(v) for v in V.T])
     K = V.shape[1]
-    joint = claim.penalty == "weight_decay"
-    scale, levels, arrays = [0.0] * K, [0.0] * K, {"dual": np.ascontiguousarray(V.T).ravel()}
-    found = [price(claim.X, v, slope=claim.slope, method="search", seed=seed) for v in V.T]
+
+    def limit(part: float) -> float | None:
+        left = seconds_left()
+        return None if math.isinf(left) else part * left
+
     axes = [SignedRows.of(claim.X, v, claim.slope).basis for v in V.T]
-    for group in [list(range(K))] if joint else [[k] for k in range(K)]:
-        bounds = [_level(claim, V[:, k], axes[k], len(group), seed) for k in group]
-        s, raised = _scaled(claim, V[:, group], Y[:, group], bounds)
-        for k, M in zip(group, raised, strict=True):
-            scale[k], levels[k] = s, M
-    values = []
-    delta = claim.loss.delta if isinstance(claim.loss, Huber) else 0.0
+    neurons = {}
     for k, v in enumerate(V.T):
-        values.append(dual_objective(claim.loss.name, delta, v, Y[:, k], claim.weight, scale[k]))
-        if scale[k] == 0.0 or not np.any(v):
-            continue
-        arrays[f"axes{k}"] = axes[k].ravel()
-        for name, sign in ((f"{k}+", 1.0), (f"{k}-", -1.0)):
-            side = Side(claim.X, sign * v, axes[k], claim.slope, levels[k], False)
-            neurons = found[k].neurons[found[k].signs == sign] @ axes[k]
-            tree = box_tree(side, neurons, stop=lambda boxes: boxes > _MOST_BOXES or stop())
-            if tree is None:
-                return None
-            arrays |= {part + name: array for part, array in tree._asdict().items()}
+        found = price(
+            claim.X,
+            v,
+            slope=claim.slope,
+            method="search",
+            seed=seed,
+            time_limit=limit(_SEARCH_SHARE / K),
+        )
+        for sign in "+-":
+            neurons[f"{k}{sign}"] = found.neurons[found.signs == float(sign + "1")] @ axes[k]
+    groups = []
+    for group in [list(range(K))] if claim.penalty == "weight_decay" else [[k] for k in range(K)]:
+        bounds = [
+            _level(claim, V[:, k], axes[k], len(group), limit(_SEARCH_SHARE / K), seed)
+            for k in group
+        ]
+        groups.append(Group(group, V[:, group], Y[:, group], bounds))
+    dual = Dual(claim.loss, claim.weight, claim.beta, claim.output_offset, groups)
+
+    def sides(scaled: Scaled) -> dict[str, Side]:
+        return {
+            f"{k}{sign}": Side(
+                claim.X, float(sign + "1") * v, axes[k], claim.slope, scaled.levels[k], False
+            )
+            for k, v in enumerate(V.T)
+            if scaled.scale[k] > 0.0 and np.any(v)
+            for sign in "+-"
+        }
+
+    trees = Trees(sides, neurons, seconds_left)
+    climbed = trees.climb([dual.scaled(factor) for factor in rungs(dual, aim)])
+    if climbed is None:
+        return Proved(None, trees.looked)
+    (_, scale, levels), grown = climbed
+    arrays = {"dual": np.ascontiguousarray(V.T).ravel()}
+    arrays |= {f"axes{name[:-1]}": axes[int(name[:-1])].ravel() for name in grown}
+    for name, tree in grown.items():
+        arrays |= {part + name: array for part, array in tree._asdict().items()}
+    delta = claim.loss.delta if isinstance(claim.loss, Huber) else 0.0
+    values = [
+        dual_objective(claim.loss.name, delta, V[:, k], Y[:, k], claim.weight, scale[k])
+        for k in range(K)
+    ]
     from pyconvexnn import __version__
 
     bound = max(0.0, math.nextafter(math.fsum(values), -math.inf))
@@ -146,7 +194,7 @@ def prove(
         file.write(_content(head, arrays))
         file.flush()
         check(file.name, claim.X, claim.y, claim.weight)
-    return bound
+    return Proved(bound, trees.looked)
 
 
 def header(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -173,32 +221,19 @@ def with_columns(
         file.write(_content({**head, "columns": columns}, arrays))
 
 
-def _level(claim: Claim, v: FloatArray, S: FloatArray, outputs: int, seed: int) -> float:
+def _level(
+    claim: Claim, v: FloatArray, S: FloatArray, outputs: int, time_limit: float | None, seed: int
+) -> float:
     """A bound of the price of a column that boxes can prove."""
     if not np.any(v):
         return 0.0
     M = claim.price_bound
     if outputs > 1:
-        M = price(claim.X, v, slope=claim.slope, rtol=_JOINT_RTOL, seed=seed).bound
+        M = price(
+            claim.X, v, slope=claim.slope, rtol=_JOINT_RTOL, seed=seed, time_limit=time_limit
+        ).bound
     side = Side(claim.X, v, S, claim.slope, M, False)
     return float(M * (1.0 + _ROOM) + 4.0 * (side.margin + (M - side.theta)))
-
-
-def _scaled(
-    claim: Claim, V: FloatArray, Y: FloatArray, bounds: list[float]
-) -> tuple[float, list[float]]:
-    """The best s for bounds M_k of prices, and M_k raised until ``s (sum M_k^2)^1/2`` is beta."""
-    M = math.hypot(*bounds) / _BELOW
-    if not 0.0 < M < math.inf:
-        return 0.0, [0.0] * len(bounds)
-    s = lower_bound(
-        claim.loss, V, Y, claim.weight, claim.beta, M, output_offset=claim.output_offset
-    ).scale
-    if s == 0.0:
-        return 0.0, [0.0] * len(bounds)
-    raised = [m * (claim.beta / (s * M)) for m in bounds]
-    assert sum((Fraction(s) * Fraction(m)) ** 2 for m in raised) <= Fraction(claim.beta) ** 2
-    return s, raised
 
 
 def _content(head: dict[str, Any], arrays: dict[str, Any]) -> bytes:

@@ -40,6 +40,10 @@ from pyconvexnn.training.task import Task, check_network
 
 _METHODS = tuple(method for method in METHODS if method != "search")  # a search proves nothing
 _PROOF_SHARE = 0.25  # of the time limit, for a file
+_GIVEN = 0.9  # of what a proof may use up of the relative gap; the rest is for rounding
+_GIVEN_OF_GAP = 0.1  # of a gap that is larger than what was asked for
+_WEAKEST = 0.5  # of the known bound: that much any file proves
+_SHORT = 1e-9  # relative: a bound that much below its aim is not said to be
 _LARGEST = 1e150  # objective: squares of residuals do not overflow
 _FINER = 0.1  # of rtol: how fine a proof may have to be that a nearly optimal network passes
 
@@ -122,9 +126,11 @@ def certify(
     proof : str or path, optional
         File for a proof of `lower_bound` that others can check, with ``pyconvexnn verify`` or with
         the module :mod:`pyconvexnn.proofs.checker` alone. The bound is then the one that the file
-        proves, lower by 1e-9 of it or so; of several outputs whose neurons may feed all of them,
-        by more. Where time ends, or the boxes are too many, no file is written, with a
-        ConvergenceWarning. A quarter of a time limit is kept for it.
+        proves, which may use up what `rtol` leaves: a looser bound takes fewer boxes. Where `rtol`
+        is not met, it is lower by up to a tenth of the gap; of several outputs whose neurons may
+        feed all of them, by more. Where time ends before, or the boxes are too many, the file
+        proves less, and where that is not half of the bound, none is written; a ConvergenceWarning
+        says so. A quarter of a time limit is kept for it.
 
     Returns
     -------
@@ -236,18 +242,41 @@ def _with_proof(
         price_bound=cert.price_bound,
         method=cert.method,
     )
-    bound = prove(file, claim, stop=lambda: clock.is_over, seed=seed)
-    if bound is None:
+    begun, wanted = clock.seconds, [0.0]
+
+    def aim(known: float) -> float:
+        wanted[0] = _aim(cert, known)
+        return wanted[0]
+
+    def seconds_left() -> float:
+        return math.inf if clock.limit is None else clock.limit - clock.seconds
+
+    bound, boxes = prove(file, claim, aim=aim, seconds_left=seconds_left, seed=seed)
+    if bound is None or bound < wanted[0] * (1.0 - _SHORT):
         from sklearn.exceptions import ConvergenceWarning  # takes a second: for the warning only
 
+        told = "no file was written" if bound is None else f"the file proves {bound:.6g} only"
         warnings.warn(
-            "`proof`: no file was written, the boxes of a proof are too many"
-            + (" for the time limit" if clock.is_over else ""),
+            f"`proof`: {told}, of a lower bound of {cert.lower_bound:.6g}: {boxes} boxes in "
+            f"{clock.seconds - begun:.2g} seconds did not do; more are too many"
+            + (" for the time limit" if clock.limit is not None else ""),
             ConvergenceWarning,
             stacklevel=3,
         )
-        return cert
-    return dataclasses.replace(cert, lower_bound=bound)
+    return cert if bound is None else dataclasses.replace(cert, lower_bound=bound)
+
+
+def _aim(cert: Certificate, known: float) -> float:
+    """The least lower bound that a file should prove, where `known` can be proved.
+
+    What is within `rtol` stays there; otherwise a part of the gap is given away.
+    """
+    best = cert.objective if cert.best_objective is None else cert.best_objective
+    for above in (cert.objective, best):
+        spare = known - (above - cert.rtol * max(above, 1e-10 * cert.objective_at_zero))
+        if spare >= 0.0:
+            return max(known - _GIVEN * spare, _WEAKEST * known)
+    return max(known - _GIVEN_OF_GAP * (best - known), _WEAKEST * known)
 
 
 def _certify_one(task: Task, net: TwoLayerNetwork, clock: Clock, options: Options) -> Certificate:
