@@ -139,7 +139,7 @@ class BoxTree:
         codes = self._codes[order]
         leaves = np.flatnonzero(codes == self._r)
         own = [self._told[node] for node in order[leaves].tolist()]
-        codes[leaves] += [len(places) for places, _ in own]
+        codes[leaves] += np.array([len(places) for places, _ in own], dtype=np.int64)
         return Tree(
             codes.astype(np.uint32),
             np.concatenate([_NOTHING[0], *(places for places, _ in own)]),
@@ -220,7 +220,7 @@ class _Boxes(NamedTuple):
 
     def where(self, kept: NDArray[np.bool_]) -> _Boxes:
         """Some of them."""
-        return self if kept.all() else _Boxes(*(part[kept] for part in self))
+        return self if kept.all() else _Boxes._make(part[kept] for part in self)
 
 
 class _Looking:

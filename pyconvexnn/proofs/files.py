@@ -29,6 +29,7 @@ from pyconvexnn.proofs.checker import (
 )
 from pyconvexnn.proofs.ladder import Dual, Group, Scaled, Trees, rungs
 
+_MOST_BOXES = 500_000  # of a tree
 _ROOM = 1e-9  # relative: what is proved of a price, above the bound that is known
 _JOINT_RTOL = 1e-4  # of the prices of single columns, where neurons feed all outputs
 _SEARCH_SHARE = 0.1  # of the time left, for neurons, and for bounds of single columns
@@ -154,7 +155,7 @@ def prove(
             for sign in "+-"
         }
 
-    trees = Trees(sides, neurons, seconds_left)
+    trees = Trees(sides, neurons, seconds_left, _MOST_BOXES)
     climbed = trees.climb([dual.scaled(factor) for factor in rungs(dual, aim)])
     if climbed is None:
         return Proved(None, trees.looked)

@@ -14,7 +14,6 @@ from pyconvexnn.losses import Loss
 from pyconvexnn.proofs.boxes import BoxTree, Tree
 from pyconvexnn.proofs.checker import Side
 
-_MOST_BOXES = 500_000  # of a tree
 _RATIO = 4.0  # of what bounds of one rung and the next have to spare
 _HALVINGS = 24  # of what a bound of a price may have to spare, as a logarithm
 _LEAST = 1e-12  # relative: a bound of a price that has less to spare is the known one
@@ -116,15 +115,33 @@ def rungs(dual: Dual, aim: Callable[[float], float]) -> list[float]:
 
 
 class Trees:
-    """The trees of both signs of some columns, and how far they have come."""
+    """The trees of both signs of some columns.
+
+    Parameters
+    ----------
+    sides : callable
+        What trees are to prove where prices are bounded so, by names.
+    neurons : dict of (k, r) float64
+        Of high price, by these names too, in the coordinates of the axes.
+    seconds_left : callable
+        For trees and for the check of them.
+    most : int
+        Boxes of a tree.
+
+    Attributes
+    ----------
+    looked : int
+        Most boxes of all trees that there were.
+    """
 
     def __init__(
         self,
         sides: Callable[[Scaled], dict[str, Side]],
         neurons: dict[str, FloatArray],
         seconds_left: Callable[[], float],
+        most: int,
     ) -> None:
-        self._sides, self._neurons, self._left = sides, neurons, seconds_left
+        self._sides, self._neurons, self._left, self._most = sides, neurons, seconds_left, most
         self._trees: dict[str, BoxTree] = {}
         self.looked = 0
 
@@ -154,7 +171,7 @@ class Trees:
             def stop(boxes: int, others: int = others) -> bool:
                 self.looked = max(self.looked, boxes + others)
                 kept = 0.5 * (boxes + others) * each * _CHECKS
-                return boxes > _MOST_BOXES or self._left() <= kept
+                return boxes > self._most or self._left() <= kept
 
             if not tree.prove(side, stop=stop):
                 for one in finished:
@@ -169,4 +186,4 @@ def _seconds_of_check(tree: BoxTree, side: Side) -> float:
     low, high = tree.leaves(_SAMPLE)
     begun = time.perf_counter()
     side.worst(low, high, side.multipliers(low, high))
-    return (time.perf_counter() - begun) / len(low)
+    return (time.perf_counter() - begun) / max(len(low), 1)

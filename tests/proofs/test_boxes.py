@@ -8,7 +8,7 @@ import pytest
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.pricing import price
 from pyconvexnn.pricing.rows import SignedRows
-from pyconvexnn.proofs.boxes import Tree, box_tree
+from pyconvexnn.proofs.boxes import BoxTree, Tree, box_tree
 from pyconvexnn.proofs.checker import Side
 from tests.pricing.exhaustive import around_circle, over_cells
 
@@ -98,3 +98,40 @@ def test_it_stops() -> None:
     assert box_tree(side, np.empty((0, 3)), stop=stop) is None
     assert asked == sorted(asked)
     assert 500 < asked[-1] < 1500
+
+
+def test_a_tree_grows() -> None:
+    """From a loose bound to tighter ones, and back by one."""
+    rng = np.random.default_rng(0)
+    X, v = rng.standard_normal((25, 3)), rng.standard_normal(25)
+    true = over_cells(X, v)
+    none, counts = np.empty((0, 3)), []
+    tree = BoxTree(sides(X, v, 0.0, 2 * true)[0], none)
+    for factor in (2.0, 1.5, 1.1, 1.01, 1.01):
+        side = sides(X, v, 0.0, factor * true)[0]
+        assert tree.prove(side)
+        counts.append(side.check(*tree.tree()))
+        direct = box_tree(side, none)
+        assert direct is not None
+        assert counts[-1] <= 1.5 * np.sum(direct.tree >= 3)
+    assert counts == sorted(counts)
+    assert counts[-2] == counts[-1]
+    before = tree.tree()
+    for factor, stop in ((0.9, tree.boxes + 100), (1.001, 10**9)):
+        last = tree.tree()
+        done = tree.prove(sides(X, v, 0.0, factor * true)[0], stop=lambda k, stop=stop: k > stop)  # type: ignore[misc]
+        assert done == (factor > 1)
+    assert len(tree.tree().tree) > len(before.tree)
+    tree.undo()
+    for one, two, three in zip(before, last, tree.tree(), strict=True):
+        np.testing.assert_array_equal(one, two)
+        np.testing.assert_array_equal(one, three)
+
+
+def test_rows_that_no_box_of_a_batch_cuts() -> None:
+    """Far from all hyperplanes there is nothing to tell."""
+    X = np.array([[1.0, 0.01], [1.0, -0.01], [1.0, 0.0]])
+    side = sides(X, np.array([1.0, -1.0, 1.0]), 0.0, 1.1)[0]
+    tree = box_tree(side, np.empty((0, 2)))
+    assert tree is not None
+    assert side.check(*tree) == np.sum(tree.tree >= 2)

@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 import pyconvexnn as cx
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.proofs import ProofError, check, checker, header, with_columns
+from pyconvexnn.solvers.base import relative_gap
 from tests.proofs.forging import some_net
 from tests.training.problems import WITH_OFFSET, gaussian_task, optimum
 
@@ -22,8 +23,8 @@ def certified(
 ) -> tuple[dict[str, Any], cx.Certificate]:
     """Header of a proof that both ways of counting accept, and its certificate.
 
-    The bound of the file is that of the certificate without one, but for 1e-7 of it; where neurons
-    feed two outputs columns are bounded again.
+    The bound of the file uses up what `rtol` leaves and no more, see `keeps`; where neurons feed
+    two outputs columns are bounded again.
     """
     net = some_net(X.shape[1]) if net is None else net
     cert = cx.certify(net, X, y, beta, proof=file, **options)
@@ -33,8 +34,20 @@ def certified(
     assert head["lower_bound"] == cert.lower_bound
     assert cert.is_optimal == plain.is_optimal
     if net.penalty == "decoupled" or net.n_outputs == 1:
-        assert plain.lower_bound * (1 - 1e-7) <= cert.lower_bound <= plain.lower_bound
+        keeps(plain, cert)
     return head, cert
+
+
+def keeps(plain: cx.Certificate, cert: cx.Certificate) -> None:
+    """Assert that a proof's bound stays where the one known without it is, as far as asked for."""
+    known, bound = plain.lower_bound, cert.lower_bound
+    assert 0 <= bound <= known
+    assert plain.best_objective is not None
+    for above in (plain.objective, plain.best_objective):
+        if relative_gap(above, known, plain.objective_at_zero) <= plain.rtol:
+            assert relative_gap(above, bound, plain.objective_at_zero) <= plain.rtol
+            return
+    assert bound >= known - 0.1001 * (plain.best_objective - known) or bound >= 0.4999 * known
 
 
 def _as_used(net: Any, X: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -166,6 +179,45 @@ def test_without_improving(tmp_path: Path) -> None:
     for method in ("enumeration", "branch_and_bound", "bound"):
         head, _ = certified(tmp_path / method, X, y, beta, improve=False, method=method)
         assert head["method"] == method
+
+
+def test_a_larger_tolerance_takes_fewer_boxes(tmp_path: Path) -> None:
+    X, y, beta = gaussian_task(30, 4, 0)
+    net = cx.train(X, y, beta, rtol=1e-8).network
+    leaves = {}
+    for rtol in (1e-1, 1e-2, 1e-6):
+        head, cert = certified(tmp_path / "a", X, y, beta, net, rtol=rtol)
+        assert cert.is_optimal
+        assert cert.relative_gap >= 0.5 * rtol  # what it leaves is used
+        leaves[rtol] = head["leaves"]
+    assert leaves[1e-1] < leaves[1e-2] < 0.95 * leaves[1e-6]
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_a_weaker_proof_where_the_boxes_do_not_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outputs: int
+) -> None:
+    X, y, beta = gaussian_task(30, 4, 0)
+    net = some_net(4)
+    if outputs == 2:
+        y = np.column_stack([y, y[::-1]])
+        net = cx.TwoLayerNetwork.from_arrays(np.eye(4)[:2], np.eye(2))
+    options: dict[str, Any] = {"rtol": 1e-6}
+    whole = cx.certify(net, X, y, beta, proof=tmp_path / "a", **options)
+    bounds = []
+    for most in (200, 500):
+        monkeypatch.setattr("pyconvexnn.proofs.files._MOST_BOXES", most)
+        with pytest.warns(ConvergenceWarning, match="`proof`: the file proves .* only, of a lower"):
+            cert = cx.certify(net, X, y, beta, proof=tmp_path / "b", **options)
+        head = check(tmp_path / "b", X, y, exact=True)
+        assert cert.lower_bound == head["lower_bound"]
+        bounds.append(cert.lower_bound)
+    assert 0.4 * whole.lower_bound < bounds[0] < bounds[1] < whole.lower_bound
+    monkeypatch.setattr("pyconvexnn.proofs.files._MOST_BOXES", 10)
+    with pytest.warns(ConvergenceWarning, match="`proof`: no file was written, .* boxes in"):
+        cert = cx.certify(net, X, y, beta, proof=tmp_path / "c", **options)
+    assert cert.lower_bound >= whole.lower_bound
+    assert not (tmp_path / "c").exists()
 
 
 def test_no_file_where_the_boxes_are_too_many(
