@@ -6,12 +6,13 @@ import numpy as np
 
 from pyconvexnn._rounding import UNIT
 from pyconvexnn._typing import FloatArray
-from pyconvexnn.losses import Loss
+from pyconvexnn.losses import Huber, Loss
 
 _ROUNDS = 400
 # Of the largest weight, or curvature.
 _DAMPINGS = (1e-14, 1e-9, 1e-6, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 1e3, 1e6)
 _NEAR = 1e-4  # an imbalance: from there values tell steps no more apart
+_NARROWER = 0.2
 _FAR = 500.0  # of a fit: there exp is nothing, and no gradient says how far it has to go
 _EXACT = 4 * np.finfo(float).eps  # of sums of a gradient: rounding
 
@@ -66,12 +67,14 @@ def best_free_part(
     Returns
     -------
     (n,) or (n, K) array
-        The best one, to rounding; where several are best, any of them.
+        The best one, to rounding; where several are best, any of them. Where f is so large that
+        none is within reach, one that is better than none.
 
     Raises
     ------
     ValueError
-        If there is none within reach: the loss falls for ever, as where labels are separated.
+        If f is zero and there is no best one: the loss falls for ever, as where labels are
+        separated.
 
     Examples
     --------
@@ -82,22 +85,28 @@ def best_free_part(
     """
     if Z.shape[1] == 0:
         return np.zeros_like(f)
-    Q = _orthonormal(Z)
+    Q = orthonormal(Z)
     if Q.shape[1] == 0:
         return np.zeros_like(f)
     # Where f is large and mostly linear, what undoes that is nearer than zero; steps from there
     # would be lost in its rounding.
     undone = -(Q @ (Q.T @ f))
-    if loss.value(f + undone, y, s) < loss.value(f, y, s):
-        return undone + _from_zero(loss, f + undone, y, s, Q)
-    return _from_zero(loss, f, y, s, Q)
+    fit = undone if loss.value(f + undone, y, s) < loss.value(f, y, s) else np.zeros_like(f)
+    if isinstance(loss, Huber):
+        # From far it is linear nearly everywhere: the best fits of wider ones lead there.
+        width = _NARROWER * float(np.max(np.abs(y - f - fit)))
+        while width > loss.delta:
+            fit = fit + _from_zero(Huber(width), f + fit, y, s, Q)
+            width *= _NARROWER
+    return fit + _from_zero(loss, f + fit, y, s, Q)
 
 
 def _from_zero(
     loss: Loss, f: FloatArray, y: FloatArray, s: FloatArray, Q: FloatArray
 ) -> FloatArray:
     """:func:`best_free_part` of orthonormal columns Q, by steps from zero."""
-    far = _FAR + 2.0 * float(np.max(np.abs(f)))
+    # How far a fit of zero may lead is known: further on the loss falls for ever.
+    far = np.inf if np.any(f) else _FAR
     fit, value, best = np.zeros_like(f), loss.value(f, y, s), np.inf
     for _ in range(_ROUNDS):
         g = loss.gradient(f + fit, y, s)
@@ -126,7 +135,8 @@ def _from_zero(
         if best_fit is fit:
             break
         fit, value = best_fit, after
-    if wrong < _NEAR or not loss.falls_for_ever:
+    # Whether there is an optimum does not depend on f, but rounding, where f is large, does.
+    if wrong < _NEAR or not loss.falls_for_ever or np.any(f):
         return fit
     raise ValueError(
         f"`skip` must be above 0, or None, where the linear part separates `y`: loss {loss.name!r} "
@@ -149,8 +159,10 @@ def best_offsets(loss: Loss, f: FloatArray, y: FloatArray, s: FloatArray) -> Flo
     return np.broadcast_to(each, f.shape).copy()
 
 
-def _orthonormal(Z: FloatArray) -> FloatArray:
-    """Orthonormal basis of the columns' span."""
+def orthonormal(Z: FloatArray) -> FloatArray:
+    """Orthonormal basis (n, q) of the columns' span."""
+    if Z.size == 0:
+        return np.zeros((len(Z), 0))
     size = np.max(np.abs(Z), axis=0)
     U, sigma, _ = np.linalg.svd(Z[:, size > 0] / size[size > 0], full_matrices=False)
     return np.asarray(U[:, sigma > 1e-11 * np.max(sigma, initial=0.0)])

@@ -25,7 +25,13 @@ from pyconvexnn._validation import (
 from pyconvexnn.losses import Loss, get_loss
 from pyconvexnn.patterns import PatternSet
 from pyconvexnn.problems.base import SparseBlocks, block_norms, unpacked
-from pyconvexnn.problems.free_part import best_free_part, best_offsets, columns, imbalance
+from pyconvexnn.problems.free_part import (
+    best_free_part,
+    best_offsets,
+    columns,
+    imbalance,
+    orthonormal,
+)
 
 # Prices, which are compared with beta, are square roots of sums that vanish below 1e-308.
 SMALLEST_BETA = 1e-120
@@ -380,8 +386,13 @@ class PatternProblem(ABC):
         whole[~counted] += Z[~counted] @ c
         return whole
 
+    @functools.cached_property
+    def _free_basis(self) -> FloatArray:
+        """Orthonormal basis of the free columns: another basis of them is no other problem."""
+        return orthonormal(self._free_columns)
+
     def _imbalance(self, v: FloatArray) -> float:
-        return imbalance(v, self._free_columns)
+        return imbalance(v, self._free_basis)
 
     def _unpacked(self, indices: IndexArray) -> Iterator[tuple[slice, BoolArray | FloatArray]]:
         """Diagonals of D of the listed patterns, (c, n) at a time, with their positions."""

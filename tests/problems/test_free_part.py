@@ -6,10 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.optimize import linprog
 
 import pyconvexnn as cx
 from pyconvexnn.losses import get_loss
-from pyconvexnn.problems.free_part import _newton_step, best_free_part, columns, imbalance
+from pyconvexnn.problems.free_part import (
+    _newton_step,
+    best_free_part,
+    columns,
+    imbalance,
+    orthonormal,
+)
 from tests.solvers.test_outputs import targets
 
 RNG = np.random.default_rng(0)
@@ -103,6 +110,37 @@ def test_steps_are_not_lost_in_the_rounding_of_what_is_undone() -> None:
     free = best_free_part(loss, f, y, s, Z)
     least = loss.value(best_free_part(loss, 0 * f, y, s, Z), y, s)
     assert loss.value(f + free, y, s) == pytest.approx(least, abs=0.5)  # an ulp of f is 1/8
+
+
+def test_a_fit_out_of_reach_is_no_separation() -> None:
+    # Overlapping labels, and a fit whose steps need more than doubles have.
+    Z, y = np.array([[1.0], [2.0], [-1.0], [1.5]]), np.array([1.0, 1.0, -1.0, -1.0])
+    loss, s = get_loss("logistic"), np.ones(4)
+    for f in (1e13 * np.array([1.0, -2.0, 3.0, 0.5]), 1e200 * np.array([0.0, 1.0, 0.0, -1.0])):
+        free = best_free_part(loss, f, y, s, Z)
+        assert loss.value(f + free, y, s) <= loss.value(f, y, s)
+
+
+def test_huber_of_a_tiny_delta_is_least_absolute_deviations() -> None:
+    rng = np.random.default_rng(0)
+    Z, y, s = rng.standard_normal((25, 4)), 1e7 * rng.standard_cauchy(25), rng.uniform(0.5, 100, 25)
+    free = best_free_part(get_loss(cx.losses.Huber(1e-3)), np.zeros(25), y, s, Z)
+    # min s'(a + b) with Z c + a - b = y, a, b >= 0.
+    cost = np.concatenate([np.zeros(4), s, s])
+    A = np.hstack([Z, np.eye(25), -np.eye(25)])
+    bounds = [(None, None)] * 4 + [(0, None)] * 50
+    least = linprog(cost, A_eq=A, b_eq=y, bounds=bounds).fun
+    assert s @ np.abs(free - y) == pytest.approx(least, rel=1e-9)
+
+
+def test_an_optimum_far_away_is_found() -> None:
+    # Of one row against all others, with labels that a line does not separate.
+    Z = np.column_stack([np.linspace(-1, 1, 12), np.ones(12)])
+    y = np.sign(Z[:, 0] + 0.01)
+    y[2], s, loss = -y[2], np.ones(12), get_loss("logistic")
+    f = 30.0 * y * (np.arange(12) != 2)
+    free = best_free_part(loss, f, y, s, Z)
+    assert imbalance(loss.gradient(f + free, y, s), orthonormal(Z)) < 1e-10
 
 
 def test_overflow_of_counts_is_silent() -> None:
