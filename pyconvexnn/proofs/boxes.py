@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pyconvexnn._typing import FloatArray, IndexArray
 from pyconvexnn.proofs.checker import Side
 
-_BATCH = 256
+_BATCH = 256  # boxes at a time, at most
+_CHUNK = 1 << 17  # numbers of an array, about: larger ones would not stay in the cache
 _STEPS = 12  # of Frank and Wolfe for the multipliers of a box, at most
 _TIE = 1e-7  # of |p| |w|: nearer to its hyperplane than that a neuron counts as on it
 _MOST_KNOWN = 16  # neurons whose multipliers are tried
@@ -115,12 +116,13 @@ class BoxTree:
         waiting = leaves[self._most[leaves] > 0].tolist()
         self._before = _Before(self.boxes, np.array(waiting, np.int64), dict(self._told))
         looking = _Looking(side, self._known)
+        size = min(max(_CHUNK // (len(side.P) + 1), 16), _BATCH)
         while waiting:
             if stop(self.boxes):
                 self.undo()
                 return False
-            nodes = np.array(waiting[-_BATCH:])
-            del waiting[-_BATCH:]  # the last ones are halves of boxes nearby: few rows cut them
+            nodes = np.array(waiting[-size:])
+            del waiting[-size:]  # the last ones are halves of boxes nearby: few rows cut them
             most, branch, told = looking.at(self._ends[nodes, 0], self._ends[nodes, 1])
             self._most[nodes] = most
             self._told |= {int(nodes[place]): own for place, own in told.items()}
