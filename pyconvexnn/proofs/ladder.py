@@ -18,7 +18,7 @@ _RATIO = 4.0  # of what bounds of one rung and the next have to spare
 _HALVINGS = 24  # of what a bound of a price may have to spare, as a logarithm
 _LEAST = 1e-12  # relative: a bound of a price that has less to spare is the known one
 _WEAKEST = 0.5  # of the bound that is known: a weaker one is not worth a file
-_SAMPLE = 256  # leaves by which the time of a check is told
+_SAMPLE = 1 << 17  # products with leaves by which the time of a check is told, about
 _CHECKS = 1.5  # times what is expected of it
 _BELOW = 1.0 - 1e-14  # more than the roundings of a few operations
 
@@ -161,8 +161,12 @@ class Trees:
         """Whether all trees prove these, which otherwise prove what they did."""
         for name in sides:
             if name not in self._trees:
+                if self._left() <= 0.0:
+                    return False
                 self._trees[name] = BoxTree(sides[name], self._neurons[name])
-        each = max((_seconds_of_check(self._trees[name], sides[name]) for name in sides), default=0)
+        each = max(
+            (_seconds_of_check(self._trees[name], side) for name, side in sides.items()), default=0
+        )
         finished: list[BoxTree] = []
         for name, side in sides.items():
             tree = self._trees[name]
@@ -183,7 +187,7 @@ class Trees:
 
 def _seconds_of_check(tree: BoxTree, side: Side) -> float:
     """Seconds that the checker takes for a leaf, about."""
-    low, high = tree.leaves(_SAMPLE)
+    low, high = tree.leaves(min(max(_SAMPLE // max(side.P.size, 1), 8), 256))
     begun = time.perf_counter()
     side.worst(low, high, side.multipliers(low, high))
     return (time.perf_counter() - begun) / max(len(low), 1)
