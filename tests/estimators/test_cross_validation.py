@@ -120,12 +120,14 @@ def test_folds_end_where_they_stall(monkeypatch: pytest.MonkeyPatch) -> None:
         est.fit(X, y)
         monkeypatch.setattr(cross_validation, "_STALLED", -math.inf)
         est.fit(X, y)
+    spared = 0
     for stalled, full in zip(fits[:2], fits[3:5], strict=True):
         assert stalled.status is cx.Status.INTERRUPTED
         assert full.status is cx.Status.SOLVED
-        assert len(stalled.history) < len(full.history)
+        spared += len(full.history) - len(stalled.history)
         found = stalled.history[-1].objective, full.history[-1].objective
         assert found[1] <= found[0] < 1.05 * found[1]
+    assert spared > 0
 
 
 @pytest.mark.parametrize("estimator", BOTH_CV)
