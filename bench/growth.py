@@ -234,15 +234,18 @@ def _training_cell(fits: list[Training] | None) -> str:
 
 
 def _powers(sizes: Sequence[float], seconds: Sequence[float]) -> list[str]:
-    top = laws.larger(sizes)
-    part = laws.power([sizes[i] for i in top], [seconds[i] for i in top])
-    return [laws.power_text(laws.power(sizes, seconds)), laws.power_text(part)]
+    return [laws.power_text(laws.power(*points)) for points in _all_and_larger(sizes, seconds)]
 
 
 def _factors(steps: Sequence[float], seconds: Sequence[float]) -> list[str]:
-    top = laws.larger(steps)
-    part = laws.factor([steps[i] for i in top], [seconds[i] for i in top])
-    return [laws.factor_text(laws.factor(steps, seconds)), laws.factor_text(part)]
+    return [laws.factor_text(laws.factor(*points)) for points in _all_and_larger(steps, seconds)]
+
+
+def _all_and_larger(
+    sizes: Sequence[float], seconds: Sequence[float]
+) -> list[tuple[Sequence[float], Sequence[float]]]:
+    top = laws.larger(sizes)
+    return [(sizes, seconds), ([sizes[i] for i in top], [seconds[i] for i in top])]
 
 
 # Printing ---------------------------------------------------------------------------------------

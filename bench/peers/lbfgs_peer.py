@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bench.peers.protocol import Answer, FloatArray, Method, Problem, Session
+from bench.peers.protocol import FloatArray, Method, Problem, Session
 from bench.peers.shapes import tiny
+from bench.peers.trained import Start, Trained
 
 LOSSES = frozenset({"squared", "huber", "logistic", "squared_hinge", "poisson"})
 METHODS = (
@@ -85,36 +86,8 @@ def start(seed: int, d: int, width: int = WIDTH) -> FloatArray:
     return np.concatenate([hidden.ravel(), output])
 
 
-class Trained:
-    """The best network for each penalty, filled by a `train(beta, seed)`."""
-
-    def __init__(self, problem: Problem) -> None:
-        self._problem = problem
-        self._best: list[tuple[float, FloatArray]] = []
-
-    def train(self, beta: float, seed: int) -> tuple[float, FloatArray]:
-        """Objective and parameters from one start."""
-        raise NotImplementedError
-
-    def best_of(self, starts: int) -> None:
-        """Train from each start, for every penalty."""
-        self._best = [
-            min((self.train(float(beta), seed) for seed in range(starts)), key=lambda run: run[0])
-            for beta in self._problem.betas
-        ]
-
-    def answer(self) -> Answer:
-        """The networks."""
-        parts = [split(parameters, self._problem.X.shape[1]) for _, parameters in self._best]
-        return Answer(
-            np.array([value for value, _ in self._best]),
-            hidden=np.array([hidden for hidden, _ in parts]),
-            output=np.array([output for _, output in parts]),
-        )
-
-
 class _Lbfgs(Trained):
-    def train(self, beta: float, seed: int) -> tuple[float, FloatArray]:
+    def train(self, beta: float, seed: int) -> Start:
         from scipy.optimize import minimize
 
         found = minimize(
@@ -124,10 +97,7 @@ class _Lbfgs(Trained):
             method="L-BFGS-B",
             options={"maxiter": 5000, "maxfun": 10000, "gtol": 1e-7, "ftol": 1e-12, "maxcor": 20},
         )
-        return float(found.fun), np.asarray(found.x)
-
-    def solve(self, tolerance: float) -> None:
-        self.best_of(int(tolerance))
+        return float(found.fun), *split(np.asarray(found.x), self._problem.X.shape[1])
 
 
 def prepare(method: str, problem: Problem) -> Session:

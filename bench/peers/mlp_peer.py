@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.peers.protocol import Answer, FloatArray, Method, Problem, Session
+from bench.peers.protocol import Method, Problem, Session
 from bench.peers.shapes import tiny
+from bench.peers.trained import Start, Trained
 
 METHODS = (
     Method(
@@ -31,22 +32,16 @@ METHODS = (
 WIDTH = 50
 
 
-class _Mlp:
+class _Mlp(Trained):
     def __init__(self, problem: Problem) -> None:
         ones = np.flatnonzero(np.all(problem.X == 1.0, axis=0))
         if not len(ones):
             raise ValueError("undecayed biases: comparable only when X has a column of ones")
-        self._problem, self._ones = problem, int(ones[-1])
+        super().__init__(problem)
+        self._ones = int(ones[-1])
         self._X = np.delete(problem.X, self._ones, axis=1)
-        self._best: list[tuple[float, FloatArray, FloatArray]] = []
 
-    def solve(self, tolerance: float) -> None:
-        self._best = [
-            min((self._train(float(b), seed) for seed in range(int(tolerance))), key=lambda r: r[0])
-            for b in self._problem.betas
-        ]
-
-    def _train(self, beta: float, seed: int) -> tuple[float, FloatArray, FloatArray]:
+    def train(self, beta: float, seed: int) -> Start:
         from sklearn.neural_network import MLPClassifier, MLPRegressor
 
         kind: Any = MLPRegressor if self._problem.loss == "squared" else MLPClassifier
@@ -69,13 +64,6 @@ class _Mlp:
         extra[0, self._ones] = np.sqrt(abs(offset))
         output = np.append(net.coefs_[1][:, 0], np.sign(offset) * np.sqrt(abs(offset)))
         return float(own), np.vstack([hidden, extra]), output
-
-    def answer(self) -> Answer:
-        return Answer(
-            np.array([own for own, _, _ in self._best]),
-            hidden=np.array([hidden for _, hidden, _ in self._best]),
-            output=np.array([output for _, _, output in self._best]),
-        )
 
 
 def prepare(method: str, problem: Problem) -> Session:

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.peers.protocol import Answer, FloatArray, Method, Problem, Session
+from bench.peers.protocol import Method, Problem, Session
 from bench.peers.shapes import tiny
 from bench.peers.torch_peer import ADAM_RATE, sum_of_losses
+from bench.peers.trained import Start, Trained
 
 METHODS = (
     Method(
@@ -35,27 +36,21 @@ WIDTH = 100  # as many as scikit-learn has by default
 STEPS = 2000
 
 
-class _Module:
+class _Module(Trained):
     def __init__(self, problem: Problem, steps: int) -> None:
         import torch
 
         torch.set_num_threads(1)
         self._torch = torch
-        self._problem, self._steps = problem, steps
+        super().__init__(problem)
+        self._steps = steps
         self._constant = float(problem.X[0, -1])
         if not np.all(problem.X[:, -1] == self._constant) or self._constant == 0.0:
             raise ValueError("biases: the last column of X must be a constant other than 0")
         self._X = torch.from_numpy(problem.X[:, :-1].copy())
         self._y = torch.from_numpy(problem.y)
-        self._best: list[tuple[float, FloatArray, FloatArray]] = []
 
-    def solve(self, tolerance: float) -> None:
-        self._best = [
-            min((self._train(float(b), seed) for seed in range(int(tolerance))), key=lambda r: r[0])
-            for b in self._problem.betas
-        ]
-
-    def _train(self, beta: float, seed: int) -> tuple[float, FloatArray, FloatArray]:
+    def train(self, beta: float, seed: int) -> Start:
         torch, nn = self._torch, self._torch.nn
         torch.manual_seed(seed)
         first = nn.Linear(self._X.shape[1], WIDTH, dtype=torch.float64)
@@ -82,13 +77,6 @@ class _Module:
         hidden[:WIDTH] = np.column_stack([W, b / self._constant])
         hidden[WIDTH, -1] = 1.0 / self._constant
         return (value if np.isfinite(value) else np.inf), hidden, np.append(a[0], offset)
-
-    def answer(self) -> Answer:
-        return Answer(
-            np.array([own for own, _, _ in self._best]),
-            hidden=np.array([hidden for _, hidden, _ in self._best]),
-            output=np.array([output for _, _, output in self._best]),
-        )
 
 
 def prepare(method: str, problem: Problem) -> Session:

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.peers.lbfgs_peer import DELTA, LOSSES, Trained, start
-from bench.peers.protocol import FloatArray, Method, Problem, Session
+from bench.peers.lbfgs_peer import DELTA, LOSSES, split, start
+from bench.peers.protocol import Method, Problem, Session
 from bench.peers.shapes import tiny
+from bench.peers.trained import Start, Trained
 
 _COMMON: tuple[str, frozenset[str], frozenset[str]] = ("torch.txt", frozenset({"relu"}), LOSSES)
 METHODS = (
@@ -52,7 +53,7 @@ class _Torch(Trained):
         self._X, self._y = torch.from_numpy(problem.X), torch.from_numpy(problem.y)
         self._steps = 0
 
-    def train(self, beta: float, seed: int) -> tuple[float, FloatArray]:
+    def train(self, beta: float, seed: int) -> Start:
         torch, d = self._torch, self._problem.X.shape[1]
         parameters = torch.from_numpy(start(seed, d)).requires_grad_()
         width = len(parameters) // (d + 1)
@@ -94,7 +95,7 @@ class _Torch(Trained):
         with torch.no_grad():
             value = float(objective())
         found = parameters.detach().numpy().copy()
-        return (value if np.isfinite(value) else np.inf), found
+        return (value if np.isfinite(value) else np.inf), *split(found, d)
 
     def solve(self, tolerance: float) -> None:
         self._steps = int(tolerance)

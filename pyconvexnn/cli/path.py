@@ -10,6 +10,7 @@ import click
 from rich import box
 from rich.table import Table
 
+from pyconvexnn._files import writing
 from pyconvexnn.cli import options, training
 from pyconvexnn.cli.data import TrainingData, read_training_data
 from pyconvexnn.cli.pictures import check_plot, draw_path
@@ -181,4 +182,5 @@ def _as_score(score: float | None) -> str:
 def _write(rows: list[Row], out: Path) -> None:
     import pandas as pd
 
-    pd.DataFrame(rows).to_csv(out, index=False, lineterminator="\n")
+    with writing(out) as file:
+        pd.DataFrame(rows).to_csv(file, index=False, lineterminator="\n")

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from pyconvexnn import tables
+from pyconvexnn._files import writing
 from pyconvexnn.cli import options
 from pyconvexnn.cli.models import load_model
 from pyconvexnn.cli.terminal import check_outputs, say
@@ -49,5 +50,6 @@ def predict(model: Path, data: Path, out: Path | None, as_json: bool) -> int:
     if out is None:
         click.echo(text, nl=False)
     else:
-        out.write_text(text, encoding="utf-8")
+        with writing(out) as file:
+            file.write(text.encode("utf-8"))
     return options.OK

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     help="Column to predict: name, or index from 0; again for each output of a proof that Python "
     "wrote.  [default: the proof's, or the last ones]",
 )
-@click.option("--weight", help="Column of sample weights, of a proof that Python wrote.")
+@click.option(
+    "--weight", help="Column of sample weights: name, or index from 0; of a proof of Python."
+)
 @click.option("--exact", is_flag=True, help="In decimals without rounding, not only in floats.")
 @click.option(
     "--model",
@@ -146,6 +148,8 @@ def _samples(
         except ValueError as error:
             raise ProofError(str(error)) from None
     table = tables.read_table(data, header=None if columns is None else columns.recipe.header)
+    if weight is not None:
+        weight = table.names[tables.find_target(table, weight)]
     if columns is None:
         found = _of_numbers(table, targets or _last(head, table, weight), weight)
     else:

@@ -80,10 +80,14 @@ class Claim:
 
 
 class Proved(NamedTuple):
-    """What became of a proof: the lower bound of the file, None without one; boxes looked at."""
+    """What became of a proof."""
 
     bound: float | None
+    """The lower bound of the file, None without one."""
+    aim: float
+    """What it was to be."""
     boxes: int
+    """Looked at."""
 
 
 def prove(
@@ -102,7 +106,7 @@ def prove(
     claim : Claim
     aim : callable
         The lower bound to be proved, of the largest that can be, less than that of the claim by
-        some 1e-9 of it; of several outputs that neurons feed together by more.
+        some 1e-9 of it; of several outputs that neurons feed together by more. At least half of it.
     seconds_left : callable
         For all of it, now. Where they, or the boxes, do not do for the aim, the file proves less.
     seed : int
@@ -156,9 +160,10 @@ def prove(
         }
 
     trees = Trees(sides, neurons, seconds_left, _MOST_BOXES)
-    climbed = trees.climb([dual.scaled(factor) for factor in rungs(dual, aim)])
+    wanted, factors = rungs(dual, aim)
+    climbed = trees.climb([dual.scaled(factor) for factor in factors])
     if climbed is None:
-        return Proved(None, trees.looked)
+        return Proved(None, wanted, trees.looked)
     (_, scale, levels), grown = climbed
     arrays = {"dual": np.ascontiguousarray(V.T).ravel()}
     arrays |= {f"axes{name[:-1]}": axes[int(name[:-1])].ravel() for name in grown}
@@ -195,7 +200,7 @@ def prove(
         file.write(_content(head, arrays))
         file.flush()
         check(file.name, claim.X, claim.y, claim.weight)
-    return Proved(bound, trees.looked)
+    return Proved(bound, wanted, trees.looked)
 
 
 def header(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -208,8 +213,8 @@ def header(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     try:
         return read(path)[0]
-    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        raise ProofError(str(error) or repr(error)) from error
+    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as bad:
+        raise ProofError(bad if isinstance(bad, ProofError) else f"it is damaged: {bad!r}") from bad
 
 
 def with_columns(

@@ -78,24 +78,26 @@ class Dual(NamedTuple):
         return Scaled(math.fsum(values), scale, levels)
 
 
-def rungs(dual: Dual, aim: Callable[[float], float]) -> list[float]:
-    """Factors of the known bounds of prices to be tried one after the other, falling.
+def rungs(dual: Dual, aim: Callable[[float], float]) -> tuple[float, list[float]]:
+    """The lower bound to be proved, and factors of the known bounds of prices to be tried for it.
 
     Parameters
     ----------
     dual : Dual
         Its known bounds can be proved.
     aim : callable
-        The lower bound to be proved, of the one that is known: no larger.
+        The lower bound that is asked for, of the one that is known: no larger.
 
     Returns
     -------
+    float
+        That, or half of the known one.
     list of float
-        The last is the largest with the lower bound that is asked for, or about; the first leaves
-        half of the known one.
+        Falling: the last is the largest with that lower bound, or about; the first leaves half of
+        the known one.
     """
     known = dual.scaled(1.0).value
-    wanted = aim(known)
+    wanted = max(aim(known), _WEAKEST * known)
     low, high = math.log(_LEAST), math.log(1e3)  # of the factor less 1
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
@@ -111,7 +113,7 @@ def rungs(dual: Dual, aim: Callable[[float], float]) -> list[float]:
         if spare > 1e3:
             break
         factors.append(1.0 + spare)
-    return factors[::-1]
+    return wanted, factors[::-1]
 
 
 class Trees:

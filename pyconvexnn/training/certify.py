@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
 import warnings
@@ -42,7 +43,6 @@ _METHODS = tuple(method for method in METHODS if method != "search")  # a search
 _PROOF_SHARE = 0.25  # of the time limit, for a file
 _GIVEN = 0.9  # of what a proof may use up of the relative gap; the rest is for rounding
 _GIVEN_OF_GAP = 0.1  # of a gap that is larger than what was asked for
-_WEAKEST = 0.5  # of the known bound: that much any file proves
 _SHORT = 1e-9  # relative: a bound that much below its aim is not said to be
 _LARGEST = 1e150  # objective: squares of residuals do not overflow
 _FINER = 0.1  # of rtol: how fine a proof may have to be that a nearly optimal network passes
@@ -242,17 +242,14 @@ def _with_proof(
         price_bound=cert.price_bound,
         method=cert.method,
     )
-    begun, wanted = clock.seconds, [0.0]
-
-    def aim(known: float) -> float:
-        wanted[0] = _aim(cert, known)
-        return wanted[0]
+    begun = clock.seconds
 
     def seconds_left() -> float:
         return math.inf if clock.limit is None else clock.limit - clock.seconds
 
-    bound, boxes = prove(file, claim, aim=aim, seconds_left=seconds_left, seed=seed)
-    if bound is None or bound < wanted[0] * (1.0 - _SHORT):
+    aim = functools.partial(_aim, cert)
+    bound, wanted, boxes = prove(file, claim, aim=aim, seconds_left=seconds_left, seed=seed)
+    if bound is None or bound < wanted * (1.0 - _SHORT):
         from sklearn.exceptions import ConvergenceWarning  # takes a second: for the warning only
 
         told = "no file was written" if bound is None else f"the file proves {bound:.6g} only"
@@ -275,8 +272,8 @@ def _aim(cert: Certificate, known: float) -> float:
     for above in (cert.objective, best):
         spare = known - (above - cert.rtol * max(above, 1e-10 * cert.objective_at_zero))
         if spare >= 0.0:
-            return max(known - _GIVEN * spare, _WEAKEST * known)
-    return max(known - _GIVEN_OF_GAP * (best - known), _WEAKEST * known)
+            return known - _GIVEN * spare
+    return known - _GIVEN_OF_GAP * (best - known)
 
 
 def _certify_one(task: Task, net: TwoLayerNetwork, clock: Clock, options: Options) -> Certificate:

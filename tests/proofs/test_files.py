@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from pathlib import Path
 from typing import Any
@@ -267,7 +268,10 @@ def test_columns_of_a_table_can_be_added(tmp_path: Path) -> None:
     assert after == before
     (tmp_path / "b").write_bytes(b"other")
     file.write_bytes(file.read_bytes()[:-1])
-    for name, reason in (("b", "no proof file"), ("a", "damaged")):
+    text = b"\n".join([checker.MAGIC, b'{"beta": 1.0}', b""])
+    (tmp_path / "c").write_bytes(text + hashlib.sha256(text).digest())
+    reasons = {"b": "no proof file", "a": "damaged", "c": r"damaged: KeyError\('arrays'\)"}
+    for name, reason in reasons.items():
         with pytest.raises(ProofError, match=reason):
             header(tmp_path / name)
 
