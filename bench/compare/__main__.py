@@ -90,7 +90,8 @@ def main(
     """Run pyconvexnn and its peers on a set of problems, at equal accuracy.
 
     Writes runs.jsonl (one line each, as it happens), results.json, table.md, profile.png and
-    scaling.png, and prints the table. Stopped or killed, the same command goes on.
+    scaling.png, and prints the table. Stopped or killed, the same command goes on. Ends with 1
+    where an answer of ours is not what it claims, or anybody's is below a proved bound.
     """
     out = out or ROOT / ".bench" / chosen
     try:
@@ -130,6 +131,8 @@ def main(
         report.write(journal, out)
     click.echo(report.markdown(journal))
     click.echo(f"In {out}: table.md, results.json, runs.jsonl, profile.png, scaling.png", err=True)
+    if wrong := report.wrong(journal):
+        raise click.ClickException("not what they claim:\n" + "\n".join(wrong))
 
 
 def cases_of(name: str, data: Path | None) -> list[Case]:

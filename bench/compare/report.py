@@ -65,11 +65,33 @@ def failure_of(run: Run, bounds: np.ndarray[Any, np.dtype[np.float64]] | None) -
         return run.failure
     if run.infeasibility > FEASIBLE:
         return f"infeasible: {run.infeasibility:.1e}"
-    if bounds is not None and run.convex:
+    return _impossible(run, bounds)
+
+
+def _impossible(run: Run, bounds: np.ndarray[Any, np.dtype[np.float64]] | None) -> str | None:
+    """An objective below a proved bound."""
+    if bounds is not None and run.convex and run.objective:
         for objective, bound in zip(run.objective, bounds.tolist(), strict=True):
             if evaluate.below_bound(objective, bound, run.infeasibility):
                 return f"objective {objective!r} below the proved bound {bound!r}"
     return None
+
+
+def wrong(journal: Journal) -> list[str]:
+    """Answers of ours that are not what they claim, and of anybody that undercut a bound."""
+    lines = []
+    for case in dict.fromkeys(run.case for run in journal.runs):
+        runs = [run for run in journal.runs if run.case == case]
+        bounds = best_bounds(runs)
+        for run in runs:
+            failure = _impossible(run, bounds)
+            if run.method == OURS and run.status != "timeout" and not run.note:
+                gap = gap_of(run, bounds)
+                short = gap is None or gap > run.tolerance
+                failure = failure_of(run, bounds) or (f"gap {gap}" if short else None)
+            if failure is not None:
+                lines.append(f"{case} / {run.method} to {run.tolerance:g}: {failure}")
+    return list(dict.fromkeys(lines))
 
 
 def time_to(

@@ -103,6 +103,23 @@ def test_wrong_answers_do_not_count_and_say_why(
     assert set(found.times.values()) == {None}
 
 
+def test_every_answer_is_asserted(journal: Journal) -> None:
+    journal.add(made("pyconvexnn", 1e-3, 0.1, 1.0005, 1.0))
+    journal.add(made("peer", 1e-3, 0.1, 1.5, 0.0))
+    journal.add(
+        Run(**{**vars(made("broken", 1e-3, 0.1, 1.0, 0.0)), "failure": "no", "objective": []})
+    )
+    assert report.wrong(journal) == []
+    journal.add(made("pyconvexnn", 1e-4, 0.1, 1.0005, 1.0))
+    journal.add(made("pyconvexnn", 1e-4, 0.1, 1.0005, 1.0, repeat=1, note="TIME_LIMIT"))
+    journal.add(made("pyconvexnn", 1e-5, 0.1, 1.0, 1.0, failure="misread"))
+    journal.add(made("peer", 1e-6, 0.1, 0.99, 0.0))
+    first, second, third = report.wrong(journal)
+    assert first.startswith("gated a / pyconvexnn to 0.0001: gap 0.000499")
+    assert second == "gated a / pyconvexnn to 1e-05: misread"
+    assert third == "gated a / peer to 1e-06: objective 0.99 below the proved bound 1.0"
+
+
 def test_a_trained_network_may_lie_below_the_bound_and_has_no_gap(journal: Journal) -> None:
     journal.add(made("pyconvexnn", 1e-6, 0.1, 1.0, 1.0))
     journal.add(made("network", 1, 0.3, 0.8, 0.0, convex=False))
