@@ -71,6 +71,11 @@ MODULES = (
     type=click.FloatRange(min=0, min_open=True),
     help="Seconds for every solve.  [default: max(2, 1.2 target x ours), at most 120]",
 )
+@click.option(
+    "--against",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of an earlier run: ends with 1 where it has another winner.",
+)
 @click.option("--with-torch", is_flag=True, help="Also PyTorch and pyscnn, which needs it.")
 @click.option(
     "--peers",
@@ -84,6 +89,7 @@ def main(
     data: Path | None,
     out: Path | None,
     limit: float | None,
+    against: Path | None,
     with_torch: bool,
     peers: Path,
 ) -> None:
@@ -133,6 +139,10 @@ def main(
     click.echo(f"In {out}: table.md, results.json, runs.jsonl, profile.png, scaling.png", err=True)
     if wrong := report.wrong(journal):
         raise click.ClickException("not what they claim:\n" + "\n".join(wrong))
+    if against is not None:
+        earlier = report.rows(Journal(against / "runs.jsonl"))
+        if changed := report.changed(report.rows(journal), earlier):
+            raise click.ClickException("other winners than before:\n" + "\n".join(changed))
 
 
 def cases_of(name: str, data: Path | None) -> list[Case]:

@@ -94,6 +94,21 @@ def wrong(journal: Journal) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
+def changed(table: list[Row], earlier: list[Row]) -> list[str]:
+    """Where another of two methods is the faster one to 1e-6 than earlier, by more than 1.3."""
+    before = {(row.case, row.method): row.times[1e-6] for row in earlier}
+    lines = []
+    for case, own in by_case(table).items():
+        for row in own:
+            pairs = _ours(own), row.times[1e-6], before.get((case, OURS))
+            times = [time for time in (*pairs, before.get((case, row.method))) if time is not None]
+            if len(times) == 4:
+                low, high = sorted((times[1] / times[0], times[3] / times[2]))
+                if low < 1.0 < high and max(high, 1.0 / low) > 1.3:
+                    lines.append(f"{case} / {row.method}: {low:.2f} and {high:.2f} times ours")
+    return lines
+
+
 def time_to(
     runs: list[Run], bounds: np.ndarray[Any, np.dtype[np.float64]] | None, gap: float
 ) -> float | None:

@@ -120,6 +120,20 @@ def test_every_answer_is_asserted(journal: Journal) -> None:
     assert third == "gated a / peer to 1e-06: objective 0.99 below the proved bound 1.0"
 
 
+def test_other_winners_than_before_are_told(tmp_path: Path) -> None:
+    runs = []
+    for name, peer, close in (("before", 0.05, 0.12), ("now", 0.2, 0.09)):
+        journal = Journal(tmp_path / name)
+        journal.start_session(FACTS)
+        journal.add(made("pyconvexnn", 1e-6, 0.1, 1.0, 1.0))
+        journal.add(made("peer", 1e-6, peer, 1.0, 0.0))
+        journal.add(made("close", 1e-6, close, 1.0, 0.0))
+        journal.add(made("far", 1e-6, peer, 2.0, 0.0))
+        runs.append(report.rows(journal))
+    assert report.changed(*runs) == ["gated a / peer: 0.50 and 2.00 times ours"]
+    assert report.changed(runs[0], runs[0]) == []
+
+
 def test_a_trained_network_may_lie_below_the_bound_and_has_no_gap(journal: Journal) -> None:
     journal.add(made("pyconvexnn", 1e-6, 0.1, 1.0, 1.0))
     journal.add(made("network", 1, 0.3, 0.8, 0.0, convex=False))
