@@ -34,6 +34,7 @@ class Case:
     most_patterns: int = 1000  # of a table, two for each row otherwise
     target: float = 10.0  # how many times faster than the best peer we want to be
     longest: float = 120.0  # seconds that any solve may take
+    threads: int = 1  # methods of more are left out
 
     @property
     def name(self) -> str:
@@ -186,7 +187,7 @@ def full() -> list[Case]:
     """Everything: more ratios and sizes, every loss, and the tables of a folder."""
     more = [
         *(case for shape in GATED for case in _gated(shape, 0.5, 0.005)),
-        *(case for shape in LARGE for case in _gated(shape, 0.5, 0.1, 0.02, 0.005)),
+        *(case for shape in LARGE for case in _gated(shape, 0.5, 0.1, 0.02, 0.005, threads=2)),
         *(case for shape in LARGE_RELU for case in _relu(shape, 0.3, 0.1, 0.03)),
         Case("ar", "gated", PATH, (500, 20, 500)),
         *(

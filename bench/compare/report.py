@@ -212,7 +212,8 @@ def markdown(journal: Journal) -> str:
         )
     lines += [
         "",
-        "Times are CPU seconds of one thread (the solver's own time for cvxpy and Clarabel), "
+        "Times are CPU seconds of one thread (the solver's own time for cvxpy and Clarabel; of "
+        "two threads, seconds on the wall), "
         "medians, normalised by g / 104; `*`: of a single run. A time is the least over the "
         "method's tolerances that reach the gap; `> t`: stopped at the time limit t before. "
         "Gaps are recomputed from the returned coefficients: peers against the best bound "

@@ -46,6 +46,7 @@ def accepts(method: Method, case: Case) -> bool:
         and case.loss in method.losses
         and (case.outputs == 1 or method.outputs)
         and (len(case.ratios) == 1 or method.convex)
+        and method.threads <= case.threads
     )
 
 
@@ -159,7 +160,7 @@ class Comparison:
             return dataclasses.replace(run, status="timeout")
         if reply.status != "ok":
             return dataclasses.replace(run, status="failed", failure=reply.reason)
-        judged = judge(run, reply)
+        judged = judge(run, reply, method.threads)
         late = judged.seconds is not None and judged.seconds > limit
         return dataclasses.replace(run, status="timeout") if late else judged
 
@@ -172,7 +173,7 @@ class Judge:
         self.path = path
         self._verdicts: dict[str, tuple[evaluate.Judgement, ...]] = {}
 
-    def __call__(self, run: Run, reply: Reply) -> Run:
+    def __call__(self, run: Run, reply: Reply, threads: int = 1) -> Run:
         """`run` with times, objective, bounds, and the failure if the answer is wrong."""
         try:
             answer = Answer.load(self.path)
@@ -180,7 +181,7 @@ class Judge:
         except Exception as error:  # whatever a broken peer wrote
             sentence = f"no answer that can be judged: {type(error).__name__}"
             return dataclasses.replace(run, status="failed", failure=sentence)
-        seconds = reply.cpu
+        seconds = reply.cpu if threads == 1 else reply.wall
         if answer.seconds is not None:  # on the wall: charged as far as the process had the core
             seconds = answer.seconds * min(1.0, reply.cpu / reply.wall)
         if not (np.isfinite(seconds) and seconds > 0):

@@ -33,8 +33,17 @@ METHODS = (
         frozenset({"squared", "logistic"}),
         (1e-7, 1e-9, 1e-10, 1e-11, 1e-12),
     ),
+    Method(
+        "adelie 2 threads",
+        "adelie.txt",
+        frozenset({"gated"}),
+        frozenset({"squared"}),
+        (1e-5, 1e-7, 1e-9, 1e-10, 1e-11, 1e-12, 1e-13, 1e-14, 1e-15, 1e-16),
+        threads=2,
+    ),
 )
-CONES = {"adelie": {}, "adelie-tight-cones": {"pinball_tol": 1e-14}}
+THREADS = {method.name: method.threads for method in METHODS}
+CONES = {"adelie-tight-cones": {"pinball_tol": 1e-14}}
 
 
 class _Errors(logging.Handler):
@@ -70,12 +79,12 @@ class _Adelie:
         self._options = {
             "groups": np.arange(blocks) * d,
             "penalty": np.ones(blocks),
-            "constraints": self._cones(CONES[method]) if relu else None,
+            "constraints": self._cones(CONES.get(method, {})) if relu else None,
             "lmda_path": problem.betas / self._scale,
             "intercept": False,  # the default adds one
             "early_exit": False,  # the default stops at 90 % deviance explained
             "progress_bar": False,
-            "n_threads": 1,
+            "n_threads": THREADS[method],
         }
 
     def _loss(self) -> Any:
@@ -130,7 +139,7 @@ class _Adelie:
 
 def prepare(method: str, problem: Problem) -> Session:
     """Make the matrix object and the cones of the ReLU program."""
-    if method not in CONES:
-        raise ValueError(f"`method` must be one of {', '.join(CONES)}, got {method!r}")
+    if method not in THREADS:
+        raise ValueError(f"`method` must be one of {', '.join(THREADS)}, got {method!r}")
     _Adelie(method, tiny(problem)).solve(1e-3)
     return _Adelie(method, problem)

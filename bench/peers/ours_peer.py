@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -9,25 +10,25 @@ import numpy as np
 from bench.peers.protocol import Answer, Method, Problem, Session
 from bench.peers.shapes import tiny
 
-METHODS = (
-    Method(
-        "pyconvexnn",
-        None,
-        frozenset({"gated", "relu"}),
-        frozenset(
-            {"squared", "huber", "logistic", "squared_hinge", "hinge", "poisson", "cross_entropy"}
-        ),
-        (1e-3, 1e-4, 1e-6, 1e-8, 1e-9),
-        outputs=True,
+_ONE = Method(
+    "pyconvexnn",
+    None,
+    frozenset({"gated", "relu"}),
+    frozenset(
+        {"squared", "huber", "logistic", "squared_hinge", "hinge", "poisson", "cross_entropy"}
     ),
+    (1e-3, 1e-4, 1e-6, 1e-8, 1e-9),
+    outputs=True,
 )
+METHODS = (_ONE, dataclasses.replace(_ONE, name="pyconvexnn 2 threads", threads=2))
 
 
 class _Ours:
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, threads: int) -> None:
         import pyconvexnn as cx
 
         self._cx = cx
+        self._threads = threads
         self._problem = problem
         self._patterns = cx.PatternSet.from_dense(problem.masks)
         self._solutions: list[Any] = []
@@ -42,7 +43,7 @@ class _Ours:
             program = program_of(
                 problem.X, problem.y, self._patterns, float(beta), loss=problem.loss
             )
-            last = cx.solve(program, tol=tolerance, warm_start=last)
+            last = cx.solve(program, tol=tolerance, warm_start=last, threads=self._threads)
             self._solutions.append(last)
 
     def answer(self) -> Answer:
@@ -59,7 +60,8 @@ class _Ours:
 
 def prepare(method: str, problem: Problem) -> Session:
     """Pack the patterns, and load what the package imports late."""
-    if method != "pyconvexnn":
-        raise ValueError(f"`method` must be 'pyconvexnn', got {method!r}")
-    _Ours(tiny(problem)).solve(1e-3)
-    return _Ours(problem)
+    threads = {known.name: known.threads for known in METHODS}
+    if method not in threads:
+        raise ValueError(f"`method` must be one of {', '.join(threads)}, got {method!r}")
+    _Ours(tiny(problem), threads[method]).solve(1e-3)
+    return _Ours(problem, threads[method])

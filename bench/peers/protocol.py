@@ -110,3 +110,4 @@ class Method:
     outputs: bool = False  # several outputs with Frobenius blocks
     convex: bool = True  # False: trains the network itself, no guarantee
     torch: bool = False  # installed only when asked for
+    threads: int = 1  # with more it is charged the seconds on the wall

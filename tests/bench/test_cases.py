@@ -20,6 +20,12 @@ def test_names_are_unique_and_sets_grow(name: str) -> None:
     assert {case.name for case in SETS["standard"]()} <= {case.name for case in SETS["full"]()}
 
 
+def test_large_problems_may_have_two_threads() -> None:
+    cases = {case.name: case for case in SETS["full"]()}
+    assert cases["gated ar(20000,100,2000) squared 0.1"].threads == 2
+    assert {case.threads for case in SETS["standard"]()} == {1}
+
+
 def test_penalty_refers_to_the_gated_beta_max_for_relu_as_well() -> None:
     X, y, patterns = cx.datasets.ar(50, 5, 30)
     ours = cx.GatedReLUProblem(X, y, patterns, 1.0).beta_max

@@ -354,6 +354,16 @@ def test_mlp_needs_a_column_of_ones() -> None:
         mlp_peer.prepare("sklearn-mlp", problem)
 
 
+def test_ours_with_two_threads_is_the_same() -> None:
+    problem = make_problem()
+    coefs = []
+    for method in ours_peer.METHODS:
+        session = ours_peer.prepare(method.name, problem)
+        session.solve(1e-8)
+        coefs.append(session.answer().coef)
+    np.testing.assert_array_equal(coefs[0], coefs[1])
+
+
 @pytest.mark.parametrize("loss", OF_ONE_OUTPUT)
 def test_ours_claims_its_objective_along_a_path(loss: str) -> None:
     problem = make_problem("gated", loss)
@@ -388,7 +398,7 @@ def test_ours_solves_the_relu_program_along_a_path(loss: str) -> None:
 
 @pytest.mark.parametrize("module", [lbfgs_peer, mlp_peer, ours_peer])
 def test_unknown_method(module: object) -> None:
-    with pytest.raises(ValueError, match=r"^`method` must be '[a-z-]+', got 'x'$"):
+    with pytest.raises(ValueError, match=r"^`method` must be ('[a-z-]+'|one of .*), got 'x'$"):
         module.prepare("x", make_problem())  # type: ignore[attr-defined]
 
 

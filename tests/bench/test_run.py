@@ -125,6 +125,12 @@ def test_ours_is_proved_and_the_peer_measured_against_it(tmp_path: Path) -> None
         assert found.remark == ""
 
 
+def test_two_threads_are_charged_on_the_wall(tmp_path: Path) -> None:
+    journal = compared(tmp_path, OURS, entrant("two", threads=2))
+    assert row(journal, "pyconvexnn").times[1e-6] == 0.01
+    assert row(journal, "two").times[1e-6] == 0.02
+
+
 @pytest.mark.parametrize("how", ["wrong", "liar"])
 def test_wrong_coefficients_are_a_failure(tmp_path: Path, how: str) -> None:
     found = row(compared(tmp_path, OURS, entrant(how)), how)
@@ -206,6 +212,9 @@ def test_methods_are_asked_only_what_they_can() -> None:
     assert accepts(OURS.method, path)
     assert not accepts(network.method, path)
     assert accepts(network.method, RELU)
+    two = dataclasses.replace(OURS.method, threads=2)
+    assert not accepts(two, GATED)
+    assert accepts(two, dataclasses.replace(GATED, threads=2))
 
 
 def test_stopped_and_resumed_gives_the_same_table(tmp_path: Path) -> None:
