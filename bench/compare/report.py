@@ -196,8 +196,9 @@ def _once_each(sentences: list[str]) -> list[str]:
 
 def _spent(counted: list[Run]) -> str:
     """Of a trained network, which has no gap: the time of its best objective."""
-    best = min((sum(run.objective) for run in counted), default=0.0)
-    at_best = [run.normalised for run in counted if sum(run.objective) == best]
+    ended = [run for run in counted if run.objective]
+    best = min((sum(run.objective) for run in ended), default=0.0)
+    at_best = [run.normalised for run in ended if sum(run.objective) == best]
     return f"best objective in {statistics.median(at_best):.2g} s" if at_best else ""
 
 

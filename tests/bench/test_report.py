@@ -137,6 +137,8 @@ def test_other_winners_than_before_are_told(tmp_path: Path) -> None:
 def test_a_trained_network_may_lie_below_the_bound_and_has_no_gap(journal: Journal) -> None:
     journal.add(made("pyconvexnn", 1e-6, 0.1, 1.0, 1.0))
     journal.add(made("network", 1, 0.3, 0.8, 0.0, convex=False))
+    late = made("network", 10, 0.3, 0.8, 0.0, convex=False, status="timeout")
+    journal.add(Run(**{**vars(late), "objective": [], "seconds": None}))
     found = row(journal, "network")
     assert (found.gap, found.objective) == (None, 0.8)
     assert found.remark == "best objective in 0.3 s"
