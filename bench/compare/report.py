@@ -218,7 +218,7 @@ def markdown(journal: Journal) -> str:
         "medians, normalised by g / 104; `*`: of a single run. A time is the least over the "
         "method's tolerances that reach the gap; `> t`: stopped at the time limit t before. "
         "Gaps are recomputed from the returned coefficients: peers against the best bound "
-        "known, ours against our own. `x`: time to 1e-6 over ours; `-`: not reached. Setup "
+        "known, ours against our own. `x`: time to 1e-6 over ours; `-`: no answer counts. Setup "
         "(imports, matrices, compilers; seconds as measured) is not in the times.",
     ]
     lines += ["", "## Time to gap 1e-6 over ours", "", _summary(table)]
@@ -240,24 +240,50 @@ def _ours(own: list[Row]) -> float | None:
 
 
 def _summary(table: list[Row]) -> str:
-    """Ratios of all cases: a number, `> r` where stopped before, `-` where it did not get there."""
-    methods = sorted({row.method for row in table if row.method != OURS and row.judged})
-    body = []
-    for case, own in by_case(table).items():
-        ours = _ours(own)
-        ratios = {row.method: _ratio(row, ours) for row in own}
-        shown = "" if ours is None else f"{ours:.3g}"
-        body.append([case, shown, *(ratios.get(method, "") for method in methods)])
-    return _markdown(body, ["problem", f"{OURS}, s", *methods])
+    """A table for each program: a line for each problem, its penalties side by side."""
+    parts = []
+    for program in dict.fromkeys(row.case.split()[0] for row in table):
+        of_program = [row for row in table if row.case.split()[0] == program]
+        methods = sorted({row.method for row in of_program if row.method != OURS and row.judged})
+        problems: dict[str, list[tuple[str, list[Row]]]] = defaultdict(list)
+        for case, own in by_case(of_program).items():
+            problem, penalty = case.rsplit(" ", 1)
+            problems[problem].append((penalty, own))
+        body = []
+        for problem, of_problem in problems.items():
+            times = [_ours(own) for _, own in of_problem]
+            ratios = [
+                [
+                    _ratio(own, method, time)
+                    for (_, own), time in zip(of_problem, times, strict=True)
+                ]
+                for method in methods
+            ]
+            shown = [
+                [penalty for penalty, _ in of_problem],
+                ["" if time is None else _digits(1e3 * time) for time in times],
+                *ratios,
+            ]
+            joined = [" / ".join(cells) if any(cells) else "" for cells in shown]
+            body.append([problem.removeprefix(f"{program} "), *joined])
+        head = [f"{program}: problem", "beta / beta_max", "ours, ms", *methods]
+        parts.append(_markdown(body, head))
+    return "\n\n".join(parts)
 
 
-def _ratio(row: Row, ours: float | None) -> str:
-    time = row.times[1e-6]
-    if ours is None or (row.gap is None and row.limit is None):
+def _ratio(own: list[Row], method: str, ours: float | None) -> str:
+    """A number, `> r` where stopped before, `-` where no answer counts, nothing where none is."""
+    row = next((row for row in own if row.method == method and row.judged), None)
+    if row is None or ours is None:
         return ""
+    time = row.times[1e-6]
     if time is not None:
-        return f"{time / ours:.1f}"
-    return "-" if row.limit is None else f"> {row.limit / ours:.0f}"
+        return _digits(time / ours)
+    return "-" if row.limit is None else f"> {_digits(row.limit / ours)}"
+
+
+def _digits(number: float) -> str:
+    return f"{number:.0f}" if number >= 10.0 else f"{number:.2g}"
 
 
 def _agreement(own: list[Row]) -> str:

@@ -19,7 +19,7 @@ def made(
 ) -> Run:
     fields: dict[str, Any] = {"repeat": 0, "status": "ran", "limit": 2.0, "dgemm": 104.0, **more}
     return Run(
-        "gated a",
+        "gated a 0.1",
         method,
         tolerance,
         fields.pop("repeat"),
@@ -115,9 +115,9 @@ def test_every_answer_is_asserted(journal: Journal) -> None:
     journal.add(made("pyconvexnn", 1e-5, 0.1, 1.0, 1.0, failure="misread"))
     journal.add(made("peer", 1e-6, 0.1, 0.99, 0.0))
     first, second, third = report.wrong(journal)
-    assert first.startswith("gated a / pyconvexnn to 0.0001: gap 0.000499")
-    assert second == "gated a / pyconvexnn to 1e-05: misread"
-    assert third == "gated a / peer to 1e-06: objective 0.99 below the proved bound 1.0"
+    assert first.startswith("gated a 0.1 / pyconvexnn to 0.0001: gap 0.000499")
+    assert second == "gated a 0.1 / pyconvexnn to 1e-05: misread"
+    assert third == "gated a 0.1 / peer to 1e-06: objective 0.99 below the proved bound 1.0"
 
 
 def test_other_winners_than_before_are_told(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_other_winners_than_before_are_told(tmp_path: Path) -> None:
         journal.add(made("close", 1e-6, close, 1.0, 0.0))
         journal.add(made("far", 1e-6, peer, 2.0, 0.0))
         runs.append(report.rows(journal))
-    assert report.changed(*runs) == ["gated a / peer: 0.50 and 2.00 times ours"]
+    assert report.changed(*runs) == ["gated a 0.1 / peer: 0.50 and 2.00 times ours"]
     assert report.changed(runs[0], runs[0]) == []
 
 
@@ -145,11 +145,11 @@ def test_a_trained_network_may_lie_below_the_bound_and_has_no_gap(journal: Journ
 
 
 def test_table_is_normalised_and_shows_limits_skips_and_ratios(journal: Journal) -> None:
-    journal.add(Setup("gated a", "peer", 3.0, 3.5, {"peer": "1.0"}, 1000))
+    journal.add(Setup("gated a 0.1", "peer", 3.0, 3.5, {"peer": "1.0"}, 1000))
     journal.add(made("pyconvexnn", 1e-6, 0.2, 1.0 + 1e-7, 1.0, dgemm=52.0))
     journal.add(made("peer", 1e-6, 3.0, 1.0 + 1e-7, 1.0, dgemm=52.0, peak_memory=123_000_000))
-    journal.add(Run("gated a", "slow", 1e-6, 0, "timeout", 4.0, 52.0))
-    journal.add(Skip("gated a", "absent", "no wheel | for this Python"))
+    journal.add(Run("gated a 0.1", "slow", 1e-6, 0, "timeout", 4.0, 52.0))
+    journal.add(Skip("gated a 0.1", "absent", "no wheel | for this Python"))
     lines = report.markdown(journal).splitlines()
     cells = {
         line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[1:-1]]
@@ -169,7 +169,7 @@ def test_table_is_normalised_and_shows_limits_skips_and_ratios(journal: Journal)
     )
     assert dict(zip(header, cells["slow"], strict=True))["s to 1e-06"] == "> 2"
     assert cells["absent"][-1] == "skipped: no wheel / for this Python"
-    assert list(cells) == ["problem", "gated a", "method", "pyconvexnn", "absent", "peer", "slow"]
+    assert list(cells) == ["gated: problem", "a", "method", "pyconvexnn", "absent", "peer", "slow"]
     assert "abacus, 2 cores" in "\n".join(lines)
 
 
@@ -190,9 +190,11 @@ def test_summary_and_agreement(journal: Journal) -> None:
     journal.add(made("pyconvexnn", 1e-6, 0.2, 1.0 + 1e-7, 1.0))
     journal.add(made("peer", 1e-6, 3.0, 1.0 + 3e-7, 1.0))
     journal.add(made("stuck", 1e-6, 0.2, 1.1, 1.0))
-    journal.add(Run("gated a", "slow", 1e-6, 0, "timeout", 4.0, 104.0))
+    journal.add(Run("gated a 0.1", "slow", 1e-6, 0, "timeout", 4.0, 104.0))
     text = report.markdown(journal)
-    assert "| gated a   | 0.2             | 15.0   | > 20   | -       |" in text
+    assert (
+        "| a                | 0.1               | 200        | 15     | > 20   | -       |" in text
+    )
     assert "agree to 2e-07 relative" in text
 
 
@@ -203,7 +205,7 @@ def test_failures_that_differ_in_figures_are_said_once(journal: Journal) -> None
 
 
 def test_files_are_written_and_plots_are_pictures(journal: Journal, tmp_path: Path) -> None:
-    journal.add(Setup("gated a", "pyconvexnn", 1.0, 1.0, {}, 1000))
+    journal.add(Setup("gated a 0.1", "pyconvexnn", 1.0, 1.0, {}, 1000))
     journal.add(made("pyconvexnn", 1e-6, 0.2, 1.0, 1.0))
     journal.add(made("peer", 1e-6, 3.0, 1.0, 1.0))
     report.write(journal, tmp_path)
@@ -217,7 +219,7 @@ def test_files_are_written_and_plots_are_pictures(journal: Journal, tmp_path: Pa
 
 def test_journal_reads_back_and_drops_a_torn_line(journal: Journal) -> None:
     journal.add(made("pyconvexnn", 1e-6, 0.2, 1.0, 1.0))
-    journal.add(Skip("gated a", "absent", "why"))
+    journal.add(Skip("gated a 0.1", "absent", "why"))
     with journal.path.open("a") as file:
         file.write('{"kind": "run", "case": "ga')
     again = Journal(journal.path)
