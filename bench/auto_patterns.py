@@ -7,9 +7,9 @@ and +1. Samples are nested: the first patterns of a longer sample are the shorte
 
 from __future__ import annotations
 
-import os
+from bench import one_thread  # noqa: F401
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# isort: split
 
 import sys
 import time

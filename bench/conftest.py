@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+from bench import one_thread  # noqa: F401
+
+# isort: split
 import os
-
-# Before NumPy is loaded: one thread each, so that figures compare.
-for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_variable, "1")
-
 from typing import Any
 
 import pytest
@@ -28,10 +26,10 @@ def pytest_benchmark_update_machine_info(config: Any, machine_info: dict[str, An
 
 def pytest_terminal_summary(terminalreporter: Any, config: Any) -> None:
     """What benchmarks noted beside their times: ratios, gaps, counts."""
-    for bench in config._benchmarksession.benchmarks:
-        if bench.extra_info:
-            noted = ", ".join(f"{name} {value:.4g}" for name, value in bench.extra_info.items())
-            terminalreporter.write_line(f"{bench.name}: {noted}")
+    for benchmark in config._benchmarksession.benchmarks:
+        if benchmark.extra_info:
+            noted = ", ".join(f"{name} {value:.4g}" for name, value in benchmark.extra_info.items())
+            terminalreporter.write_line(f"{benchmark.name}: {noted}")
 
 
 @pytest.fixture(params=[(200, 10, 200), (500, 20, 500), (1000, 20, 1000)], ids=str)

@@ -22,9 +22,9 @@ and what it has is not measured again. Seconds are processor time of one thread,
 
 from __future__ import annotations
 
-import os
+from bench import one_thread  # noqa: F401
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# isort: split
 
 import argparse
 import functools

@@ -27,9 +27,9 @@ and must lie between the bound and what was claimed.
 
 from __future__ import annotations
 
-import os
+from bench import one_thread  # noqa: F401
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# isort: split
 
 import argparse
 import sys
@@ -119,7 +119,7 @@ def single_rows(sizes: Iterable[tuple[int, int]], rtol: float, limit: float, uni
     _row([*head, *(f"price to {accuracy:g}, s (boxes)" for accuracy in ACCURACIES)], rule=True)
     for n, d in sizes:
         fit = train(n, d, rtol, limit, unit)
-        cells = [f"{fit.seconds:.2g}", f"{fit.relative_gap:.1e}"]
+        cells = [f"{'' if fit.proved else '> '}{fit.seconds:.2g}", f"{fit.relative_gap:.1e}"]
         cells += [str(fit.n_patterns), str(fit.n_neurons)]
         cells += [price_cell(n, d, accuracy, limit, unit) for accuracy in ACCURACIES]
         _row([f"{n}, {d}", *cells])

@@ -37,9 +37,9 @@ a colon are tables cut to some columns. All of them take some ten minutes.
 
 from __future__ import annotations
 
-import os
+from bench import one_thread  # noqa: F401
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# isort: split
 
 import argparse
 import sys
@@ -110,9 +110,8 @@ def load(name: str, folder: Path) -> Data:
 def judged(data: Data, beta: float, tool: str, trained: Trained, bound: float) -> float:
     """The objective, computed again; an error where it is not what was claimed, or impossible."""
     net = trained.net
-    squares = float(np.sum(net.hidden**2) + np.sum(net.output**2))
     f = net.predict(data.X)
-    objective = evaluate.loss_value(data.problem(np.array([beta])), f) + beta / 2 * squares
+    objective = evaluate.loss_value(data.problem(np.array([beta])), f) + beta * net.decay
     where = f"{data.name}, beta {beta:g}, {tool}: objective {objective!r}"
     if abs(objective - trained.claimed) > AGREEMENT * objective:
         raise AssertionError(f"{where}, claimed {trained.claimed!r}")

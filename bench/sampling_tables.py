@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
+from bench import one_thread  # noqa: F401
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# isort: split
 
 import sys
 import time

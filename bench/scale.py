@@ -18,9 +18,9 @@ GB the most memory that the process has held so far, data included.
 
 from __future__ import annotations
 
-import os
+from bench import one_thread  # noqa: F401
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# isort: split
 
 import argparse
 import resource

@@ -23,6 +23,7 @@ import pyconvexnn as cx
 from bench.compare import environments
 from bench.compare.client import Peer
 from bench.peers.protocol import Answer, Problem
+from bench.peers.shapes import balanced
 from pyconvexnn._typing import FloatArray
 
 FOLDS = 3
@@ -65,6 +66,16 @@ class Net(NamedTuple):
 
     def predict(self, X: FloatArray) -> FloatArray:
         return np.asarray(np.maximum(X @ self.hidden.T, 0.0) @ self.output + self.offset)
+
+    @property
+    def decay(self) -> float:
+        """Half the sum of squares that beta is the weight of."""
+        return 0.5 * float(np.sum(self.hidden**2) + np.sum(self.output**2))
+
+    def at_its_best(self, claimed: float, beta: float) -> tuple[float, Net]:
+        """What the same function, each unit balanced, costs where this costs `claimed`; and it."""
+        net = Net(*balanced(self.hidden, self.output), self.offset)
+        return claimed - beta * (self.decay - net.decay), net
 
     def score(self, data: Data, X: FloatArray, y: FloatArray) -> float:
         """R2 or accuracy."""
@@ -175,7 +186,8 @@ class Sklearn:
         (W, a), (b, offset) = mlp.coefs_, mlp.intercepts_
         weights = b / BIAS_COLUMN
         claimed = len(data.y) * mlp.loss_ + beta / 2 * float(weights @ weights)
-        return claimed, Net(np.column_stack([W.T, weights]), a[:, 0], float(offset[0]))
+        net = Net(np.column_stack([W.T, weights]), a[:, 0], float(offset[0]))
+        return net.at_its_best(claimed, beta)
 
 
 class Torch:
@@ -213,10 +225,13 @@ class Torch:
         answer = Answer.load(files[1])
         assert answer.hidden is not None
         assert answer.output is not None
-        for own, hidden, output in zip(answer.objective, answer.hidden, answer.output, strict=True):
+        for own, hidden, output, beta in zip(
+            answer.objective, answer.hidden, answer.output, problem.betas, strict=True
+        ):
             # The last unit is the offset.
-            net = Net(hidden[:-1], output[:-1], float(output[-1]))
-            yield Trained(net, float(own), reply.cpu)
+            raw = Net(hidden[:-1], output[:-1], float(output[-1]))
+            claimed, net = raw.at_its_best(float(own), float(beta))
+            yield Trained(net, claimed, reply.cpu)
 
 
 def first_best(scores: Any) -> int:

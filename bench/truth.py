@@ -18,9 +18,9 @@ with 1 if there is such a line.
 
 from __future__ import annotations
 
-import os
+from bench import one_thread  # noqa: F401
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# isort: split
 
 import argparse
 import sys

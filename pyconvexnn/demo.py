@@ -227,8 +227,9 @@ def mlp_objective(mlp: Any, X: FloatArray, y: FloatArray, beta: float) -> tuple[
     .. math::
         \sum_k \ell(f(x_k), y_k) + \tfrac\beta2 \big(\|W_1\|^2 + \|b_1\|^2 / c^2 + \|W_2\|^2\big)
 
-    with f computed from its weights, c our column of the hidden biases, and b_2 free; and the same
-    without b_1, which is what scikit-learn minimises.
+    with f computed from its weights, c our column of the hidden biases, and b_2 free, after every
+    neuron has been balanced, which leaves f as it is and makes the penalty least; and the value of
+    what scikit-learn minimises: without b_1, not balanced.
     """
     (W1, W2), (b1, b2) = mlp.coefs_, mlp.intercepts_
     f = (np.maximum(X @ W1 + b1, 0.0) @ W2 + b2)[:, 0]
@@ -236,8 +237,9 @@ def mlp_objective(mlp: Any, X: FloatArray, y: FloatArray, beta: float) -> tuple[
     loss = get_loss("squared" if classes is None else "logistic")
     targets = y if classes is None else np.where(y == classes[1], 1.0, -1.0)
     decay = float(np.sum(W1**2) + np.sum(W2**2))
-    without = loss.value(f, targets, np.ones(len(f))) + beta / 2 * decay
-    return without + beta / 2 * float(np.sum(b1**2)) / BIAS_COLUMN**2, without
+    value = loss.value(f, targets, np.ones(len(f)))
+    norms = np.sqrt(np.sum(W1**2, axis=0) + (b1 / BIAS_COLUMN) ** 2)
+    return value + beta * float(norms @ np.abs(W2[:, 0])), value + beta / 2 * decay
 
 
 def _train(setting: Setting, split: Split, time_limit: float) -> tuple[Fit, float]:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
+import pyconvexnn as cx
 from pyconvexnn import demo as computation
 
 ROOT = Path(__file__).parents[1]
@@ -88,9 +89,12 @@ def test_demo_objective_of_the_mlp(comparisons: list[computation.Comparison], in
     # What L-BFGS reaches differs in the last digits between machines and runs.
     without_biases = loss + beta / 2 * decay
     assert row.without_biases == pytest.approx(without_biases, rel=1e-3)
-    assert row.objective == pytest.approx(
-        without_biases + beta / 2 * np.sum((mlp.intercepts_[0] / 10) ** 2), rel=1e-3
-    )
+    net = cx.TwoLayerNetwork.from_sklearn(mlp)
+    assert net.b1 is not None
+    scaled = cx.TwoLayerNetwork.from_arrays(net.W1, net.W2, b1=net.b1 / 10).balance()
+    assert scaled.b1 is not None
+    squares = sum(np.sum(w**2) for w in (scaled.W1, scaled.b1, scaled.W2))
+    assert row.objective == pytest.approx(loss + beta / 2 * squares, rel=1e-3)
     assert row.test_score == pytest.approx(mlp.score(split.X_test, split.y_test), abs=0.02)
     # scikit-learn minimises the same sum, divided by n, without b1.
     assert mlp.loss_ * len(split.y) == pytest.approx(row.without_biases, rel=1e-3)

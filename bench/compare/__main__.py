@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
+from bench import one_thread  # noqa: F401
 
-# Before NumPy is loaded: one thread each, and the processor's own BLAS kernels.
-for _library in ("OPENBLAS", "OMP", "MKL"):
-    os.environ[f"{_library}_NUM_THREADS"] = "1"
-os.environ.pop("OPENBLAS_CORETYPE", None)
-
+# isort: split
 import hashlib
 import importlib
 import sys

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 import statistics
 from collections import defaultdict
@@ -29,7 +30,7 @@ class Row:
     case: str
     method: str
     gap: float | None  # the least that was reached and counts; None without one
-    infeasibility: float
+    infeasibility: float | None
     times: dict[float, float | None]  # median normalised seconds to each gap; None: not reached
     single: dict[float, bool]  # whether a time is of a single run
     limit: float | None  # normalised seconds, if a run was stopped there
@@ -51,12 +52,16 @@ def gap_of(run: Run, bounds: np.ndarray[Any, np.dtype[np.float64]] | None) -> fl
     """Largest relative gap over the penalties; ours against our own dual points."""
     if run.status != "ran" or run.failure is not None or not run.convex:
         return None
-    against = np.array(run.bound) if run.method == OURS and run.bound else bounds
+    against = np.array(run.bound) if _is_ours(run.method) and run.bound else bounds
     if against is None:
         return None
     objective = np.array(run.objective)
     scale = np.maximum(np.abs(objective), 1e-10 * run.at_zero)
     return float(np.max((objective - against) / scale))
+
+
+def _is_ours(method: str) -> bool:
+    return method.split()[0] == OURS  # with two threads, too
 
 
 def failure_of(run: Run, bounds: np.ndarray[Any, np.dtype[np.float64]] | None) -> str | None:
@@ -85,7 +90,7 @@ def wrong(journal: Journal) -> list[str]:
         bounds = best_bounds(runs)
         for run in runs:
             failure = _impossible(run, bounds)
-            if run.method == OURS and run.status != "timeout" and not run.note:
+            if _is_ours(run.method) and run.status != "timeout" and not run.note:
                 gap = gap_of(run, bounds)
                 short = gap is None or gap > run.tolerance
                 failure = failure_of(run, bounds) or (f"gap {gap}" if short else None)
@@ -96,17 +101,24 @@ def wrong(journal: Journal) -> list[str]:
 
 def changed(table: list[Row], earlier: list[Row]) -> list[str]:
     """Where another of two methods is the faster one to 1e-6 than earlier, by more than 1.3."""
-    before = {(row.case, row.method): row.times[1e-6] for row in earlier}
+    before = by_case(earlier)
     lines = []
     for case, own in by_case(table).items():
-        for row in own:
-            pairs = _ours(own), row.times[1e-6], before.get((case, OURS))
-            times = [time for time in (*pairs, before.get((case, row.method))) if time is not None]
-            if len(times) == 4:
-                low, high = sorted((times[1] / times[0], times[3] / times[2]))
-                if low < 1.0 < high and max(high, 1.0 / low) > 1.3:
-                    lines.append(f"{case} / {row.method}: {low:.2f} and {high:.2f} times ours")
+        now, then = _over_ours(own), _over_ours(before.get(case, []))
+        for method in [method for method in now if method in then]:
+            low, high = sorted((now[method], then[method]))
+            if low < 1.0 < high and (high > 1.3 or low < 1.0 / 1.3):
+                lines.append(f"{case} / {method}: {low:.2f} and {high:.2f} times ours")
     return lines
+
+
+def _over_ours(own: list[Row]) -> dict[str, float]:
+    """Times to 1e-6 over ours: infinite where not reached, 0 where ours alone is not."""
+    ours = _ours(own)
+    times = {row.method: math.inf if row.times[1e-6] is None else row.times[1e-6] for row in own}
+    if ours is None:
+        return {method: 0.0 for method, time in times.items() if time < math.inf}
+    return {method: time / ours for method, time in times.items()}
 
 
 def time_to(
@@ -167,7 +179,7 @@ def _row(journal: Journal, case: str, method: str) -> Row:
         case=case,
         method=method,
         gap=min(gaps, default=None),
-        infeasibility=max((run.infeasibility for run in ran), default=0.0),
+        infeasibility=max((run.infeasibility for run in ran if run.convex), default=None),
         times={gap: time_to(runs, bounds, gap) for gap in GAPS},
         single={gap: len(fastest(runs, bounds, gap)) == 1 for gap in GAPS},
         limit=max(
@@ -218,8 +230,11 @@ def markdown(journal: Journal) -> str:
         "medians, normalised by g / 104; `*`: of a single run. A time is the least over the "
         "method's tolerances that reach the gap; `> t`: stopped at the time limit t before. "
         "Gaps are recomputed from the returned coefficients: peers against the best bound "
-        "known, ours against our own. `x`: time to 1e-6 over ours; `-`: no answer counts. Setup "
-        "(imports, matrices, compilers; seconds as measured) is not in the times.",
+        "known, ours against our own; blocks of a ReLU solution may be outside their cones by "
+        f"{FEASIBLE:g}, relatively. `x`: time to 1e-6 over ours; `-`: it failed, or none of its "
+        "answers counts; empty: not for it. Setup (imports, matrices, compilers; seconds as "
+        "measured) is not in the times. A trained network may use patterns that the program has "
+        "not, and lie below its optimum.",
     ]
     lines += ["", "## Time to gap 1e-6 over ours", "", _summary(table)]
     for case, own in by_case(table).items():
@@ -272,18 +287,24 @@ def _summary(table: list[Row]) -> str:
 
 
 def _ratio(own: list[Row], method: str, ours: float | None) -> str:
-    """A number, `> r` where stopped before, `-` where no answer counts, nothing where none is."""
-    row = next((row for row in own if row.method == method and row.judged), None)
+    """A number, `> r` where stopped before, `-` where no answer counts, nothing if not tried."""
+    row = next((row for row in own if row.method == method), None)
     if row is None or ours is None:
         return ""
     time = row.times[1e-6]
     if time is not None:
-        return _digits(time / ours)
-    return "-" if row.limit is None else f"> {_digits(row.limit / ours)}"
+        return _digits(time / ours) + "*" * row.single[1e-6]
+    return "-" if row.limit is None else f"> {_floor(row.limit / ours)}"
 
 
 def _digits(number: float) -> str:
     return f"{number:.0f}" if number >= 10.0 else f"{number:.2g}"
+
+
+def _floor(number: float) -> str:
+    """Two digits, never more than it is."""
+    unit = 10.0 ** (math.floor(math.log10(number)) - 1)
+    return f"{math.floor(number / unit) * unit:.12g}"
 
 
 def _agreement(own: list[Row]) -> str:
@@ -310,7 +331,11 @@ def _table(own: list[Row]) -> str:
                 "" if row.gap is None else f"{max(row.gap, 0.0):.0e}",
                 *(_seconds(row, gap) for gap in GAPS),
                 f"{time / ours:.1f}" if time is not None and ours else "",
-                *([f"{row.infeasibility:.0e}"] if cones else []),
+                *(
+                    ["" if row.infeasibility is None else f"{row.infeasibility:.0e}"]
+                    if cones
+                    else []
+                ),
                 f"{row.setup:.1f}" if row.setup else "",
                 f"{row.peak_memory / 1e6:.0f}" if row.peak_memory else "",
                 " ".join(row.remark.replace("|", "/").split()),
@@ -327,7 +352,7 @@ def _seconds(row: Row, gap: float) -> str:
     time = row.times[gap]
     if time is not None:
         return f"{time:.3g}{'*' if row.single[gap] else ''}"
-    return "" if row.limit is None or not row.judged else f"> {row.limit:.3g}"
+    return "" if row.limit is None or not row.judged else f"> {_floor(row.limit)}"
 
 
 def write(journal: Journal, folder: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from bench.peers.protocol import Method, Problem, Session
-from bench.peers.shapes import tiny
+from bench.peers.shapes import balanced, tiny
 from bench.peers.trained import Start, Trained
 
 METHODS = (
@@ -58,11 +58,15 @@ class _Mlp(Trained):
             warnings.simplefilter("ignore")  # a start that did not converge is one of several
             net.fit(self._X, self._problem.y)
         bias, offset = net.intercepts_[0], float(net.intercepts_[1][0])
-        own = len(self._X) * net.loss_ + beta * (0.5 * bias @ bias + abs(offset))
-        hidden = np.insert(net.coefs_[0].T, self._ones, bias, axis=1)
+        decay = 0.5 * sum(float(np.sum(weights**2)) for weights in net.coefs_)
+        hidden, output = balanced(
+            np.insert(net.coefs_[0].T, self._ones, bias, axis=1), net.coefs_[1][:, 0]
+        )
+        least = 0.5 * float(np.sum(hidden**2) + np.sum(output**2)) + abs(offset)
+        own = len(self._X) * net.loss_ + beta * (least - decay)
         extra = np.zeros((1, hidden.shape[1]))
         extra[0, self._ones] = np.sqrt(abs(offset))
-        output = np.append(net.coefs_[1][:, 0], np.sign(offset) * np.sqrt(abs(offset)))
+        output = np.append(output, np.sign(offset) * np.sqrt(abs(offset)))
         return float(own), np.vstack([hidden, extra]), output
 
 

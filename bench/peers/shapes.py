@@ -1,4 +1,4 @@
-"""Other shapes of a problem: the n x (P d) matrix of all D_i X, and a tiny copy for warming up."""
+"""Other shapes: the n x (P d) matrix of all D_i X, a tiny copy for warming up, balanced units."""
 
 from __future__ import annotations
 
@@ -26,6 +26,19 @@ def refuse_above(size: float, what: str) -> None:
     """MemoryError when an array of `size` bytes is more than a peer may have."""
     if size > LARGEST:
         raise MemoryError(f"{what} needs {size / 1e9:.0f} GB, the limit is 8 GB")
+
+
+def balanced(hidden: FloatArray, output: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The same function, each unit scaled so that its decay is least: ``||u_j|| = |a_j|``.
+
+    What trained without decay of some weights, or not to the end, would be charged for units
+    that are out of scale.
+    """
+    norms, sizes = np.linalg.norm(hidden, axis=1), np.abs(output)
+    used = (norms > 0) & (sizes > 0)
+    scale = np.sqrt(np.divide(sizes, norms, where=used, out=np.zeros_like(norms)))
+    back = np.divide(1.0, scale, where=used, out=np.zeros_like(norms))
+    return hidden * scale[:, None], output * back
 
 
 def tiny(problem: Problem) -> Problem:

@@ -18,7 +18,7 @@ from bench.compare import environments, evaluate
 from bench.compare.client import Peer
 from bench.peers import lbfgs_peer, mlp_peer, ours_peer, worker
 from bench.peers.protocol import Answer, FloatArray, Problem
-from bench.peers.shapes import LARGEST, refuse_above, stacked, tiny
+from bench.peers.shapes import LARGEST, balanced, refuse_above, stacked, tiny
 
 FAKE = "tests.bench.fake_peer"
 LIMIT = 30.0
@@ -285,6 +285,13 @@ def test_stacked_matrix_is_refused_above_the_limit() -> None:
     refuse_above(LARGEST, "it")
     with pytest.raises(MemoryError, match=r"^it needs 32 GB, the limit is 8 GB$"):
         refuse_above(32e9, "it")
+
+
+def test_balanced_units() -> None:
+    hidden, output = np.array([[3.0, 4.0], [0.0, 0.0], [1.0, 0.0]]), np.array([-0.05, 2.0, 0.0])
+    rows, weights = balanced(hidden, output)
+    np.testing.assert_allclose(rows, [[0.3, 0.4], [0.0, 0.0], [0.0, 0.0]], rtol=1e-14)
+    np.testing.assert_allclose(weights, [-0.5, 0.0, 0.0], rtol=1e-14)
 
 
 def test_tiny_copy() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -110,11 +111,13 @@ def test_every_answer_is_asserted(journal: Journal) -> None:
         Run(**{**vars(made("broken", 1e-3, 0.1, 1.0, 0.0)), "failure": "no", "objective": []})
     )
     assert report.wrong(journal) == []
+    journal.add(made("pyconvexnn 2 threads", 1e-3, 0.1, 1.5, 0.0))
+    assert len(report.wrong(journal)) == 1
     journal.add(made("pyconvexnn", 1e-4, 0.1, 1.0005, 1.0))
     journal.add(made("pyconvexnn", 1e-4, 0.1, 1.0005, 1.0, repeat=1, note="TIME_LIMIT"))
     journal.add(made("pyconvexnn", 1e-5, 0.1, 1.0, 1.0, failure="misread"))
     journal.add(made("peer", 1e-6, 0.1, 0.99, 0.0))
-    first, second, third = report.wrong(journal)
+    _, first, second, third = report.wrong(journal)
     assert first.startswith("gated a 0.1 / pyconvexnn to 0.0001: gap 0.000499")
     assert second == "gated a 0.1 / pyconvexnn to 1e-05: misread"
     assert third == "gated a 0.1 / peer to 1e-06: objective 0.99 below the proved bound 1.0"
@@ -132,6 +135,15 @@ def test_other_winners_than_before_are_told(tmp_path: Path) -> None:
         runs.append(report.rows(journal))
     assert report.changed(*runs) == ["gated a 0.1 / peer: 0.50 and 2.00 times ours"]
     assert report.changed(runs[0], runs[0]) == []
+    ours, *peers = runs[0]
+    lost = dataclasses.replace(ours, times=dict.fromkeys(ours.times))
+    assert report.changed([lost, *peers], runs[1]) == [
+        "gated a 0.1 / peer: 0.00 and 2.00 times ours"
+    ]
+    never = [dataclasses.replace(row, times=lost.times) for row in peers]
+    assert report.changed([ours, *never], runs[0]) == [
+        "gated a 0.1 / peer: 0.50 and inf times ours"
+    ]
 
 
 def test_a_trained_network_may_lie_below_the_bound_and_has_no_gap(journal: Journal) -> None:
@@ -192,9 +204,11 @@ def test_summary_and_agreement(journal: Journal) -> None:
     journal.add(made("stuck", 1e-6, 0.2, 1.1, 1.0))
     journal.add(Run("gated a 0.1", "slow", 1e-6, 0, "timeout", 4.0, 104.0))
     text = report.markdown(journal)
-    assert (
-        "| a                | 0.1               | 200        | 15     | > 20   | -       |" in text
-    )
+    line = next(line for line in text.splitlines() if line.startswith("| a "))
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells == ["a", "0.1", "200", "15*", "> 20", "-"]
+    journal.add(Run("gated a 0.1", "slow", 1e-7, 0, "timeout", 7.95, 104.0))
+    assert "| > 39 " in report.markdown(journal)  # not 40
     assert "agree to 2e-07 relative" in text
 
 
