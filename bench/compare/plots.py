@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 GAP = 1e-6
 MOST_RATIO = 1000.0  # right end of the profile
+COLOURS = 10  # of matplotlib's cycle
 
 
 def write(rows: list[Row], folder: Path) -> None:
@@ -38,11 +39,12 @@ def write(rows: list[Row], folder: Path) -> None:
 def profile(rows: list[Row], axes: Axes) -> None:
     """Dolan and More: share of the cases that a method solves within a factor of the fastest.
 
-    A method is counted on the cases that it was tried on.
+    A method is counted on the cases that it was tried on, failures included.
     """
+    convex = {row.method for row in rows if row.judged}
     times: dict[str, dict[str, float]] = defaultdict(dict)
     for row in rows:
-        if row.judged:
+        if row.method in convex:
             time = row.times[GAP]
             times[row.case][row.method] = np.inf if time is None else time
     ratios = defaultdict(list)
@@ -50,7 +52,7 @@ def profile(rows: list[Row], axes: Axes) -> None:
         fastest = min(of_case.values())
         for method, time in of_case.items():
             ratios[method].append(time / fastest if np.isfinite(fastest) else np.inf)
-    for method, values in sorted(ratios.items()):
+    for index, (method, values) in enumerate(ratios.items()):  # ours first
         finite = np.sort([v for v in values if np.isfinite(v)])
         share = np.arange(1, len(finite) + 1) / len(values)
         steps = np.concatenate([[1.0], finite, [MOST_RATIO]])
@@ -59,6 +61,9 @@ def profile(rows: list[Row], axes: Axes) -> None:
             np.concatenate([[0.0], share, share[-1:] if len(share) else [0.0]]),
             where="post",
             label=method,
+            color="black" if index == 0 else f"C{index - 1}",
+            linestyle="-" if index <= COLOURS else "--",
+            linewidth=2.5 if index == 0 else 1.5,
         )
     axes.set(xscale="log", xlim=(1, MOST_RATIO), ylim=(0, 1.02))
     axes.set_xlabel("time to relative gap 1e-6 over the fastest method's")
@@ -72,10 +77,11 @@ def scaling(solved: list[Row], axes: Axes) -> None:
         time = row.times[GAP]
         if time is not None:
             points[row.method].append((row.size, time))
-    for method, values in sorted(points.items()):
+    for index, (method, values) in enumerate(sorted(points.items())):
         sizes = sorted({size for size, _ in values})
         medians = [np.median([time for at, time in values if at == size]) for size in sizes]
-        (line,) = axes.plot(sizes, medians, linewidth=1, label=method)
+        style = "-" if index < COLOURS else "--"
+        (line,) = axes.plot(sizes, medians, style, linewidth=1, label=method)
         axes.plot(*zip(*values, strict=True), "o", markersize=4, color=line.get_color())
     axes.set(xscale="log", yscale="log")
     axes.set_xlabel("samples x features x patterns")
