@@ -21,6 +21,7 @@ import numpy as np
 from sklearn import datasets
 
 import pyconvexnn as cx
+from bench import arguments
 from bench.compare.cases import load_table
 from pyconvexnn._typing import FloatArray
 from pyconvexnn.estimators.patterns import auto_pattern_count
@@ -112,4 +113,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    main()
+    arguments.run(main)

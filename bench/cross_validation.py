@@ -42,6 +42,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 import pyconvexnn as cx
+from bench import arguments
 from bench.compare.cases import CLASSES, load_table
 from pyconvexnn._typing import FloatArray
 
@@ -156,7 +157,7 @@ def _scores(results: Result, best: int) -> list[float]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="of the data files")
+    parser.add_argument("folder", type=arguments.folder, help="of the data files")
     parser.add_argument("--only", nargs="+", choices=SETS, default=SETS, metavar="NAME")
     parser.add_argument("--results", type=Path, help="JSON file that is read and written")
     options = parser.parse_args()
@@ -193,4 +194,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    main()
+    arguments.run(main)

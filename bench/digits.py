@@ -34,6 +34,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
 import pyconvexnn as cx
+from bench import arguments
 from bench.compare.cases import load_table
 from bench.machine import dgemm_rate
 from pyconvexnn._typing import FloatArray
@@ -98,16 +99,18 @@ def theirs(data: Split) -> Iterator[Row]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="of the data files")
+    parser.add_argument("folder", type=arguments.folder, help="of the data files")
     parser.add_argument(
         "--ratio",
         nargs="+",
-        type=float,
+        type=arguments.positive,
         default=[0.1, 0.01],
         metavar="R",
         help="penalties over beta_max",
     )
-    parser.add_argument("--patterns", type=int, default=500, metavar="P", help="patterns drawn")
+    parser.add_argument(
+        "--patterns", type=arguments.count, default=500, metavar="P", help="patterns drawn"
+    )
     options = parser.parse_args()
     data = split(options.folder)
     sys.stdout.write(f"One-thread dgemm: {dgemm_rate():.1f} GF/s.\n\n")
@@ -120,4 +123,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")  # scikit-learn's, of fits that end early
-    main()
+    arguments.run(main)

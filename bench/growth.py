@@ -41,7 +41,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import pyconvexnn as cx
-from bench import laws
+from bench import arguments, laws
 from bench.compare import evaluate
 from bench.machine import dgemm_rate
 from bench.peers.protocol import Problem
@@ -262,6 +262,8 @@ def _row(cells: Sequence[str], *, rule: bool = False) -> None:
 
 def _size(text: str) -> tuple[int, int]:
     n, d = map(int, text.split(","))
+    if n < 2 or d < 1:
+        raise argparse.ArgumentTypeError(f"must have N >= 2 and D >= 1, got {text}")
     return n, d
 
 
@@ -270,11 +272,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rtol", type=float, default=1e-3)
-    parser.add_argument("--limit", type=float, default=60.0, help="seconds a step may take")
-    parser.add_argument("--seeds", type=int, default=5, help="trainings of each size")
+    parser.add_argument("--rtol", type=arguments.positive, default=1e-3)
+    parser.add_argument(
+        "--limit", type=arguments.positive, default=60.0, help="seconds a step may take"
+    )
+    parser.add_argument("--seeds", type=arguments.count, default=5, help="trainings of each size")
     pairs: dict[str, Any] = {"nargs": "*", "type": _size, "metavar": "N,D"}
-    parser.add_argument("--sizes", **pairs, help="of single trainings and prices alone")
+    single = {**pairs, "nargs": "+"}
+    parser.add_argument("--sizes", **single, help="of single trainings and prices alone")
     for name, sizes in (("enumerate", ENUMERATED), ("tree", TREES), ("train", TRAINED)):
         parser.add_argument(f"--{name}", **pairs, default=[_size(size) for size in sizes])
     options = parser.parse_args()
@@ -290,4 +295,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    arguments.run(main)

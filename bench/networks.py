@@ -53,6 +53,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 import pyconvexnn as cx
+from bench import arguments
 from bench.compare import evaluate
 from bench.compare.cases import load_table
 from bench.machine import dgemm_rate
@@ -206,13 +207,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, help="of the CSV files")
+    parser.add_argument("folder", type=arguments.folder, help="of the CSV files")
     parser.add_argument("--only", nargs="+", choices=TABLES, default=list(TABLES), metavar="NAME")
     others = ("sklearn", "torch")
     parser.add_argument("--tools", nargs="*", choices=others, default=others, help="beside ours")
-    parser.add_argument("--seeds", type=int, default=10, help="starts of the others")
-    parser.add_argument("--limit", type=float, default=15.0, help="seconds of our training")
+    parser.add_argument("--seeds", type=arguments.count, default=10, help="starts of the others")
+    parser.add_argument(
+        "--limit", type=arguments.positive, default=15.0, help="seconds of our training"
+    )
     options = parser.parse_args()
+    tables = {name: load(name, options.folder) for name in options.only}
     rate = dgemm_rate()
     with ExitStack() as stack:
         tools: dict[str, Tool] = {"ours": Ours(options.limit)}
@@ -228,8 +232,7 @@ def main() -> None:
         _say(_row(head) + "\n" + "|---" * len(head) + "|")
         every: list[Line] = []
         total = dict.fromkeys(tools, 0.0)
-        for name in options.only:
-            data = load(name, options.folder)
+        for name, data in tables.items():
             lines, choosing = lines_of(data, tools, rate / 104)
             label = [name, f"{len(data.y)} + {len(data.y_test)} x {data.X.shape[1] - 1}"]
             took = [" / ".join(f"{seconds:.2g}" for seconds in choosing.values())]
@@ -252,4 +255,4 @@ def _say(text: str) -> None:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    main()
+    arguments.run(main)

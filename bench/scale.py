@@ -32,6 +32,7 @@ from pathlib import Path
 import numpy as np
 
 import pyconvexnn as cx
+from bench import arguments
 from bench.compare.cases import load_table
 from bench.machine import dgemm_rate
 from pyconvexnn._typing import FloatArray
@@ -141,7 +142,7 @@ def main() -> None:
     )
     parser.add_argument("--size", default="60000,784,1000", metavar="N,D,P", help="gated problem")
     parser.add_argument("--path", action="store_true", help="start from the penalty before")
-    parser.add_argument("--digits", type=Path, help="folder of the IDX files")
+    parser.add_argument("--digits", type=arguments.folder, help="folder of the IDX files")
     options = parser.parse_args()
     X, y = cx.datasets.teacher(50, 2)
     cx.train(X, y, 0.1 * cx.beta_max(X, y).value)  # loads what is loaded once
@@ -157,4 +158,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    arguments.run(main)

@@ -34,6 +34,7 @@ import numpy as np
 from tqdm import tqdm
 
 import pyconvexnn as cx
+from bench import arguments
 from bench.compare.cases import SETS, Case
 from pyconvexnn._typing import FloatArray
 
@@ -140,11 +141,17 @@ def harness(name: str, data: Path | None) -> Iterator[tuple[str, Answer]]:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("count", nargs="?", type=int, default=100_000, help="random problems")
+    parser.add_argument(
+        "count", nargs="?", type=arguments.count, default=100_000, help="random problems"
+    )
     parser.add_argument("--first", type=int, default=0, metavar="SEED", help="seed of the first")
     parser.add_argument("--harness", choices=list(SETS), help="set of bench.compare instead")
-    parser.add_argument("--data", type=Path, help="folder of its CSV files")
+    parser.add_argument("--data", type=arguments.folder, help="folder of its CSV files")
     options = parser.parse_args()
+    if options.first < 0:
+        parser.error(f"argument --first: must be at least 0, got {options.first}")
+    if options.data is not None and options.harness is None:
+        parser.error("argument --data: is for --harness")
     answers = _random_answers(options.first, options.count)
     if options.harness is not None:
         answers = harness(options.harness, options.data)
@@ -167,7 +174,7 @@ def _random_answers(first: int, count: int) -> Iterator[tuple[str, Answer]]:
     for seed in range(first, first + count):
         asked = random_problem(seed)
         if asked is None:
-            yield f"seed {seed}", Answer("no problem", 0.0, 0.0, True)
+            yield f"seed {seed}", Answer("draw refused", 0.0, 0.0, True)
         else:
             name = f"seed {seed} (tol {asked.tol:g}, {asked.solver}, {asked.problem!r})"
             yield name, answer(asked)
@@ -235,4 +242,4 @@ def _options(rng: np.random.Generator, n: int, loss: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    arguments.run(main)

@@ -7,6 +7,7 @@ from bench import one_thread  # noqa: F401
 # isort: split
 import hashlib
 import importlib
+import math
 import sys
 from pathlib import Path
 
@@ -34,6 +35,12 @@ MODULES = (
     "mlp",
     "torch",
 )
+
+
+def _positive(_: click.Context, option: click.Parameter, limit: float | None) -> float | None:
+    if limit is not None and not (math.isfinite(limit) and limit > 0.0):
+        raise click.BadParameter(f"must be finite and > 0, got {limit}", param=option)
+    return limit
 
 
 @click.command()
@@ -64,8 +71,11 @@ MODULES = (
 )
 @click.option(
     "--limit",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Seconds for every solve.  [default: max(2, 1.2 target x ours), at most 120]",
+    type=float,
+    callback=_positive,
+    metavar="SECONDS",
+    help="For every solve.  [default: 2, or 12 times our time (of ReLU recipes 18 or 60, of gated "
+    "ones at .5 6), whichever is longer, at most 120]",
 )
 @click.option(
     "--against",
@@ -95,6 +105,9 @@ def main(
     scaling.png, and prints the table. Stopped or killed, the same command goes on. Ends with 1
     where an answer of ours is not what it claims, or anybody's is below a proved bound.
     """
+    earlier = [] if against is None else report.rows(_journal(against, to_read=True))
+    if against is not None and not earlier:
+        raise click.ClickException(f"--against {against}: no runs are there")
     out = out or ROOT / ".bench" / chosen
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -105,7 +118,7 @@ def main(
     planned = [row for row in planned if row[1]]
     if not planned:
         raise click.ClickException(f"no row of the set {chosen!r} contains {', '.join(only)}")
-    journal = Journal(out / "runs.jsonl")
+    journal = _journal(out)
     facts = {**machine.facts(), "build": build()}
     if any(earlier["build"] != facts["build"] for earlier in journal.sessions):
         raise click.ClickException(
@@ -136,9 +149,21 @@ def main(
     if wrong := report.wrong(journal):
         raise click.ClickException("not what they claim:\n" + "\n".join(wrong))
     if against is not None:
-        earlier = report.rows(Journal(against / "runs.jsonl"))
-        if changed := report.changed(report.rows(journal), earlier):
-            raise click.ClickException("other winners than before:\n" + "\n".join(changed))
+        both = {row.case for row in report.rows(journal)} & {row.case for row in earlier}
+        changed = report.changed(report.rows(journal), earlier)
+        if changed or not both:
+            told = "\n".join(
+                ["other winners than before:", *changed] if both else ["no problem of it"]
+            )
+            raise click.ClickException(f"--against {against}: {told}")
+        click.echo(f"The same winners as in {against} on {len(both)} problems.", err=True)
+
+
+def _journal(folder: Path, *, to_read: bool = False) -> Journal:
+    try:
+        return Journal(folder / "runs.jsonl", to_read=to_read)
+    except (OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
 
 
 def cases_of(name: str, data: Path | None) -> list[Case]:

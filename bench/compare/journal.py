@@ -75,21 +75,21 @@ class Skip:
 class Journal:
     """The lines of one file; reading it back gives the same."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, to_read: bool = False) -> None:
         self.path = path
         self.sessions: list[dict[str, Any]] = []
         self.runs: list[Run] = []
         self.setups: list[Setup] = []
         self.skips: list[Skip] = []
         if path.exists():
-            self._read()
-
-    def _read(self) -> None:
-        whole, _, torn = self.path.read_bytes().rpartition(b"\n")
-        if torn:  # the last line was being written when the process was killed
-            os.truncate(self.path, len(whole) + (1 if whole else 0))
-        for line in whole.splitlines():
-            self._keep(json.loads(line))
+            whole, _, torn = path.read_bytes().rpartition(b"\n")
+            if torn and not to_read:  # the last line was being written when the process was killed
+                os.truncate(path, len(whole) + (1 if whole else 0))
+            for number, line in enumerate(whole.splitlines(), 1):
+                try:
+                    self._keep(json.loads(line))
+                except (ValueError, TypeError, LookupError, AttributeError) as error:
+                    raise ValueError(f"{path}, line {number}: no line of a journal") from error
 
     def _keep(self, fields: dict[str, Any]) -> None:
         kind = fields.pop("kind")
@@ -102,7 +102,7 @@ class Journal:
         elif kind == "skip":
             self.skips.append(Skip(**fields))
         else:
-            raise ValueError(f"{self.path}: unknown line {kind!r}")
+            raise ValueError(kind)
 
     def start_session(self, facts: dict[str, Any]) -> None:
         """Note the machine on which the following lines are measured."""

@@ -53,36 +53,38 @@ def profile(rows: list[Row], axes: Axes) -> None:
         for method, time in of_case.items():
             ratios[method].append(time / fastest if np.isfinite(fastest) else np.inf)
     for index, (method, values) in enumerate(ratios.items()):  # ours first
-        finite = np.sort([v for v in values if np.isfinite(v)])
+        finite = sorted(v for v in values if np.isfinite(v))
         share = np.arange(1, len(finite) + 1) / len(values)
-        steps = np.concatenate([[1.0], finite, [MOST_RATIO]])
+        beyond = [MOST_RATIO] if len(finite) == len(values) else []  # else stopped, or failed
         axes.step(
-            steps,
-            np.concatenate([[0.0], share, share[-1:] if len(share) else [0.0]]),
+            [1.0, *finite, *beyond],
+            [0.0, *share, *[1.0 for _ in beyond]],
+            marker="o",
+            markevery=[-1],
             where="post",
-            label=method,
-            color="black" if index == 0 else f"C{index - 1}",
+            label=f"{method} ({len(values)})",
+            color=_colour(index),
             linestyle="-" if index <= COLOURS else "--",
             linewidth=2.5 if index == 0 else 1.5,
         )
     axes.set(xscale="log", xlim=(1, MOST_RATIO), ylim=(0, 1.02))
     axes.set_xlabel("time to relative gap 1e-6 over the fastest method's")
-    axes.set_ylabel("share of the cases it was tried on")
+    axes.set_ylabel("share of the cases it was tried on (how many)")
 
 
 def scaling(solved: list[Row], axes: Axes) -> None:
-    """Time to gap 1e-6 against n d P: every case, and a line through the medians of a size."""
-    points: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    for row in solved:
-        time = row.times[GAP]
-        if time is not None:
-            points[row.method].append((row.size, time))
-    for index, (method, values) in enumerate(sorted(points.items())):
-        sizes = sorted({size for size, _ in values})
-        medians = [np.median([time for at, time in values if at == size]) for size in sizes]
-        style = "-" if index < COLOURS else "--"
-        (line,) = axes.plot(sizes, medians, style, linewidth=1, label=method)
-        axes.plot(*zip(*values, strict=True), "o", markersize=4, color=line.get_color())
+    """Time to gap 1e-6 against n d P, circles for gated programs and triangles for ReLU ones."""
+    for index, method in enumerate(dict.fromkeys(row.method for row in solved)):  # ours first
+        for program, marker in (("gated", "o"), ("relu", "^")):
+            own = [row for row in solved if row.method == method and row.case.startswith(program)]
+            times = [np.nan if (time := row.times[GAP]) is None else time for row in own]
+            label = f"{method}, {program}" if own else None
+            colour = _colour(index)
+            axes.plot([row.size for row in own], times, marker, ms=4, color=colour, label=label)
     axes.set(xscale="log", yscale="log")
     axes.set_xlabel("samples x features x patterns")
     axes.set_ylabel("normalised seconds to relative gap 1e-6")
+
+
+def _colour(index: int) -> str:
+    return "black" if index == 0 else f"C{index - 1}"

@@ -276,7 +276,7 @@ def _summary(table: list[Row]) -> str:
             ]
             shown = [
                 [penalty for penalty, _ in of_problem],
-                ["" if time is None else _digits(1e3 * time) for time in times],
+                ["-" if time is None else _digits(1e3 * time) for time in times],
                 *ratios,
             ]
             joined = [" / ".join(cells) if any(cells) else "" for cells in shown]
@@ -320,7 +320,7 @@ def _table(own: list[Row]) -> str:
     ours = _ours(own)
     cones = own[0].case.startswith("relu")
     headers = ["method", "objective", "gap", *(f"s to {gap:.0e}" for gap in GAPS), "x"]
-    headers += [*(["infeasibility"] if cones else []), "setup s", "MB", "remark"]
+    headers += [*(["worst infeasibility"] if cones else []), "setup s", "MB", "remark"]
     body = []
     for row in own:
         time = row.times[1e-6]

@@ -125,7 +125,7 @@ class Comparison:
         runs = [
             run
             for run in self.journal.runs_of(case.name, method.name)
-            if not (run.status == "timeout" and run.limit < (self.limit or 0.0))
+            if not (run.status == "timeout" and run.limit < self._least_limit(case, method))
         ]
         if any(run.key == (case.name, method.name, tolerance, repeat) for run in runs):
             return False
@@ -136,6 +136,10 @@ class Comparison:
                 return False
         same = [r for r in runs if r.tolerance == tolerance]
         return not any((r.seconds or 0.0) > self.repeat_below for r in same)
+
+    def _least_limit(self, case: Case, method: Method) -> float:
+        """What a time-out must have had to stand: half, as our time differs between sessions."""
+        return 0.5 * self._limit(case, method) if self.limit is None else self.limit
 
     def _limit(self, case: Case, method: Method) -> float:
         if self.limit is not None:

@@ -243,6 +243,21 @@ def test_journal_reads_back_and_drops_a_torn_line(journal: Journal) -> None:
     assert report.markdown(Journal(journal.path)) == report.markdown(again)
 
 
+def test_a_journal_that_is_only_read_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "runs.jsonl"
+    journal = Journal(path)
+    journal.start_session(FACTS)
+    with path.open("a") as file:
+        file.write('{"kind": "ru')
+    before = path.read_bytes()
+    assert Journal(path, to_read=True).sessions == journal.sessions
+    assert path.read_bytes() == before
+    for text in ('{"kind": "x"}', "{", "[]", '{"kind": "run"}', "{}"):
+        path.write_text(f"{text}\n")
+        with pytest.raises(ValueError, match=r"runs.jsonl, line 1: no line of a journal"):
+            Journal(path)
+
+
 def test_journal_of_a_first_torn_line_is_empty(tmp_path: Path) -> None:
     path = tmp_path / "runs.jsonl"
     path.write_text('{"kind": "ses')
