@@ -4,7 +4,7 @@
         [--enumerate 100,3 ...] [--tree 10,3 ...] [--train 100,2 ...]
     python -m bench.growth --sizes 1000,2 300,4 ...
 
-Without ``--sizes``, three tables with fitted laws, of the default sizes in some five minutes:
+Without ``--sizes``, three tables with fitted laws, of the default sizes in some eight minutes:
 
 1. Every pattern of a Gaussian matrix (N rows, D columns) from ``cx.iter_patterns``: number, seconds
    (the least of five runs where they are short), patterns a second. At the sizes of ``--tree``
