@@ -32,8 +32,8 @@ Every objective is computed again in NumPy from the weights, and must agree with
 and with the bound.
 
 FOLDER holds tables of the UCI repository as CSV files without a header, the target last. Names with
-a colon are tables cut to some columns. All of them take a quarter of an hour; the first time PyTorch
-is installed, under .peers.
+a colon are tables cut to some columns. All of them take a quarter of an hour; the first time
+PyTorch is installed, under .peers.
 """
 
 from __future__ import annotations
