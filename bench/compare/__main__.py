@@ -5,9 +5,9 @@ from __future__ import annotations
 from bench import one_thread  # noqa: F401
 
 # isort: split
+import argparse
 import hashlib
 import importlib
-import math
 import sys
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import click
 from tqdm import tqdm
 
 import pyconvexnn as cx
-from bench import machine
+from bench import arguments, machine
 from bench.compare import environments, report
 from bench.compare.cases import FILES, SETS, Case
 from bench.compare.journal import Journal
@@ -37,10 +37,14 @@ MODULES = (
 )
 
 
-def _positive(_: click.Context, option: click.Parameter, limit: float | None) -> float | None:
-    if limit is not None and not (math.isfinite(limit) and limit > 0.0):
-        raise click.BadParameter(f"must be finite and > 0, got {limit}", param=option)
-    return limit
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+def _positive(_: click.Context, option: click.Parameter, text: str | None) -> float | None:
+    try:
+        return None if text is None else arguments.positive(text)
+    except (ValueError, argparse.ArgumentTypeError) as error:
+        raise click.BadParameter(str(error), param=option) from None
 
 
 @click.command()
@@ -59,11 +63,7 @@ def _positive(_: click.Context, option: click.Parameter, limit: float | None) ->
     help="Only rows whose 'problem / method' contains TEXT (any of them, if given again); "
     "pyconvexnn itself always runs.",
 )
-@click.option(
-    "--data",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of CSV files, for the set 'full'.",
-)
+@click.option("--data", type=FOLDER, help="Folder of CSV files, for the set 'full'.")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -71,16 +71,13 @@ def _positive(_: click.Context, option: click.Parameter, limit: float | None) ->
 )
 @click.option(
     "--limit",
-    type=float,
     callback=_positive,
     metavar="SECONDS",
     help="For every solve.  [default: 2, or 12 times our time (of ReLU recipes 18 or 60, of gated "
     "ones at .5 6), whichever is longer, at most 120]",
 )
 @click.option(
-    "--against",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of an earlier run: ends with 1 where it has another winner.",
+    "--against", type=FOLDER, help="Folder of an earlier run: ends with 1 where winners differ."
 )
 @click.option("--with-torch", is_flag=True, help="Also PyTorch and pyscnn, which needs it.")
 @click.option(
@@ -120,7 +117,7 @@ def main(
         raise click.ClickException(f"no row of the set {chosen!r} contains {', '.join(only)}")
     journal = _journal(out)
     facts = {**machine.facts(), "build": build()}
-    if any(earlier["build"] != facts["build"] for earlier in journal.sessions):
+    if any(session["build"] != facts["build"] for session in journal.sessions):
         raise click.ClickException(
             f"{out} holds figures of another build of pyconvexnn or of the harness; "
             "give another --out, or remove it"
@@ -149,13 +146,12 @@ def main(
     if wrong := report.wrong(journal):
         raise click.ClickException("not what they claim:\n" + "\n".join(wrong))
     if against is not None:
-        both = {row.case for row in report.rows(journal)} & {row.case for row in earlier}
-        changed = report.changed(report.rows(journal), earlier)
-        if changed or not both:
-            told = "\n".join(
-                ["other winners than before:", *changed] if both else ["no problem of it"]
-            )
-            raise click.ClickException(f"--against {against}: {told}")
+        table = report.rows(journal)
+        both = {row.case for row in table} & {row.case for row in earlier}
+        if not both:
+            raise click.ClickException(f"--against {against}: none of these problems is there")
+        if changed := report.changed(table, earlier):
+            raise click.ClickException("other winners than before:\n" + "\n".join(changed))
         click.echo(f"The same winners as in {against} on {len(both)} problems.", err=True)
 
 

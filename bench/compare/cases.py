@@ -35,6 +35,7 @@ class Case:
     target: float = 10.0  # how many times faster than the best peer we want to be
     longest: float = 120.0  # seconds that any solve may take
     threads: int = 1  # methods of more are left out
+    single: bool = False  # X rounded to float32
 
     @property
     def name(self) -> str:
@@ -49,6 +50,7 @@ class Case:
         if self.data in ("ar", "gauss"):
             recipe = getattr(cx.datasets, self.data)
             X, y, patterns = recipe(*self.shape, loss=self.loss, n_outputs=self.outputs)
+            X = X.astype(np.float32).astype(np.float64) if self.single else X
         else:
             X, target = load_table(self.data, folder)
             X, y = standardised(X), self._targets(target)
@@ -56,7 +58,7 @@ class Case:
             patterns = cx.sample_patterns(X, n_patterns, coordinates="raw", seed=0)
         problem = Problem(self.name, self.program, self.loss, X, y, patterns.to_dense(), np.ones(1))
         betas = gated_beta_max(problem) * np.array(self.ratios)
-        return dataclasses.replace(problem, betas=betas)
+        return dataclasses.replace(problem, betas=betas, single=self.single)
 
     def _targets(self, target: Any) -> FloatArray:
         if self.loss == "squared":
@@ -187,7 +189,11 @@ def full() -> list[Case]:
     """Everything: more ratios and sizes, every loss, and the tables of a folder."""
     more = [
         *(case for shape in GATED for case in _gated(shape, 0.5, 0.005)),
-        *(case for shape in LARGE for case in _gated(shape, 0.5, 0.1, 0.02, 0.005, threads=2)),
+        *(
+            case
+            for shape in LARGE
+            for case in _gated(shape, 0.5, 0.1, 0.02, 0.005, threads=2, single=shape == LARGE[-1])
+        ),
         *(case for shape in LARGE_RELU for case in _relu(shape, 0.3, 0.1, 0.03)),
         Case("ar", "gated", PATH, (500, 20, 500)),
         *(

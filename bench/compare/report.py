@@ -1,4 +1,4 @@
-"""The journal as tables and plots; a pure function of what was measured."""
+"""The journal as tables and plots, and what is wrong with it; pure functions of measurements."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tabulate import tabulate
 
 from bench.compare import evaluate, plots
 from bench.compare.journal import REFERENCE_GFLOPS, Journal, Run, Setup, Skip
+from bench.compare.plots import GAP
 
 OURS = "pyconvexnn"
 GAPS = (1e-3, 1e-4, 1e-6, 1e-8)
@@ -89,11 +90,11 @@ def wrong(journal: Journal) -> list[str]:
         runs = [run for run in journal.runs if run.case == case]
         bounds = best_bounds(runs)
         for run in runs:
-            failure = _impossible(run, bounds)
-            if _is_ours(run.method) and run.status != "timeout" and not run.note:
+            ours = _is_ours(run.method)
+            failure = failure_of(run, bounds) if ours else _impossible(run, bounds)
+            if ours and failure is None and run.status == "ran" and not run.note:
                 gap = gap_of(run, bounds)
-                short = gap is None or gap > run.tolerance
-                failure = failure_of(run, bounds) or (f"gap {gap}" if short else None)
+                failure = f"gap {gap}" if gap is None or gap > run.tolerance else None
             if failure is not None:
                 lines.append(f"{case} / {run.method} to {run.tolerance:g}: {failure}")
     return list(dict.fromkeys(lines))
@@ -115,7 +116,7 @@ def changed(table: list[Row], earlier: list[Row]) -> list[str]:
 def _over_ours(own: list[Row]) -> dict[str, float]:
     """Times to 1e-6 over ours: infinite where not reached, 0 where ours alone is not."""
     ours = _ours(own)
-    times = {row.method: math.inf if row.times[1e-6] is None else row.times[1e-6] for row in own}
+    times = {row.method: math.inf if (t := row.times[GAP]) is None else t for row in own}
     if ours is None:
         return {method: 0.0 for method, time in times.items() if time < math.inf}
     return {method: time / ours for method, time in times.items()}
@@ -251,49 +252,45 @@ def by_case(table: list[Row]) -> dict[str, list[Row]]:
 
 
 def _ours(own: list[Row]) -> float | None:
-    return next((row.times[1e-6] for row in own if row.method == OURS), None)
+    return next((row.times[GAP] for row in own if row.method == OURS), None)
 
 
 def _summary(table: list[Row]) -> str:
-    """A table for each program: a line for each problem, its penalties side by side."""
-    parts = []
-    for program in dict.fromkeys(row.case.split()[0] for row in table):
-        of_program = [row for row in table if row.case.split()[0] == program]
-        methods = sorted({row.method for row in of_program if row.method != OURS and row.judged})
-        problems: dict[str, list[tuple[str, list[Row]]]] = defaultdict(list)
-        for case, own in by_case(of_program).items():
-            problem, penalty = case.rsplit(" ", 1)
-            problems[problem].append((penalty, own))
-        body = []
-        for problem, of_problem in problems.items():
-            times = [_ours(own) for _, own in of_problem]
-            ratios = [
-                [
-                    _ratio(own, method, time)
-                    for (_, own), time in zip(of_problem, times, strict=True)
-                ]
-                for method in methods
-            ]
-            shown = [
-                [penalty for penalty, _ in of_problem],
-                ["-" if time is None else _digits(1e3 * time) for time in times],
-                *ratios,
-            ]
-            joined = [" / ".join(cells) if any(cells) else "" for cells in shown]
-            body.append([problem.removeprefix(f"{program} "), *joined])
-        head = [f"{program}: problem", "beta / beta_max", "ours, ms", *methods]
-        parts.append(_markdown(body, head))
-    return "\n\n".join(parts)
+    """A table for each program."""
+    programs: dict[str, list[Row]] = defaultdict(list)
+    for row in table:
+        programs[row.case.split()[0]].append(row)
+    return "\n\n".join(_summary_of(program, of_it) for program, of_it in programs.items())
 
 
-def _ratio(own: list[Row], method: str, ours: float | None) -> str:
+def _summary_of(program: str, table: list[Row]) -> str:
+    """A line for each problem, its penalties side by side."""
+    methods = sorted({row.method for row in table if row.method != OURS and row.judged})
+    problems: dict[str, dict[str, list[Row]]] = defaultdict(dict)
+    for case, own in by_case(table).items():
+        problem, penalty = case.removeprefix(f"{program} ").rsplit(" ", 1)
+        problems[problem][penalty] = own
+    body = []
+    for problem, penalties in problems.items():
+        cells = [[*penalties], [_milliseconds(own) for own in penalties.values()]]
+        cells += [[_ratio(own, method) for own in penalties.values()] for method in methods]
+        body.append([problem, *(" / ".join(cell) if any(cell) else "" for cell in cells)])
+    return _markdown(body, [f"{program}: problem", "beta / beta_max", "ours, ms", *methods])
+
+
+def _milliseconds(own: list[Row]) -> str:
+    ours = _ours(own)
+    return "-" if ours is None else _digits(1e3 * ours)
+
+
+def _ratio(own: list[Row], method: str) -> str:
     """A number, `> r` where stopped before, `-` where no answer counts, nothing if not tried."""
-    row = next((row for row in own if row.method == method), None)
+    row, ours = next((row for row in own if row.method == method), None), _ours(own)
     if row is None or ours is None:
         return ""
-    time = row.times[1e-6]
+    time = row.times[GAP]
     if time is not None:
-        return _digits(time / ours) + "*" * row.single[1e-6]
+        return _digits(time / ours) + "*" * row.single[GAP]
     return "-" if row.limit is None else f"> {_floor(row.limit / ours)}"
 
 
@@ -323,7 +320,7 @@ def _table(own: list[Row]) -> str:
     headers += [*(["worst infeasibility"] if cones else []), "setup s", "MB", "remark"]
     body = []
     for row in own:
-        time = row.times[1e-6]
+        time = row.times[GAP]
         body.append(
             [
                 row.method,

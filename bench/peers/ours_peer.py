@@ -30,6 +30,7 @@ class _Ours:
         self._cx = cx
         self._threads = threads
         self._problem = problem
+        self._X = problem.X.astype(np.float32) if problem.single else problem.X
         self._patterns = cx.PatternSet.from_dense(problem.masks)
         self._solutions: list[Any] = []
 
@@ -40,9 +41,7 @@ class _Ours:
         last = None
         for beta in problem.betas:
             # Made here, not before: what a user pays for each penalty, checks of X included.
-            program = program_of(
-                problem.X, problem.y, self._patterns, float(beta), loss=problem.loss
-            )
+            program = program_of(self._X, problem.y, self._patterns, float(beta), loss=problem.loss)
             last = cx.solve(program, tol=tolerance, warm_start=last, threads=self._threads)
             self._solutions.append(last)
 

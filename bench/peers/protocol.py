@@ -34,6 +34,7 @@ class Problem:
     y: FloatArray  # (n,), (n, K); labels -1, +1; one-hot rows for cross_entropy
     masks: BoolArray  # (P, n): the diagonals of D_i
     betas: FloatArray  # (B,), decreasing
+    single: bool = False  # whether X is of float32 values, and may be given as such
 
     @property
     def blocks(self) -> tuple[int, ...]:
@@ -54,6 +55,7 @@ class Problem:
             arrays: dict[str, Any] = {key: file[key] for key in file.files}
         for key in ("name", "program", "loss"):
             arrays[key] = str(arrays[key])
+        arrays["single"] = bool(arrays["single"])
         bits = np.unpackbits(arrays["masks"], axis=1, count=len(arrays["X"]))
         arrays["masks"] = bits.astype(bool)
         return cls(**arrays)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import abc
+
 import numpy as np
 
 from bench.peers.protocol import Answer, FloatArray, Problem
@@ -9,16 +11,16 @@ from bench.peers.protocol import Answer, FloatArray, Problem
 Start = tuple[float, FloatArray, FloatArray]  # objective, the rows u_j, and a
 
 
-class Trained:
+class Trained(abc.ABC):
     """The best network for each penalty, filled by a `train(beta, seed)`."""
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
         self._best: list[Start] = []
 
+    @abc.abstractmethod
     def train(self, beta: float, seed: int) -> Start:
         """What comes of one start."""
-        raise NotImplementedError
 
     def best_of(self, starts: int) -> None:
         """Train from each start, for every penalty."""

@@ -24,6 +24,11 @@ def test_large_problems_may_have_two_threads() -> None:
     cases = {case.name: case for case in SETS["full"]()}
     assert cases["gated ar(20000,100,2000) squared 0.1"].threads == 2
     assert {case.threads for case in SETS["standard"]()} == {1}
+    single = {case.shape for case in cases.values() if case.single}
+    assert single == {(60000, 784, 1000)}
+    problem = Case("ar", "gated", (0.1,), (30, 4, 10), single=True).build(None)
+    assert problem.single
+    np.testing.assert_array_equal(problem.X.astype(np.float32), problem.X)
 
 
 def test_penalty_refers_to_the_gated_beta_max_for_relu_as_well() -> None:

@@ -361,6 +361,23 @@ def test_mlp_needs_a_column_of_ones() -> None:
         mlp_peer.prepare("sklearn-mlp", problem)
 
 
+def test_ours_in_single_precision(saved: Path, tmp_path: Path) -> None:
+    plain = make_problem()
+    rounded = plain.X.astype(np.float32).astype(np.float64)
+    problem = dataclasses.replace(plain, X=rounded, single=True)
+    problem.save(tmp_path / "single.npz")
+    problem = Problem.load(tmp_path / "single.npz")
+    assert problem.single
+    assert not Problem.load(saved).single
+    session = ours_peer.prepare("pyconvexnn", problem)
+    assert session._X.dtype == np.float32  # type: ignore[attr-defined]
+    session.solve(1e-8)
+    for verdict in evaluate.judge_path(problem, session.answer()):
+        assert verdict.failure is None
+        gap = (verdict.objective, verdict.bound_from_dual, evaluate.at_zero(problem))
+        assert evaluate.relative_gap(*gap) <= 1.01e-8
+
+
 def test_ours_with_two_threads_is_the_same() -> None:
     problem = make_problem()
     coefs = []

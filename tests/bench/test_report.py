@@ -115,9 +115,11 @@ def test_every_answer_is_asserted(journal: Journal) -> None:
     assert len(report.wrong(journal)) == 1
     journal.add(made("pyconvexnn", 1e-4, 0.1, 1.0005, 1.0))
     journal.add(made("pyconvexnn", 1e-4, 0.1, 1.0005, 1.0, repeat=1, note="TIME_LIMIT"))
+    journal.add(made("pyconvexnn", 1e-7, 0.1, 1.0, 1.0, note="TIME_LIMIT", failure="misread"))
     journal.add(made("pyconvexnn", 1e-5, 0.1, 1.0, 1.0, failure="misread"))
     journal.add(made("peer", 1e-6, 0.1, 0.99, 0.0))
-    _, first, second, third = report.wrong(journal)
+    _, first, noted, second, third = report.wrong(journal)
+    assert noted == "gated a 0.1 / pyconvexnn to 1e-07: misread"
     assert first.startswith("gated a 0.1 / pyconvexnn to 0.0001: gap 0.000499")
     assert second == "gated a 0.1 / pyconvexnn to 1e-05: misread"
     assert third == "gated a 0.1 / peer to 1e-06: objective 0.99 below the proved bound 1.0"
