@@ -13,6 +13,7 @@ import pytest
 
 import pyconvexnn as cx
 from pyconvexnn.proofs import checker, header, with_columns
+from tests.proofs.forging import halved, loose
 
 
 @pytest.fixture
@@ -63,6 +64,24 @@ def test_a_proof_of_the_command_line_holds(run: Any, proof: Path, table: Path, e
     code, _, err = run("verify", proof, table, "--target", "kind", "--target", "p")
     assert code == 2
     assert "given once" in err
+
+
+def test_a_long_check_is_asked_for(run: Any, tmp_path: Path) -> None:
+    X = np.random.default_rng(0).standard_normal((2000, 2))
+    made = loose(X, np.eye(2), halved(2, 12))
+    assert "patient" in str(made.refused(tmp_path / "a.cxproof"))
+    np.savetxt(
+        tmp_path / "a.csv",
+        np.column_stack([made.X, made.y]),
+        delimiter=",",
+        header="a,b,y",
+        comments="",
+    )
+    code, out, err = run("verify", tmp_path / "a.cxproof", tmp_path / "a.csv")
+    assert (code, out) == (3, "")
+    assert "refused: its check takes 1e+09 steps: ask it to be patient" in err
+    code, out, _ = run("verify", tmp_path / "a.cxproof", tmp_path / "a.csv", "--patient", "--json")
+    assert (code, json.loads(out)["leaves"]) == (0, 2 * 4 * 4096)
 
 
 def test_other_data_are_refused(run: Any, proof: Path, table: Path) -> None:

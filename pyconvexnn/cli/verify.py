@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     "--weight", help="Column of sample weights: name, or index from 0; of a proof of Python."
 )
 @click.option("--exact", is_flag=True, help="In decimals without rounding, not only in floats.")
+@click.option("--patient", is_flag=True, help="Also where that takes longer than about a second.")
 @click.option(
     "--model",
     type=options.existing_file,
@@ -53,6 +54,7 @@ def verify(
     target: tuple[str, ...],
     weight: str | None,
     exact: bool,
+    patient: bool,
     model: Path | None,
     numbers: Path | None,
     as_json: bool,
@@ -70,6 +72,9 @@ def verify(
     output. What is proved is that no network of that kind, of the columns, units and weights that
     are printed, has an objective below the bound printed. The file may come from anybody, and so
     may what it says of the columns: look whether they are those that you mean.
+
+    Without --patient no proof takes much more time than reading DATA: one of a great many boxes, or
+    of rows and boxes with --exact, is refused before they are looked at.
 
     Its checker is one short module that needs NumPy only (pyconvexnn/proofs/checker.py) and runs by
     itself: python checker.py model.cxproof X.npy y.npy weights.npy. X has the features, minus
@@ -92,7 +97,7 @@ def verify(
         if numbers is not None:
             read.save(numbers)
         with progress("checking"):
-            head = check(proof, read.X, read.y, read.weight, exact=exact)
+            head = check(proof, read.X, read.y, read.weight, exact=exact, patient=patient)
     except ProofError as error:
         if as_json:
             print_json({**facts, "reason": str(error)})

@@ -1,13 +1,11 @@
 """Checks a proof file with NumPy and the standard library, and no other line of the package.
 
-It proves that no network of its kind has an objective below ``L <= D(s v)``, by trees of boxes that
-show ``|v' act(X u)| <= M |u|`` for all u, ``s M <= beta``. For neurons ``S w + z``, z orthogonal to
-the axes S, w in a box, t_k = x_k'S w and W_k = (1 - slope) v_k, a leaf uses ``(t)_+ <= m t +
-max(-m l, (1 - m) h)`` for l <= t <= h where W_k > 0, ``-(t)_+ <= -m t`` where not, any m in [0, 1],
-and ``|S w| >= g'S w``, any |g| <= 1: what is left is linear in w.
+It proves that no network of its kind has an objective below ``L <= max(D(s v), 0)``, by trees of
+boxes that show ``|v' act(X u)| <= M |u|`` for all u, ``s M <= beta``. For neurons ``S w + z``, z
+orthogonal to the axes S, w in a box, t_k = x_k'S w and W_k = (1 - slope) v_k, a leaf uses
+``(t)_+ <= m t + max(-m l, (1 - m) h)`` for l <= t <= h where W_k > 0, ``-(t)_+ <= -m t`` where not,
+any m in [0, 1], and ``|S w| >= g'S w``, any |g| <= 1: what is left is linear in w.
 """
-
-from __future__ import annotations
 
 import functools
 import hashlib
@@ -15,7 +13,6 @@ import json
 import math
 import sys
 from decimal import Context, Decimal, Inexact, localcontext
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +22,6 @@ MAGIC = b"pyconvexnn proof 1"
 CLAIM = ("beta", "loss", "delta", "activation", "slope", "output_offset", "penalty")
 exactly = np.vectorize(Decimal, otypes=[object])  # floats are finite decimals,
 EXACT = Context(prec=99999, Emin=-(10**9), Emax=10**9, traps=[Inexact])  # and so are their products
-decimal = np.frompyfunc(lambda x: Decimal(x.numerator) / x.denominator, 1, 1)
 product = functools.partial(np.einsum, "ij,jk->ik")  # without a linear algebra library
 
 
@@ -53,8 +49,7 @@ def read(path: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     need(hashlib.sha256(memoryview(data)[:-32]).digest() == data[-32:], "it is damaged")
     head, arrays = json.loads(data[len(MAGIC) : (at := data.index(b"\n", len(MAGIC) + 1) + 1)]), {}
     for name, _, count in head["arrays"]:
-        kind = {"tree": "<u4", "plac": "<u4"}.get(name[:4], "<f8")
-        arrays[name] = np.frombuffer(data, kind, count, at)
+        arrays[name] = np.frombuffer(data, {"t": "<u4", "p": "<u4"}.get(name[0], "<f8"), count, at)
         at += arrays[name].nbytes
     need(at == len(data) - 32, "its arrays are not those of its header")
     return head, arrays
@@ -62,23 +57,23 @@ def read(path: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def dual_objective(loss: str, delta: float, v: Any, y: Any, weight: Any, scale: float) -> float:
     """A number below D(scale v), the same on every machine: by 60 decimal digits."""
+    rows = np.stack([v, y, weight], axis=1)[(v != 0) | (weight != 0)]  # all of its targets
+    need(np.isfinite(rows).all() and rows[:, 2].all(), "v must be finite, 0 where a weight is")
+    times, minus = EXACT.multiply, EXACT.subtract  # for what is compared, or may cancel
     with localcontext(Context(prec=60, Emin=-99999, Emax=99999)):
         total = size = Decimal(0)
-        for k in np.flatnonzero((v != 0) | (weight != 0)):  # all targets must be of the loss
-            need(weight[k] > 0, "its dual point is not zero where a weight is")
-            t, b, s = (Fraction(float(x)) for x in (v[k], y[k], weight[k]))
-            t, p = Fraction(scale) * t, Fraction(scale) * t * b
-            inside, terms, logs = {  # (a, x) of terms a x ln x; s - s: for the size of their errors
+        for t, b, s in (map(Decimal, row) for row in rows.tolist()):
+            p, t, sb = times(b, t := times(Decimal(scale), t)), t, times(s, b)
+            inside, terms, logs = {  # q of terms q ln |q / s|; s - s: for the size of their errors
                 "squared": (True, [p, -t * t / (2 * s)], []),
-                "huber": (abs(t) <= Fraction(delta) * s, [p, -t * t / (2 * s)], []),
-                "squared_hinge": (p >= 0 and b * b == 1, [p, -t * t / (2 * s)], []),
-                "hinge": (0 <= p <= s and b * b == 1, [p], []),
-                "logistic": (0 <= p <= s and b * b == 1, [s, -s], [(-s, p / s), (-s, 1 - p / s)]),
-                "poisson": (t <= s * b and b >= 0, [-t, s * b, -s * b], [(s, b), (-s, b - t / s)]),
+                "huber": (abs(t) <= times(Decimal(delta), s), [p, -t * t / (2 * s)], []),
+                "squared_hinge": (p >= 0 and abs(b) == 1, [p, -t * t / (2 * s)], []),
+                "hinge": (0 <= p <= s and abs(b) == 1, [p], []),
+                "logistic": (0 <= p <= s and abs(b) == 1, [s, -s], [-p, minus(p, s)]),
+                "poisson": (t <= sb >= 0, [-t, sb, -sb], [sb, minus(t, sb)]),
             }[loss]
             need(inside, "its dual point is outside of the domain of the loss")
-            parts = [decimal(x) for x in terms]
-            parts += [decimal(a * x) * decimal(x).ln() for a, x in logs if x > 0]
+            parts = terms + [q * abs(q / s).ln() for q in logs if q != 0]
             total, size = total + sum(parts), size + sum(map(abs, parts))
         return math.nextafter(float(total - size * Decimal("1e-40")), -math.inf)
 
@@ -153,48 +148,53 @@ class Side:
         return int(np.sum(tree >= r))
 
 
-def check(path: Any, X: Any, y: Any, weight: Any = None, exact: bool = False) -> dict[str, Any]:
+def check(
+    path: Any, X: Any, y: Any, weight: Any = None, exact: bool = False, patient: bool = False
+) -> dict[str, Any]:
     """Header of a proof that holds for these data, and its `leaves`; ProofError, floats first."""
     X, y, s = (np.asarray(a, float) for a in (X, y, np.ones(len(X)) if weight is None else weight))
     try:
         with np.errstate(all="ignore"), localcontext(EXACT):
-            head, arrays = read(path)
+            head, parts = read(path)
             need(len(y) == len(X) and head["data"] == digest(X, y, s), "it is of other data")
-            return head | {"leaves": max(_check(head, arrays, X, y, s, e) for e in {False, exact})}
+            return head | {"leaves": sum(_leaves(head, parts, X, y, s, exact, patient))}
     except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as bad:
         raise ProofError(bad if isinstance(bad, ProofError) else f"it is damaged: {bad!r}") from bad
 
 
-def _check(head: Any, arrays: Any, X: Any, y: Any, weight: Any, exact: bool) -> int:
+def _leaves(head: Any, arrays: Any, X: Any, y: Any, weight: Any, exact: bool, patient: bool) -> Any:
     V, Y = arrays["dual"].reshape(-1, len(X)), y.reshape(len(X), -1).T
     beta, loss, delta, activation, slope, offset, penalty = (head[name] for name in CLAIM)
-    scale, M, parts, done = head["scale"], head["price_bound"], range(len(V)), 0
-    good = all(type(x) is float for x in [beta, delta, slope, *scale, *M]) and type(offset) is bool
+    scale, M, parts = head["scale"], head["price_bound"], range(len(V))
+    good = all(type(x) is float and abs(x) < math.inf for x in [beta, delta, slope, *scale, *M])
     good &= len(scale) == len(M) == len(V) == len(Y) and min(*scale, *M, *weight) >= 0 < beta
     good &= {"relu": slope == 0, "leaky_relu": 0 <= slope < 1, "abs": slope == -1}[activation]
     good &= [head[name] for name in ("samples", "features", "outputs")] == [*X.shape, len(Y)]
-    need(good, "its numbers do not fit")
+    need(good and type(offset) is bool, "its numbers do not fit")
     # s M is beta, to 1e-12 so that it says which: of each output, or of all that a neuron feeds.
     for group in {"weight_decay": [[*parts]], "decoupled": [[k] for k in parts]}[penalty]:
-        s, *others = {scale[k] for k in group}
-        used = sum((Fraction(s) * Fraction(M[k]) / Fraction(beta)) ** 2 for k in group)
-        need(used <= 1 and not others and (not s or used > 1 - 1e-12), "its scale is wrong")
+        s, *others = {Decimal(scale[k]) for k in group}
+        rest = (whole := Decimal(beta) ** 2) - sum((s * Decimal(M[k])) ** 2 for k in group)
+        need(rest >= 0 and not others and (not s or rest * 10**12 < whole), "its scale is wrong")
     need(not (offset and any(map(math.fsum, V))), "its dual points do not sum to zero")
-    values = [dual_objective(loss, delta, V[k], Y[k], weight, scale[k]) for k in parts]
-    bound = max(0.0, math.nextafter(math.fsum(values), -math.inf))  # no loss is negative
-    need(head["lower_bound"] == bound, "the bound that it claims is not that of its dual point")
-    for k, sign in [(k, sign) for k in parts if scale[k] > 0 and V[k].any() for sign in "+-"]:
-        S = arrays[f"axes{k}"].reshape(X.shape[1], -1)
-        need(S.shape[1] <= len(S), "it has more axes than there are features")
-        side = Side(X, V[k] if sign == "+" else -V[k], S, slope, M[k], exact)
-        done += side.check(*(arrays[f"{part}{k}{sign}"] for part in ("tree", "places", "values")))
-    return done
+    D = math.fsum(dual_objective(loss, delta, V[k], Y[k], weight, scale[k]) for k in parts)
+    need(head["lower_bound"] == max(0.0, math.nextafter(D, -math.inf)), "it claims another bound")
+    priced, steps = [k for k in parts if scale[k] > 0 and V[k].any()], 0.0  # of a nanosecond
+    bits = max(np.abs(np.frexp(part)[1]).max(initial=0) for part in arrays.values())
+    for e, k, sign in [(e, k, sign) for e in {False, exact} for k in priced for sign in "+-"]:
+        S, tree = arrays[f"axes{k}"].reshape(X.shape[1], -1), arrays[f"tree{k}{sign}"]
+        need((r := S.shape[1]) <= len(S), "it has more axes than there are features")
+        steps += len(X) * (len(S) + len(tree)) * (r + 3) * ((80 + bits) ** 2 / 40 if e else 4)
+        need(patient or steps < 5e8, f"its check takes {steps:.0e} steps: ask it to be patient")
+        side = Side(X, V[k] if sign == "+" else -V[k], S, slope, M[k], e)
+        yield (not e) * side.check(tree, arrays[f"places{k}{sign}"], arrays[f"values{k}{sign}"])
 
 
 if __name__ == "__main__":
     try:
-        file, *data = [word for word in sys.argv[1:] if word != "--exact"]
-        proved = functools.partial(check, file, exact="--exact" in sys.argv)(*map(np.load, data))
+        how = {word[2:]: True for word in sys.argv if word.startswith("--")}
+        file, *data = [word for word in sys.argv[1:] if not word.startswith("--")]
+        proved = check(file, *map(np.load, data), **how)
     except (LookupError, TypeError, ValueError, OSError) as error:
-        sys.exit(f"{error!r}; usage: checker.py FILE X.npy y.npy [weights.npy] [--exact]")
+        sys.exit(f"{error!r}; usage: checker.py FILE X.npy y.npy [weights.npy] [--exact --patient]")
     sys.stdout.write(json.dumps({name: proved[name] for name in ("lower_bound", *CLAIM)}) + "\n")

@@ -84,10 +84,10 @@ class Proof:
         file.write_bytes(files._content(self.head, self.arrays))
         return checker.check(file, self.X, self.y, self.weight, exact)
 
-    def refused(self, file: Path) -> str | None:
+    def refused(self, file: Path, exact: bool = False) -> str | None:
         """Why it is refused; None if it is accepted."""
         try:
-            self.check(file)
+            self.check(file, exact)
         except checker.ProofError as error:
             return str(error)
         return None
@@ -104,6 +104,33 @@ def small_proof(
     # Tight, so that a little less is refused.
     cx.certify(net, X, y, beta, loss=loss, rtol=1e-6, proof=file)
     return Proof.of(file, X, y)
+
+
+def loose(X: FloatArray, axes: FloatArray, trees: list[int]) -> Proof:
+    """A proof of so little that any boxes do."""
+    n, d = X.shape
+    y = v = np.ones(n)
+    M = 9.0 * float(np.abs(X).sum())
+    head = {"samples": n, "features": d, "outputs": 1, "beta": 1.0, "loss": "squared"}
+    head |= {"delta": 0.0, "activation": "relu", "slope": 0.0, "output_offset": False}
+    head |= {"penalty": "weight_decay", "scale": [(1 - 1e-14) / M], "price_bound": [M]}
+    arrays: dict[str, Any] = {"dual": v, "axes0": axes.ravel()}
+    for sign in "+-":
+        arrays |= {f"tree0{sign}": np.array(trees, np.uint32), f"values0{sign}": np.empty(0)}
+        arrays |= {f"places0{sign}": np.empty(0, np.uint32)}
+    return Proof(X, y, np.ones(n), head, arrays).of_data(X, y).claiming()
+
+
+def halved(r: int, depth: int) -> list[int]:
+    """Trees whose boxes are all halved so often, along any coordinates that they have."""
+    codes = []
+    for face in range(2 * r):
+        stack = [(0, face // 2)]
+        while stack:
+            level, own = stack.pop()
+            codes.append((own + 1 + level % (r - 1)) % r if level < depth else r)
+            stack += [(level + 1, own)] * 2 * (level < depth)
+    return codes
 
 
 def reseal(data: bytes) -> bytes:

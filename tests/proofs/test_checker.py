@@ -56,7 +56,7 @@ def test_the_module_is_a_script(proof: Proof, tmp_path: Path) -> None:
         command = [sys.executable, "-I", "checker.py", *arguments]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
-    for more in ([], ["weight.npy"], ["--exact"]):
+    for more in ([], ["weight.npy"], ["--exact"], ["--patient", "--exact"]):
         done = run(held.name, "X.npy", "y.npy", *more)
         assert done.returncode == 0, done.stderr
         told = json.loads(done.stdout)
@@ -68,6 +68,7 @@ def test_the_module_is_a_script(proof: Proof, tmp_path: Path) -> None:
         ["X.npy", "X.npy", "y.npy"],
         [held.name],
         [],
+        [held.name, "X.npy", "y.npy", "--slow"],
         ["nothing", "X.npy", "y.npy"],
         [held.name, "nothing.npy", "y.npy"],
         [held.name, held.name, "y.npy"],

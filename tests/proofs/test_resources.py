@@ -6,15 +6,15 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pyconvexnn._typing import FloatArray
 from pyconvexnn.proofs import checker, files
-from tests.proofs.forging import Proof, reseal
+from tests.proofs.forging import Proof, halved, loose, reseal
 
 MODULE = Path(str(checker.__file__))
 _MEASURED = """
@@ -99,33 +99,6 @@ def test_hostile_files_take_little(proof: Proof, tmp_path: Path, arithmetic: str
         assert float(megabytes) < 64.0, name
 
 
-def loose(X: FloatArray, axes: FloatArray, trees: list[int]) -> Proof:
-    """A proof of so little that any boxes do."""
-    n, d = X.shape
-    y = v = np.ones(n)
-    M = 9.0 * float(np.abs(X).sum())
-    head = {"samples": n, "features": d, "outputs": 1, "beta": 1.0, "loss": "squared"}
-    head |= {"delta": 0.0, "activation": "relu", "slope": 0.0, "output_offset": False}
-    head |= {"penalty": "weight_decay", "scale": [(1 - 1e-14) / M], "price_bound": [M]}
-    arrays: dict[str, Any] = {"dual": v, "axes0": axes.ravel()}
-    for sign in "+-":
-        arrays |= {f"tree0{sign}": np.array(trees, np.uint32), f"values0{sign}": np.empty(0)}
-        arrays |= {f"places0{sign}": np.empty(0, np.uint32)}
-    return Proof(X, y, np.ones(n), head, arrays).of_data(X, y).claiming()
-
-
-def halved(r: int, depth: int) -> list[int]:
-    """Trees whose boxes are all halved so often, along any coordinates that they have."""
-    codes = []
-    for face in range(2 * r):
-        stack = [(0, face // 2)]
-        while stack:
-            level, own = stack.pop()
-            codes.append((own + 1 + level % (r - 1)) % r if level < depth else r)
-            stack += [(level + 1, own)] * 2 * (level < depth)
-    return codes
-
-
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc")
 @pytest.mark.parametrize("exact", [False, True])
 def test_the_boxes_at_a_time_are_few_where_they_are_large(tmp_path: Path, exact: bool) -> None:
@@ -147,6 +120,51 @@ def test_the_boxes_at_a_time_are_few_where_they_are_large(tmp_path: Path, exact:
     assert float(done.stdout) < 64.0
 
 
+def wasteful(n: int, d: int, r: int, codes: int) -> Proof:
+    """A proof that holds, of more boxes than it needs."""
+    X = np.random.default_rng(0).standard_normal((n, d))
+    depth = int(np.log2(codes / (4 * r)))
+    return loose(X, np.eye(d, r), halved(r, depth))
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("shape", [(20_000, 2, 2), (3000, 40, 40), (300, 5, 5)])
+def test_long_checks_are_refused_in_a_second(
+    tmp_path: Path, shape: tuple[int, int, int], exact: bool
+) -> None:
+    made = wasteful(*shape, codes=100_000)
+    file = tmp_path / "a"
+    begun = time.process_time()
+    why = made.refused(file, exact=exact)
+    assert time.process_time() - begun < 1.0
+    if shape[0] > 1000 or exact:
+        assert why is not None
+        assert "steps: ask it to be patient" in why
+        assert len(file.read_bytes()) < 1_000_000
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_long_checks_are_made_when_asked_for(tmp_path: Path, exact: bool) -> None:
+    made = wasteful(100, 4, 4, 20_000) if exact else wasteful(10_000, 2, 2, 4000)
+    assert "patient" in str(made.refused(tmp_path / "a", exact=exact))
+    small = wasteful(100, 4, 4, 300) if exact else wasteful(10_000, 2, 2, 1000)
+    assert small.check(tmp_path / "b", exact=exact)["leaves"] > 100
+    if not exact:
+        head = checker.check(tmp_path / "a", made.X, made.y, patient=True)
+        assert head["leaves"] > 2000
+
+
+def test_numbers_of_many_digits_count_as_more_steps(tmp_path: Path) -> None:
+    X = np.random.default_rng(0).standard_normal((100, 4))
+    axes = np.where(np.eye(4) > 0, 1.0, 1e-295)
+    made = loose(X, axes, halved(4, 4))
+    assert made.check(tmp_path / "a")["leaves"] == 256
+    with pytest.raises(checker.ProofError, match="patient"):
+        made.check(tmp_path / "a", exact=True)
+    plain = loose(X, np.eye(4), halved(4, 4))
+    assert plain.check(tmp_path / "b", exact=True)["leaves"] == 256
+
+
 _GROWN = """
 import sys, pathlib
 sys.path.insert(0, {folder!r})
@@ -155,7 +173,7 @@ X, y, status = np.load("X.npy"), np.load("y.npy"), pathlib.Path("/proc/self/stat
 def most():
     return int(status.read_text().split("VmHWM:")[1].split()[0])
 before = most()
-assert checker.check("a", X, y, exact={exact})["leaves"] > 100
+assert checker.check("a", X, y, exact={exact}, patient=True)["leaves"] > 100
 print((most() - before) / 1024)
 """
 
