@@ -56,11 +56,11 @@ def read(path: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def dual_objective(loss: str, delta: float, v: Any, y: Any, weight: Any, scale: float) -> float:
-    """A number below D(scale v), the same on every machine: by 60 decimal digits."""
+    """A number below D(scale v), the same on every machine: by 28 decimal digits."""
     rows = np.stack([v, y, weight], axis=1)[(v != 0) | (weight != 0)]  # all of its targets
     need(np.isfinite(rows).all() and rows[:, 2].all(), "v must be finite, 0 where a weight is")
     times, minus = EXACT.multiply, EXACT.subtract  # for what is compared, or may cancel
-    with localcontext(Context(prec=60, Emin=-99999, Emax=99999)):
+    with localcontext(Context(prec=28, Emin=-99999, Emax=99999)):
         total = size = Decimal(0)
         for t, b, s in (map(Decimal, row) for row in rows.tolist()):
             p, t, sb = times(b, t := times(Decimal(scale), t)), t, times(s, b)
@@ -75,7 +75,7 @@ def dual_objective(loss: str, delta: float, v: Any, y: Any, weight: Any, scale: 
             need(inside, "its dual point is outside of the domain of the loss")
             parts = terms + [q * abs(q / s).ln() for q in logs if q != 0]
             total, size = total + sum(parts), size + sum(map(abs, parts))
-        return math.nextafter(float(total - size * Decimal("1e-40")), -math.inf)
+        return math.nextafter(float(total - size * Decimal("1e-20")), -math.inf)
 
 
 class Side:
