@@ -73,8 +73,8 @@ def verify(
     are printed, has an objective below the bound printed. The file may come from anybody, and so
     may what it says of the columns: look whether they are those that you mean.
 
-    Without --patient no proof takes much more time than reading DATA: one of a great many boxes, or
-    of rows and boxes with --exact, is refused before they are looked at.
+    A proof of very many boxes, for the rows that there are, is refused before they are looked at,
+    unless --patient is given; with --exact fewer are many.
 
     Its checker is one short module that needs NumPy only (pyconvexnn/proofs/checker.py) and runs by
     itself: python checker.py model.cxproof X.npy y.npy weights.npy. X has the features, minus

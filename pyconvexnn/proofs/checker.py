@@ -66,7 +66,7 @@ def dual_objective(loss: str, delta: float, v: Any, y: Any, weight: Any, scale: 
             p, t, sb = times(b, t := times(Decimal(scale), t)), t, times(s, b)
             inside, terms, logs = {  # q of terms q ln |q / s|; s - s: for the size of their errors
                 "squared": (True, [p, -t * t / (2 * s)], []),
-                "huber": (abs(t) <= times(Decimal(delta), s), [p, -t * t / (2 * s)], []),
+                "huber": (t.copy_abs() <= times(Decimal(delta), s), [p, -t * t / (2 * s)], []),
                 "squared_hinge": (p >= 0 and abs(b) == 1, [p, -t * t / (2 * s)], []),
                 "hinge": (0 <= p <= s and abs(b) == 1, [p], []),
                 "logistic": (0 <= p <= s and abs(b) == 1, [s, -s], [-p, minus(p, s)]),
@@ -85,7 +85,7 @@ class Side:
         self.to = exactly if exact else np.asarray
         rows = np.asarray(X + 0.0, "<f8", order="C").view(f"V{8 * X.shape[1]}").ravel()
         _, first, same = np.unique(rows, True, True)  # equal rows: one, with the sum of their v
-        n, X, v_ = len(X), X[first], self.to(np.zeros(len(first)))
+        n, X, S, v_ = len(X), X[first], S.reshape(X.shape[1], -1), self.to(np.zeros(len(first)))
         np.add.at(v_, same, self.to(v))
         v, self.plus, self.floats = np.bincount(same, np.abs(v)), v_ > 0, (product(X, S), S)
         X_, self.S, self.margin = self.to(X), self.to(S), self.to(0.0)
@@ -167,27 +167,27 @@ def _leaves(head: Any, arrays: Any, X: Any, y: Any, weight: Any, exact: bool, pa
     beta, loss, delta, activation, slope, offset, penalty = (head[name] for name in CLAIM)
     scale, M, parts = head["scale"], head["price_bound"], range(len(V))
     good = all(type(x) is float and abs(x) < math.inf for x in [beta, delta, slope, *scale, *M])
-    good &= len(scale) == len(M) == len(V) == len(Y) and min(*scale, *M, *weight) >= 0 < beta
+    good &= len(scale) == len(M) == len(V) == len(Y) and min(*scale, *M, *weight, delta) >= 0 < beta
     good &= {"relu": slope == 0, "leaky_relu": 0 <= slope < 1, "abs": slope == -1}[activation]
     good &= [head[name] for name in ("samples", "features", "outputs")] == [*X.shape, len(Y)]
-    need(good and type(offset) is bool, "its numbers do not fit")
+    need(good and type(offset) is bool and np.isfinite(X).all(), "its numbers do not fit")
     # s M is beta, to 1e-12 so that it says which: of each output, or of all that a neuron feeds.
-    for group in {"weight_decay": [[*parts]], "decoupled": [[k] for k in parts]}[penalty]:
-        s, *others = {Decimal(scale[k]) for k in group}
-        rest = (whole := Decimal(beta) ** 2) - sum((s * Decimal(M[k])) ** 2 for k in group)
-        need(rest >= 0 and not others and (not s or rest * 10**12 < whole), "its scale is wrong")
+    used, whole = (exactly(scale) * exactly(M)) ** 2, Decimal(beta) ** 2
+    for part in {"weight_decay": [used.sum()], "decoupled": used}[penalty]:
+        need(part <= whole and (not part or (whole - part) * 10**12 < whole), "its scale is wrong")
     need(not (offset and any(map(math.fsum, V))), "its dual points do not sum to zero")
+    sides = [(k, sign) for k in parts if scale[k] > 0 and V[k].any() for sign in "+-"]
+    bits = abs(np.frexp(np.hstack([X.ravel(), slope, *scale, *M, *arrays.values()]))[1]).max()
+    (n, d), steps, unit = X.shape, 9.0 * V.size * bits, 4 + exact * (80 + bits) ** 2 / 30  # ns
+    for r, tree in [(arrays[f"axes{k}"].size // d, arrays[f"tree{k}{sign}"]) for k, sign in sides]:
+        need(r <= d, "it has more axes than there are features")
+        steps += (n * d * (r + 10) + (n + d) * (len(tree) + 2 * r) * (r + 3)) * unit
+    need(patient or steps < 5e8, f"its check takes {steps:.0e} steps: ask it to be patient")
     D = math.fsum(dual_objective(loss, delta, V[k], Y[k], weight, scale[k]) for k in parts)
     need(head["lower_bound"] == max(0.0, math.nextafter(D, -math.inf)), "it claims another bound")
-    priced, steps = [k for k in parts if scale[k] > 0 and V[k].any()], 0.0  # of a nanosecond
-    bits = max(np.abs(np.frexp(part)[1]).max(initial=0) for part in arrays.values())
-    for e, k, sign in [(e, k, sign) for e in {False, exact} for k in priced for sign in "+-"]:
-        S, tree = arrays[f"axes{k}"].reshape(X.shape[1], -1), arrays[f"tree{k}{sign}"]
-        need((r := S.shape[1]) <= len(S), "it has more axes than there are features")
-        steps += len(X) * (len(S) + len(tree)) * (r + 3) * ((80 + bits) ** 2 / 40 if e else 4)
-        need(patient or steps < 5e8, f"its check takes {steps:.0e} steps: ask it to be patient")
-        side = Side(X, V[k] if sign == "+" else -V[k], S, slope, M[k], e)
-        yield (not e) * side.check(tree, arrays[f"places{k}{sign}"], arrays[f"values{k}{sign}"])
+    for e, (k, sign) in [(e, side) for e in {False, bool(exact)} for side in sides]:
+        side = Side(X, V[k] if sign == "+" else -V[k], arrays[f"axes{k}"], slope, M[k], e)
+        yield (not e) * side.check(*(arrays[f"{a}{k}{sign}"] for a in ("tree", "places", "values")))
 
 
 if __name__ == "__main__":
@@ -195,6 +195,6 @@ if __name__ == "__main__":
         how = {word[2:]: True for word in sys.argv if word.startswith("--")}
         file, *data = [word for word in sys.argv[1:] if not word.startswith("--")]
         proved = check(file, *map(np.load, data), **how)
-    except (LookupError, TypeError, ValueError, OSError) as error:
+    except (LookupError, TypeError, ValueError, OSError, EOFError) as error:
         sys.exit(f"{error!r}; usage: checker.py FILE X.npy y.npy [weights.npy] [--exact --patient]")
     sys.stdout.write(json.dumps({name: proved[name] for name in ("lower_bound", *CLAIM)}) + "\n")

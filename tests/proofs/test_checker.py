@@ -51,6 +51,7 @@ def test_the_module_is_a_script(proof: Proof, tmp_path: Path) -> None:
     proof.with_price(0.99).refused(wrong)
     for name in ("X", "y", "weight"):
         np.save(tmp_path / f"{name}.npy", getattr(proof, name))
+    (tmp_path / "empty.npy").touch()
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-I", "checker.py", *arguments]
@@ -72,6 +73,7 @@ def test_the_module_is_a_script(proof: Proof, tmp_path: Path) -> None:
         ["nothing", "X.npy", "y.npy"],
         [held.name, "nothing.npy", "y.npy"],
         [held.name, held.name, "y.npy"],
+        [held.name, "empty.npy", "y.npy"],
     ):
         done = run(*arguments)
         assert (done.returncode, done.stdout) == (1, "")
@@ -222,6 +224,23 @@ def test_dual_points_outside_of_the_domain_are_refused(loss: str, v: float, y: f
         dual_objective(loss, 1.0, *arrays[:2], np.zeros(1), 1.0)
 
 
+def test_the_domain_of_huber_is_compared_exactly() -> None:
+    u = 2.0**-52
+    outside = np.array([1 + 2 * u]), np.ones(1), np.array([1 + 3 * u])
+    with pytest.raises(ProofError, match="outside of the domain"):
+        dual_objective("huber", 1 + u, *outside, 1 + 2 * u)
+    edge = np.array([0.4261022470105824])
+    assert dual_objective("huber", 1.0, edge, np.ones(1), edge, 1.0) > 0.0
+
+
+def test_data_that_are_no_numbers_are_refused(proof: Proof, tmp_path: Path) -> None:
+    for entry in (math.inf, math.nan):
+        X = proof.X.copy()
+        X[0, 0] = entry
+        nothing = proof.of_data(X, proof.y).changed({"scale": [0.0], "lower_bound": 0.0})
+        assert "do not fit" in str(nothing.refused(tmp_path / "a"))
+
+
 # --- what is false --------------------------------------------------------------------------------
 
 
@@ -284,7 +303,7 @@ WRONG: dict[str, list[Any]] = {
     "price_bound": [[1], [0.0], [-1.0], [], [5e-324], ["1"], [None], [[1.0]], [1e308]],
     "lower_bound": ["0", None, [], 1e308, -1.0, 0.0],
     "loss": ["hinge", "logistic", "cross_entropy", "Squared", "", ["squared"], {}],
-    "delta": [1, "0", None, []],
+    "delta": [1, -1.0, "0", None, []],
     "activation": ["abs", "tanh", "", ["relu"], {}],
     "slope": [0, 0.2, -1.0, 1.0, -0.0001, "0"],
     "output_offset": [True, 0, 1, "", "False", [], None],

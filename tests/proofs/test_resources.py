@@ -128,16 +128,18 @@ def wasteful(n: int, d: int, r: int, codes: int) -> Proof:
 
 
 @pytest.mark.parametrize("exact", [False, True])
-@pytest.mark.parametrize("shape", [(20_000, 2, 2), (3000, 40, 40), (300, 5, 5)])
+@pytest.mark.parametrize(
+    "shape", [(20_000, 2, 2), (3000, 40, 40), (300, 5, 5), (2, 10_000, 5), (2, 250, 250)]
+)
 def test_long_checks_are_refused_in_a_second(
     tmp_path: Path, shape: tuple[int, int, int], exact: bool
 ) -> None:
-    made = wasteful(*shape, codes=100_000)
+    made = wasteful(*shape, codes=60_000)
     file = tmp_path / "a"
     begun = time.process_time()
     why = made.refused(file, exact=exact)
     assert time.process_time() - begun < 1.0
-    if shape[0] > 1000 or exact:
+    if shape != (300, 5, 5) or exact:
         assert why is not None
         assert "steps: ask it to be patient" in why
         assert len(file.read_bytes()) < 1_000_000
@@ -152,6 +154,32 @@ def test_long_checks_are_made_when_asked_for(tmp_path: Path, exact: bool) -> Non
     if not exact:
         head = checker.check(tmp_path / "a", made.X, made.y, patient=True)
         assert head["leaves"] > 2000
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc")
+def test_axes_of_nothing_take_no_memory(tmp_path: Path) -> None:
+    X = np.random.default_rng(0).standard_normal((20_000, 48))
+    made = loose(X, np.empty((48, 0)), [])
+    assert "patient" in str(made.refused(tmp_path / "a", exact=True))
+
+
+def test_all_of_a_check_is_counted_before_it_begins(tmp_path: Path) -> None:
+    X, K = np.random.default_rng(0).standard_normal((1000, 3)), 100
+    made = loose(X, np.eye(3), halved(3, 4))
+    head, Y = made.head, np.ones((1000, K))
+    M = head["price_bound"] * K
+    head |= {"outputs": K, "penalty": "decoupled", "price_bound": M, "scale": head["scale"] * K}
+    arrays = {"dual": np.ones(1000 * K)}
+    for name, array in made.arrays.items():
+        if name != "dual":
+            arrays |= {name.replace("0", str(k)): array for k in range(K)}
+    several = Proof(X, Y, made.weight, head, arrays).of_data(X, Y).claiming()
+    several.refused(tmp_path / "a")
+    assert len((tmp_path / "a").read_bytes()) < 1_500_000
+    begun = time.process_time()
+    with pytest.raises(checker.ProofError, match="patient"):
+        checker.check(tmp_path / "a", X, Y)
+    assert time.process_time() - begun < 0.3
 
 
 def test_numbers_of_many_digits_count_as_more_steps(tmp_path: Path) -> None:
